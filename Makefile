@@ -1,0 +1,67 @@
+# make demo   tune and compare prompts on the example messages, offline once installed
+# make test   the tests
+# make check  everything that must hold before a change lands: the same here and in CI
+# make bench  the benchmarks (long; results go to benchmarks/results)
+# make docs   rewrite the generated reference pages
+# make clean  remove caches and build products (the environment stays; `rm -r .venv` removes it)
+#
+# On a machine without a GPU a smaller torch will do: see "Install" in README.md for TORCH_FLAGS.
+
+PYTHON      ?= python3
+VENV        ?= .venv
+WORKERS     ?= 2
+TORCH_FLAGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := check
+.PHONY: demo test check format lint types imports reference bench docs clean
+
+# torch comes first and alone, so that TORCH_FLAGS (an index) is asked for torch and for nothing else
+$(VENV)/.torch: constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) $(TORCH_FLAGS) torch
+	touch $@
+
+$(VENV)/.user: $(VENV)/.torch pyproject.toml
+	$(PIP) --editable '.[compare]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.torch pyproject.toml
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/.user
+	$(BIN)/softprompt demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -n $(WORKERS)
+
+check: format lint types imports reference test
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+reference: $(VENV)/.dev
+	$(BIN)/python tools/docs/reference.py --check
+
+docs: $(VENV)/.dev
+	$(BIN)/python tools/docs/reference.py
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/step_time.py
+	$(BIN)/python benchmarks/quality.py
+
+clean:
+	rm -rf build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	find src tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Specialise a frozen language model to a task with a few kilobytes of learned prompt."""

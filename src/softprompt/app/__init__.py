@@ -1,0 +1,1 @@
+"""Who asks: command line, HTTP and web, all through recipes."""

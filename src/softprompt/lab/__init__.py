@@ -1,0 +1,1 @@
+"""How a prompt is found and judged: training, evaluation, comparison."""

@@ -1,0 +1,1 @@
+"""What is learnt: everything inside the forward pass."""

@@ -1,0 +1,1 @@
+"""How a prompt lives: saved, exported, served, watched."""

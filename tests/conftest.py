@@ -12,8 +12,10 @@ import hypothesis
 import jaxtyping
 import pytest
 
+import tests.shapes
+
 # Shape annotations such as Float[Tensor, "B T"] are executed here, and only here.
-jaxtyping.install_import_hook("softprompt", "tests.shapes.checked")
+jaxtyping.install_import_hook("softprompt", f"{tests.shapes.__name__}.checked")
 
 hypothesis.settings.register_profile("house", deadline=None, derandomize=True, max_examples=50, print_blob=True)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=1000, print_blob=True)

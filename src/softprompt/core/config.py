@@ -1,0 +1,75 @@
+"""Settings: one base class, unknown keys refused with a suggestion, all errors of a file reported at once.
+
+Each settings class stands beside the code that it sets; :mod:`softprompt.app.config` joins them into the whole run.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from softprompt.core.errors import ConfigError, nearest
+
+__all__ = ["Settings"]
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, no unknown keys, defaults validated.
+
+    >>> class Rate(Settings):
+    ...     rate: float = 0.3
+    >>> Rate.parse({"rat": 1})
+    Traceback (most recent call last):
+    softprompt.core.errors.ConfigError: rat: unknown key; did you mean 'rate'? known: rate [config.unknown_key]
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any] | Self, *, where: str = "") -> Self:
+        """Build from plain data.
+
+        Args:
+            data: What YAML, JSON or keyword arguments gave.
+            where: Named in front of the message, e.g. the file.
+
+        Raises:
+            ConfigError: ``config.unknown_key`` or ``config.invalid``, with every fault of the data, one a line.
+        """
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            faults = [_describe(cls, fault) for fault in error.errors()]
+            code = "config.unknown_key" if all("unknown key" in fault for fault in faults) else "config.invalid"
+            message = faults[0] if len(faults) == 1 else f"{len(faults)} faults:\n  " + "\n  ".join(faults)
+            raise (ConfigError(code, message).at(where) if where else ConfigError(code, message)) from None
+
+
+def _describe(cls: type[BaseModel], fault: Any) -> str:
+    """One pydantic fault as a sentence of ours."""
+    path = [str(part) for part in fault["loc"]]
+    if fault["type"] == "extra_forbidden":
+        known = sorted({name for owner in _owners(cls, path[:-1]) for name in owner.model_fields})
+        return f"{'.'.join(path)}: unknown key; {nearest(path[-1], known)}"
+    came = "" if fault["type"] == "missing" else f", got {fault['input']!r}"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(path) or 'settings'}: {message[0].lower() + message[1:]}{came}"
+
+
+def _owners(cls: type[BaseModel], path: list[str]) -> Iterator[type[BaseModel]]:
+    """The settings classes that stand at ``path`` below ``cls``; unions give several."""
+    if not path:
+        yield cls
+        return
+    name, rest = path[0], path[1:]
+    annotation = cls.model_fields[name].annotation if name in cls.model_fields else cls
+    stack, found = [annotation], False
+    while stack:
+        part = stack.pop()
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            found = True
+            yield from _owners(part, rest if name in cls.model_fields else rest)
+        else:
+            stack.extend(get_args(part))
+    if not found:
+        yield cls

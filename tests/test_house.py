@@ -81,10 +81,10 @@ def test_every_raised_code_is_catalogued_and_every_catalogued_code_is_raised() -
         for prefix, code in raised_codes(tree):
             assert code.startswith(f"{prefix}."), f"{path.name}: {code} is raised by the class of {prefix}.*"
             used.add(code)
-        # a code chosen beforehand (`code = "config.a" if ... else "config.b"`) stands in the module as a text of its own
+        # a code chosen beforehand (`code = "config.a" if ... else ...`) stands in the module as a text of its own
         catalogued = {id(key) for node in ast.walk(tree) if isinstance(node, ast.Dict) for key in node.keys}
-        texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in catalogued]
-        used |= {node.value for node in texts if isinstance(node.value, str)} & set(errors.CATALOGUE)
+        others = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in catalogued]
+        used |= {node.value for node in others if isinstance(node.value, str)} & set(errors.CATALOGUE)
     assert sorted(used) == sorted(errors.CATALOGUE)
 
 
@@ -149,3 +149,23 @@ def test_file_tree_in_the_readme_is_true() -> None:
     packages = {path.relative_to(ROOT) for path in SOURCE.glob("*/") if (path / "__init__.py").exists()}
     packages |= {path.relative_to(ROOT) for path in (SOURCE / "model").glob("*/") if (path / "__init__.py").exists()}
     assert packages <= folders, f"the README leaves out {sorted(map(str, packages - folders))}"
+
+
+def anchors(page: str) -> set[str]:
+    """The anchors that headings of a Markdown page get."""
+    headings = re.findall(r"^#+ (.+)$", page, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    "page", [path for path in texts() if path.suffix == ".md"], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    prose = re.sub(r"^```.*?^```|^    .*?$|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = page.parent / path if path else page
+        assert linked.exists(), f"{target}: no such file"
+        assert not anchor or anchor in anchors(linked.read_text(encoding="utf-8")), f"{target}: no such heading"

@@ -1,0 +1,1 @@
+"""Methods: parameters -> PromptTensors, one file each; and where they start."""

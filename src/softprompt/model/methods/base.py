@@ -1,0 +1,178 @@
+"""A method: how the numbers that are trained become the tensors that a model reads.
+
+One :class:`Method` holds K prompts that are trained together. Every prompt has parameters of its own and draws from a
+generator of its own, so K prompts together are K prompts alone (law 6). Slots, lengths, heads and seeds may differ.
+
+**Scale.** Embeddings of one model are a hundred times larger than those of another, and Adam's step has the size of the
+learning rate whatever the gradient. So vectors are trained in units of the model's own table:
+
+    vectors = scale * parameter        scale = RMS of a sample of the model's embedding table
+    W = head_scale * parameter         head_scale = RMS of a sample of the model's output vectors; biases are logits
+
+and a rate of 0.01 moves a number by about one hundredth of what is typical of that model. Parameters are fp32 whatever
+the model's dtype.
+
+Knows no backbone, no optimiser, no task: it yields :class:`~softprompt.core.tensors.PromptTensors`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Generic, Self, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from softprompt.core.config import Settings
+from softprompt.core.tensors import Head, PromptTensors, SlotTensors
+from softprompt.model.methods.starts import Start
+
+__all__ = ["LabelVectors", "Method", "MethodSettings", "Noise", "Parametrisation", "SoftVectors"]
+
+#: (prompt, slot, shape) -> noise in units of the scale. The caller owns the generators: a resumed run draws the same.
+Noise = Callable[[int, str, torch.Size], Tensor]
+
+
+class MethodSettings(Settings):
+    """Base of every method's settings; ``name`` is its key in the table of methods."""
+
+    name: str
+
+
+S = TypeVar("S", bound=MethodSettings)
+
+
+class Parametrisation(nn.Module, ABC):
+    """The parameters of ONE prompt's slots."""
+
+    @abstractmethod
+    def forward(self) -> Mapping[str, SlotTensors]:
+        """The slots' tensors, with a graph back to the parameters."""
+
+    def after_step(self) -> None:
+        """Project parameters back to where they are allowed; called after every optimiser step."""
+        return
+
+
+class NoSlots(Parametrisation):
+    """A prompt that is a head only: the linear probe among prompts."""
+
+    def forward(self) -> dict[str, SlotTensors]:
+        return {}
+
+
+class SoftVectors(Parametrisation):
+    """Base of parametrisations of embedding vectors: one parameter [P, E] over all slots, in units of the scale."""
+
+    scale: Tensor
+
+    def __init__(self, start: Start) -> None:
+        super().__init__()
+        self.names = sorted(start.slots)
+        self.lengths = [len(start.slots[name]) for name in self.names]
+        vectors = torch.cat([start.slots[name].detach().float() for name in self.names])
+        assert start.scale > 0, "the scale of an embedding table is positive"
+        self.vectors = nn.Parameter(vectors / start.scale)
+        self.register_buffer("scale", torch.tensor(start.scale, device=vectors.device))
+
+    def split(self, vectors: Float[Tensor, "P E"]) -> dict[str, SlotTensors]:
+        """Vectors in units of the scale -> slots at the model's scale."""
+        parts = torch.split_with_sizes(self.scale * vectors, self.lengths)
+        return {name: SlotTensors(embed=part) for name, part in zip(self.names, parts, strict=True)}
+
+
+class LabelVectors(nn.Module):
+    """The head of one prompt: a vector in units of the output vectors' scale, and a bias, for each label."""
+
+    scale: Tensor
+
+    def __init__(self, head: Head, scale: float) -> None:
+        super().__init__()
+        assert scale > 0, "the scale of output vectors is positive"
+        self.weight = nn.Parameter(head.weight.detach().float() / scale)
+        self.bias = nn.Parameter(head.bias.detach().float().clone())
+        self.register_buffer("scale", torch.tensor(scale, device=head.weight.device))
+
+    def forward(self) -> Head:
+        """The head at the model's scale."""
+        return Head(self.scale * self.weight, self.bias)
+
+
+class Method(nn.Module, ABC, Generic[S]):
+    """K prompts trained together.
+
+    A method is a file with its settings, a :class:`Parametrisation` of one prompt, and a subclass that joins the two.
+
+    Args:
+        config: The method's settings, the same for all prompts.
+        starts: Where each prompt starts; their number is K.
+    """
+
+    def __init__(self, config: S, starts: Sequence[Start]) -> None:
+        super().__init__()
+        self.config = config
+        self.prompts = nn.ModuleList(self.parametrise(config, start) if start.slots else NoSlots() for start in starts)
+        self.heads = nn.ModuleDict(
+            {str(k): LabelVectors(start.head, start.head_scale) for k, start in enumerate(starts) if start.head}
+        )
+
+    @classmethod
+    def start(cls, config: S, starts: Sequence[Start]) -> Self:
+        """K prompts at their starts."""
+        return cls(config, starts)
+
+    @classmethod
+    @abstractmethod
+    def parametrise(cls, config: S, start: Start) -> Parametrisation:
+        """Fresh parameters of one prompt that has at least one slot."""
+
+    @property
+    def num_prompts(self) -> int:
+        """K."""
+        return len(self.prompts)
+
+    def forward(self, *, noise: Noise | None = None) -> tuple[PromptTensors, ...]:
+        """The tensors of every prompt, with a graph back to its parameters.
+
+        Args:
+            noise: Added to the vectors, in units of the scale (training that should not depend on the last digit).
+        """
+        return tuple(self._prompt(k, noise) for k in range(self.num_prompts))
+
+    def _prompt(self, k: int, noise: Noise | None) -> PromptTensors:
+        slots: Mapping[str, SlotTensors] = self.prompts[k]()
+        if noise is not None:
+            slots = {name: self._noisy(k, name, slot, noise) for name, slot in slots.items()}
+        key = str(k)
+        return PromptTensors(slots, self.heads[key]() if key in self.heads else None)
+
+    def _noisy(self, k: int, name: str, slot: SlotTensors, noise: Noise) -> SlotTensors:
+        if slot.embed is None:
+            return slot
+        drawn = noise(k, name, slot.embed.shape).to(slot.embed)
+        scale: Any = self.prompts[k].scale
+        return replace(slot, embed=slot.embed + scale * drawn)
+
+    def named_parameters_of(self, k: int) -> Iterator[tuple[str, nn.Parameter]]:
+        """Names (``slots.*``, ``head.*``) and parameters of prompt k, and of no other prompt."""
+        for name, parameter in self.prompts[k].named_parameters():
+            yield f"slots.{name}", parameter
+        if str(k) in self.heads:
+            for name, parameter in self.heads[str(k)].named_parameters():
+                yield f"head.{name}", parameter
+
+    def parameters_of(self, k: int) -> Iterator[nn.Parameter]:
+        """Parameters of prompt k: together they are what its clipping, schedule and early stopping see."""
+        return (parameter for _, parameter in self.named_parameters_of(k))
+
+    def after_step(self) -> None:
+        """Project every prompt's parameters back to where they are allowed; called after every optimiser step."""
+        for part in self.prompts:
+            assert isinstance(part, Parametrisation)
+            part.after_step()
+
+    @torch.no_grad()
+    def materialise(self) -> tuple[PromptTensors, ...]:
+        """What is kept of every prompt: plain fp32 tensors, copied, with no trace of the method."""
+        return tuple(prompt.detach() for prompt in self())

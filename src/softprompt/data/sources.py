@@ -1,0 +1,235 @@
+"""Anything with rows to a :class:`Dataset`: files, lists of dicts, data frames, examples.
+
+    source -> records (file, line) -> texts by field, answer, candidates -> checked by the task -> Dataset
+
+Values become text by the rule of :mod:`softprompt.data.values`. A row that the task cannot use is a bad row: by default
+the first few are shown with file, line and reason and nothing is loaded; with ``on_bad_row="skip"`` they are left out,
+counted, and kept in a file that only its owner can read.
+
+Knows nothing of templates beyond the names of their fields, and nothing of models.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from softprompt.core.errors import DataError, nearest
+from softprompt.core.records import Example
+from softprompt.core.tasks import Task
+from softprompt.data.dataset import BadRow, Dataset
+from softprompt.data.formats import Record, read
+from softprompt.data.rows import Layout, to_example
+from softprompt.data.values import Unreadable, to_text
+
+__all__ = ["Frame", "Source", "infer_labels", "load", "write_skipped"]
+
+MAX_LABELS = 200  #: more distinct answers than this are free text, not labels
+SHOWN_ROWS = 5  #: bad rows that an error spells out
+SHOWN_CHARS = 240  #: of each
+
+
+@runtime_checkable
+class Frame(Protocol):
+    """What is used of a data frame (pandas and its likes)."""
+
+    @property
+    def columns(self) -> Any: ...
+    def to_dict(self, orient: Any) -> Any: ...
+
+
+Source = str | os.PathLike[str] | Frame | Iterable[Any]
+
+
+def load(
+    source: Source,
+    task: Task,
+    *,
+    columns: Mapping[str, str] | None = None,
+    roles: Mapping[str, str] | None = None,
+    template_fields: Collection[str] | None = None,
+    answers: bool = True,
+    on_bad_row: Literal["error", "skip"] = "error",
+    skipped_path: Path | None = None,
+) -> Dataset:
+    """Read and check every row of a source.
+
+    Args:
+        source: A path (see :data:`softprompt.data.formats.FORMATS`), dicts, a data frame, or examples.
+        task: Says which column holds the answer and which answers are allowed.
+        columns: Template field (or the task's target) -> column, where the names differ.
+        roles: What columns are for besides the template: ``id`` (default: the column ``id`` where there is one),
+            ``group`` (rows of one group never stand on two sides of a split), ``weight`` (in the loss).
+        template_fields: The fields to keep; default: every column that has no other part.
+        answers: False reads rows without answers, to predict them.
+        on_bad_row: Stop and say what is wrong, or leave the row out.
+        skipped_path: Where ``skip`` writes what it left out, see :func:`write_skipped`.
+
+    Raises:
+        DataError: what :func:`softprompt.data.formats.read` raises; ``data.missing_column``, ``data.unknown_field``,
+            ``data.leaked_answer``, ``data.bad_source``, ``data.no_rows``; for bad rows their common code, or
+            ``data.bad_rows`` when they differ.
+
+    >>> rows = [{"body": "It broke", "label": "bad"}, {"body": "Lovely", "label": "godo"}]
+    >>> task = Task.classify(["good", "bad"])
+    >>> load(rows[:1], task, columns={"text": "body"}, template_fields={"text"})[0].fields
+    {'text': 'It broke'}
+    >>> load(rows, task)
+    Traceback (most recent call last):
+    softprompt.core.errors.DataError: row 2: label 'godo' is not in the task; did you mean 'good'? known: bad, good ...
+    """
+    entries, name = _entries(source)
+    usable = [entry for entry in entries if not isinstance(entry, BadRow)]
+    known = _columns(usable)
+    try:
+        if usable and isinstance(usable[0], Example):
+            layout = Layout.of_fields(known, columns=columns or {}, template_fields=template_fields, answers=answers)
+        elif usable:
+            layout = Layout.plan(
+                known, task, columns=columns or {}, roles=roles or {}, template_fields=template_fields, answers=answers
+            )
+        else:
+            layout = Layout({})  # nothing to lay out: said below
+    except DataError as error:
+        raise error.at(name) from None
+    checked = [entry if isinstance(entry, BadRow) else to_example(entry, task, layout) for entry in entries]
+    bad = tuple(entry for entry in checked if isinstance(entry, BadRow))
+    rows = [entry for entry in checked if isinstance(entry, Example)]
+    if bad and on_bad_row == "error":
+        raise _summary(bad, len(entries), name)
+    if bad and skipped_path is not None:
+        write_skipped(bad, skipped_path)
+    if not rows:
+        reason = f"all {len(bad)} rows are bad, the first: {bad[0].reason}" if bad else "there are no rows"
+        raise DataError("data.no_rows", reason, cure="check the source and its columns").at(name)
+    classes = tuple(getattr(task, "names", ())) if task.fixed_candidates else ()
+    return Dataset(_with_ids(rows), name, classes, bad)
+
+
+def infer_labels(source: Source, column: str) -> tuple[str, ...]:
+    """The label names that a column holds, for a task that lists none; sorted, so that more rows change nothing.
+
+    Raises:
+        DataError: ``data.missing_column``; ``data.one_label``; ``data.too_many_labels``: more than 200 distinct texts,
+            or lists: this is an answer in free text; and what reading the source raises.
+
+    >>> infer_labels([{"label": "no"}, {"label": "yes"}, {"label": None}, {"label": "no"}], "label")
+    ('no', 'yes')
+    """
+    entries, name = _entries(source)
+    rows = [entry for entry in entries if not isinstance(entry, BadRow)]
+    if entries and not rows:
+        raise _summary(tuple(entry for entry in entries if isinstance(entry, BadRow)), len(entries), name)
+    names: set[str] = set()
+    known = _columns(rows)
+    if rows and isinstance(rows[0], Example):
+        values = [row.target for row in rows if isinstance(row, Example)]
+    elif column in known:
+        values = [row.values.get(column) for row in rows if isinstance(row, Record)]
+    else:
+        reason = f"the column {column!r} for the answer is not in the data; {nearest(column, known)}"
+        raise DataError("data.missing_column", reason).at(name)
+    for value in values:
+        try:
+            names.add(to_text(value).strip())
+        except Unreadable:
+            continue  # loading names the row
+    names.discard("")
+    if len(names) > MAX_LABELS or any(isinstance(value, (list, tuple)) for value in values):
+        raise DataError(
+            "data.too_many_labels",
+            f"the column {column!r} holds {len(names)} different answers, labels are at most {MAX_LABELS}",
+            cure="use a generate task for free text, or list the labels of the task",
+        ).at(name)
+    if len(names) < 2:
+        came = f"only the label {min(names)!r}" if names else "no label"
+        raise DataError(
+            "data.one_label",
+            f"the column {column!r} holds {came}, at least two are needed",
+            cure="add rows of other labels, or list the labels of the task",
+        ).at(name)
+    return tuple(sorted(names))
+
+
+def write_skipped(rows: Iterable[BadRow], path: str | Path) -> None:
+    """Keep bad rows as JSON lines (source, code, reason, row), readable by the owner alone (0600): it is customer text."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(descriptor, 0o600)  # also when the file was there before
+        for row in rows:
+            # surrogates and values without a text form are what may be wrong with the row: ASCII and str() keep them
+            kept = {"source": row.source, "code": row.code, "reason": row.reason, "row": row.row}
+            file.write(json.dumps(kept, ensure_ascii=True, default=str) + "\n")
+
+
+def _entries(source: Source) -> tuple[list[Record | BadRow | Example], str]:
+    """The rows as they come, and a name for messages."""
+    if isinstance(source, (str, os.PathLike)):
+        return [*read(Path(source))], str(source)
+    if isinstance(source, Frame):
+        return [*_frame_records(source)], "data frame"
+    name = source.name if isinstance(source, Dataset) else "rows"
+    entries: list[Record | BadRow | Example] = []
+    for number, row in enumerate(source, 1):
+        if isinstance(row, Example):
+            entries.append(row if row.source else replace(row, source=f"row {number}"))
+        elif isinstance(row, Mapping):
+            entries.append(Record(f"row {number}", {str(column): value for column, value in row.items()}))
+        else:
+            reason = f"row {number} is a {type(row).__name__}, a dict or an example is needed"
+            raise DataError("data.bad_source", reason, cure='give rows as {"text": ..., "label": ...}').at(name)
+        if isinstance(row, Example) != isinstance(entries[0], Example):
+            raise DataError("data.bad_source", f"row {number}: dicts and examples cannot be mixed").at(name)
+    return entries, name
+
+
+def _frame_records(frame: Frame) -> list[Record]:
+    columns = [str(column) for column in frame.columns]
+    twice = sorted(name for name, count in Counter(columns).items() if count > 1)
+    if twice:
+        reason = f"two columns have the same name: {', '.join(twice)}"
+        raise DataError("data.bad_header", reason, cure="rename one").at("data frame")
+    rows = frame.to_dict("records")
+    return [
+        Record(f"row {number}", dict(zip(columns, row.values(), strict=True))) for number, row in enumerate(rows, 1)
+    ]
+
+
+def _columns(rows: Iterable[Record | BadRow | Example]) -> list[str]:
+    """Every column that occurs, in order of first appearance."""
+    names: dict[str, None] = {}
+    for row in rows:
+        if not isinstance(row, BadRow):
+            names.update(dict.fromkeys(row.fields if isinstance(row, Example) else row.values))
+    return list(names)
+
+
+def _with_ids(rows: Sequence[Example]) -> tuple[Example, ...]:
+    """Rows with unique ids: the user's or the content hash, with #2, #3, ... where one comes again."""
+    seen: Counter[str] = Counter()
+    result = []
+    for row in rows:
+        name = row.id or row.content
+        seen[name] += 1
+        result.append(replace(row, id=name if seen[name] == 1 else f"{name}#{seen[name]}"))
+    return tuple(result)
+
+
+def _summary(bad: Sequence[BadRow], total: int, name: str) -> DataError:
+    """One error for all bad rows: how many, and the first few with line and reason."""
+    if len(bad) == 1:
+        return bad[0].error()
+    codes = {row.code for row in bad}
+    lines = [f"{row.source}: {row.reason}" for row in bad[:SHOWN_ROWS]]
+    lines = [line if len(line) <= SHOWN_CHARS else line[: SHOWN_CHARS - 1] + "…" for line in lines]
+    more = [f"... and {len(bad) - SHOWN_ROWS} more"] if len(bad) > SHOWN_ROWS else []
+    return DataError(
+        codes.pop() if len(codes) == 1 else "data.bad_rows",
+        f"{len(bad)} of {total} rows cannot be used:\n  " + "\n  ".join(lines + more) + "\n ",
+        cure="correct them, or leave bad rows out with on_bad_row: skip",
+    ).at(name)

@@ -1,0 +1,147 @@
+"""Metrics of chosen labels: accuracy, macro-F1, and recall and precision by class.
+
+Knows nothing of scores or probabilities behind the labels (see ``probabilities``).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from softprompt.core.errors import ConfigError, DataError, nearest
+from softprompt.core.metrics.protocol import MeanMetric
+from softprompt.core.stats import Interval, wilson
+
+__all__ = ["Accuracy", "ClassScore", "MacroF1", "class_report", "confusion"]
+
+
+class Accuracy(MeanMetric):
+    """Share of predictions equal to the reference; an abstention (None) is wrong.
+
+    >>> Accuracy().item("spam", "spam").tolist(), Accuracy().item(None, "spam").tolist()
+    ([1.0, 1.0], [0.0, 1.0])
+    """
+
+    name = "accuracy"
+    proportion = True
+
+    def value(self, prediction: Any, reference: Any) -> float:
+        return float(prediction is not None and prediction == reference)
+
+
+class MacroF1:
+    """Mean over classes of F1 = 2 tp / (2 tp + fp + fn): small classes count as much as large ones.
+
+    A class that is neither predicted nor right anywhere is left out of the mean, as scikit-learn does. A prediction
+    outside ``labels`` (free text, an abstention) misses its reference's class and enters no other.
+
+    The mean of the classes' F1, not the F1 of the mean precision and recall: Opitz, Burst, arXiv:1911.03347.
+
+    Args:
+        labels: All labels, C of them; an item is (tp, fp, fn) by class, [3 C].
+
+    >>> metric = MacroF1(["no", "yes"])
+    >>> pairs = [("yes", "yes"), ("no", "yes"), ("no", "no"), (None, "no")]
+    >>> round(metric.total(sum(metric.item(p, r) for p, r in pairs)), 3)
+    0.583
+    """
+
+    name = "macro_f1"
+    higher_is_better = True
+    proportion = False
+    bounds = (0.0, 1.0)
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self.labels = _checked_labels(labels, "macro_f1")
+        self._index = {label: i for i, label in enumerate(self.labels)}
+
+    def item(self, prediction: Any, reference: Any) -> Float[np.ndarray, "d"]:
+        """(tp, fp, fn) by class, flattened."""
+        counts = np.zeros((3, len(self.labels)))
+        right = _place(reference, self._index)
+        if prediction == reference:
+            counts[0, right] = 1
+        else:
+            counts[2, right] = 1
+            if prediction in self._index:
+                counts[1, self._index[prediction]] = 1
+        return counts.reshape(-1)
+
+    def total(self, sums: Float[np.ndarray, "d"]) -> float:
+        """Mean F1 of the classes that occur."""
+        tp, fp, fn = sums.reshape(3, -1)
+        occurrences = 2 * tp + fp + fn
+        there = occurrences > 0
+        return float(np.mean(2 * tp[there] / occurrences[there]))
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """How one class fares.
+
+    Attributes:
+        label: The class.
+        n: Items whose reference it is.
+        predicted: Items for which it was predicted.
+        recall: Of its items, the share found (Wilson interval, n items).
+        precision: Of its predictions, the share right (Wilson interval, ``predicted`` items).
+        f1: 2 tp / (n + predicted); 0 when the class does not occur.
+    """
+
+    label: str
+    n: int
+    predicted: int
+    recall: Interval
+    precision: Interval
+    f1: float
+
+
+def confusion(
+    predictions: Sequence[Any], references: Sequence[str], *, labels: Sequence[str]
+) -> Int[np.ndarray, "C K"]:
+    """Counts by reference (row) and prediction (column), [C, C + 1]; the last column is abstentions and other answers.
+
+    >>> confusion(["yes", None, "no"], ["yes", "yes", "no"], labels=["no", "yes"]).tolist()
+    [[1, 0, 0], [0, 1, 1]]
+    """
+    index = {label: i for i, label in enumerate(_checked_labels(labels, "a confusion table"))}
+    table = np.zeros((len(index), len(index) + 1), dtype=np.int64)
+    for prediction, reference in zip(predictions, references, strict=True):
+        table[_place(reference, index), index.get(prediction, len(index))] += 1
+    return table
+
+
+def class_report(
+    predictions: Sequence[Any], references: Sequence[str], *, labels: Sequence[str], level: float = 0.95
+) -> tuple[ClassScore, ...]:
+    """Recall and precision of each class with the counts behind them, in the order of ``labels``.
+
+    >>> rows = class_report(["yes", "yes", "no", None], ["yes", "no", "no", "no"], labels=["no", "yes"])
+    >>> print(rows[0].label, rows[0].n, rows[0].recall)
+    no 3 0.333 [0.061, 0.792]
+    """
+    table = confusion(predictions, references, labels=labels)
+    rows = []
+    for i, label in enumerate(labels):
+        hits, n, predicted = int(table[i, i]), int(table[i].sum()), int(table[:, i].sum())
+        recall, precision = wilson(hits, n, level=level), wilson(hits, predicted, level=level)
+        rows.append(ClassScore(label, n, predicted, recall, precision, 2 * hits / max(1, n + predicted)))
+    return tuple(rows)
+
+
+def _checked_labels(labels: Sequence[str], what: str) -> tuple[str, ...]:
+    if not labels or len(set(labels)) < len(labels):
+        raise ConfigError(
+            "config.invalid", f"{what} needs the task's labels, each once; got {list(labels)}", cure="pass labels=[...]"
+        )
+    return tuple(labels)
+
+
+def _place(reference: Any, index: dict[str, int]) -> int:
+    if reference not in index:
+        raise DataError(
+            "data.unknown_label", f"label {reference!r} is not in the task; {nearest(str(reference), index)}"
+        )
+    return index[reference]

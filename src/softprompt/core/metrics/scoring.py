@@ -1,0 +1,134 @@
+"""The table of metrics by name, and a score with its interval.
+
+Knows nothing of tasks, models or files: predictions and references come as plain values.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from softprompt.core.errors import ConfigError, DataError, nearest
+from softprompt.core.metrics.answers import ExactMatch, RougeL, TokenF1
+from softprompt.core.metrics.corpus import Bleu, ChrF
+from softprompt.core.metrics.labels import Accuracy, MacroF1
+from softprompt.core.metrics.probabilities import Brier, CalibrationError, LogLoss, Perplexity
+from softprompt.core.metrics.protocol import Metric
+from softprompt.core.stats import Interval, bootstrap, paired_bootstrap, wilson
+
+__all__ = ["METRICS", "Score", "compare", "make_metric", "score"]
+
+#: Name -> a maker of the metric from the task's labels (empty when it has none).
+METRICS: dict[str, Callable[[Sequence[str]], Metric]] = {
+    "accuracy": lambda labels: Accuracy(),
+    "macro_f1": lambda labels: MacroF1(labels),
+    "exact_match": lambda labels: ExactMatch(),
+    "token_f1": lambda labels: TokenF1(),
+    "rouge_l": lambda labels: RougeL(),
+    "bleu": lambda labels: Bleu(),
+    "chrf": lambda labels: ChrF(),
+    "perplexity": lambda labels: Perplexity(),
+    "log_loss": lambda labels: LogLoss(),
+    "brier": lambda labels: Brier(),
+    "ece": lambda labels: CalibrationError(),
+}
+
+
+def make_metric(name: str, *, labels: Sequence[str] = ()) -> Metric:
+    """A metric by name; ``labels`` are the task's, for those that count by class.
+
+    Raises:
+        ConfigError: ``config.unknown_name``; ``config.invalid`` when labels are needed and missing.
+        ExtraError: ``extra.missing`` when the metric needs a package that is not installed.
+
+    >>> make_metric("macro_f1", labels=["no", "yes"]).name
+    'macro_f1'
+    """
+    if name not in METRICS:
+        raise ConfigError("config.unknown_name", f"there is no metric {name!r}; {nearest(name, METRICS)}")
+    return METRICS[name](labels)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Score:
+    """A metric on a set of items.
+
+    Attributes:
+        metric: Its name.
+        interval: The score and how sure it is.
+        items: Sufficient statistics of each item, [n, d]: what paired comparisons need, and the per-item outcome in
+            column 0 of metrics that are means.
+        higher_is_better: As the metric's.
+
+    >>> print(score(Accuracy(), ["yes", "no"] * 20, ["yes"] * 40))
+    accuracy 0.500 [0.352, 0.648], n = 40
+    """
+
+    metric: str
+    interval: Interval
+    items: Float[np.ndarray, "n d"]
+    higher_is_better: bool
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.interval}, n = {len(self.items)}"
+
+
+def score(
+    metric: Metric,
+    predictions: Sequence[Any],
+    references: Sequence[Any],
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+    groups: Sequence[Hashable] | None = None,
+) -> Score:
+    """Score predictions: Wilson's interval for a proportion, else (or when items come in groups) the bootstrap.
+
+    Args:
+        predictions: One an item; None is an abstention and counts as wrong.
+        references: One an item, in the same order; lists of texts where several are right.
+        groups: The cluster of each item, when items are not independent.
+
+    Raises:
+        DataError: ``data.lengths_differ``, ``data.nothing_to_score``, and what the metric's ``item`` raises.
+
+    >>> found = score(TokenF1(), ["a red car", None, "two"], ["the car", "x", ["2", "two"]])
+    >>> found.items[:, 0].round(2).tolist()
+    [0.67, 0.0, 1.0]
+    """
+    if len(predictions) != len(references):
+        raise DataError("data.lengths_differ", f"{len(predictions)} predictions for {len(references)} references")
+    if not len(predictions):
+        raise DataError("data.nothing_to_score", f"{metric.name} was asked of no items", cure="check the split's size")
+    items = np.stack([metric.item(p, r) for p, r in zip(predictions, references, strict=True)])
+    if metric.proportion and groups is None:
+        interval = wilson(int(items[:, 0].sum()), len(items), level=level)
+    else:
+        interval = bootstrap(items, metric.total, level=level, seed=seed, groups=groups, bounds=metric.bounds)
+    return Score(metric.name, interval, items, metric.higher_is_better)
+
+
+def compare(
+    metric: Metric,
+    first: Score,
+    second: Score,
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+    groups: Sequence[Hashable] | None = None,
+) -> Interval:
+    """Interval of the difference first - second on the same items in the same order (paired bootstrap).
+
+    Raises:
+        DataError: ``data.lengths_differ`` when the items do not match.
+
+    >>> right = ["yes"] * 40
+    >>> first, second = score(Accuracy(), right, right), score(Accuracy(), ["yes", "no"] * 20, right)
+    >>> print(compare(Accuracy(), first, second))
+    0.500 [0.325, 0.672]
+    """
+    return paired_bootstrap(
+        first.items, second.items, metric.total, level=level, seed=seed, groups=groups, bounds=metric.bounds
+    )

@@ -1,0 +1,110 @@
+"""manifest.json as bytes: strict, bounded JSON, and migrations from older layouts.
+
+Stricter than JSON where readers disagree: no key twice, no NaN or infinity, nothing that is not Unicode. Migrations are
+pure functions from layout n to n + 1 in one table; the chain runs on reading, and only the newest layout is written.
+"""
+
+import json
+import math
+import reprlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from softprompt.core.errors import PromptError
+from softprompt.model.prompts.manifest import SCHEMA
+
+__all__ = ["MAX_MANIFEST_BYTES", "MIGRATIONS", "Migration", "decode_document", "encode_document", "migrate"]
+
+MAX_MANIFEST_BYTES = 4 * 2**20
+
+#: The whole content of manifest.json in layout n -> in layout n + 1.
+Migration = Callable[[dict[str, Any]], dict[str, Any]]
+
+#: By the layout they start from. Empty until there is a second layout.
+MIGRATIONS: Mapping[int, Migration] = {}
+
+
+def encode_document(document: Mapping[str, Any]) -> bytes:
+    """Bytes of manifest.json, the same for equal content.
+
+    Raises:
+        PromptError: ``prompt.bad_manifest`` for what JSON or Unicode cannot hold.
+    """
+    try:
+        return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    except (ValueError, TypeError, RecursionError) as error:
+        raise PromptError("prompt.bad_manifest", f"the manifest cannot be written as JSON: {error}") from None
+
+
+def decode_document(data: bytes) -> dict[str, Any]:
+    """Content of manifest.json.
+
+    Raises:
+        PromptError: ``prompt.too_large``, ``prompt.bad_manifest``.
+
+    >>> decode_document(b'{"schema": 1, "schema": 2}')
+    Traceback (most recent call last):
+    softprompt.core.errors.PromptError: the manifest is not valid JSON: key 'schema' stands twice ...
+    """
+    if len(data) > MAX_MANIFEST_BYTES:
+        raise PromptError("prompt.too_large", f"the manifest has {len(data):,} bytes, at most {MAX_MANIFEST_BYTES:,}")
+    try:
+        document = json.loads(
+            data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
+        )
+        json.dumps(document, ensure_ascii=False).encode()  # a lone surrogate could be read, but never written again
+    except RecursionError:
+        raise PromptError("prompt.bad_manifest", "the manifest is nested too deeply") from None
+    except ValueError as error:  # UnicodeError and JSONDecodeError are ValueErrors
+        raise PromptError(
+            "prompt.bad_manifest", f"the manifest is not valid JSON: {error}", cure="restore the file from a copy"
+        ) from None
+    if not isinstance(document, dict):
+        raise PromptError("prompt.bad_manifest", f"the manifest is a {type(document).__name__}, an object is needed")
+    return document
+
+
+def migrate(
+    document: dict[str, Any], *, migrations: Mapping[int, Migration] = MIGRATIONS, newest: int = SCHEMA
+) -> dict[str, Any]:
+    """The document in the newest layout.
+
+    Raises:
+        PromptError: ``prompt.unknown_schema`` for a layout from the future, or one nobody can migrate.
+
+    >>> migrate({"schema": 1, "title": "a"}, newest=2, migrations={1: lambda old: {"name": old["title"]}})
+    {'name': 'a', 'schema': 2}
+    """
+    schema = document.get("schema")
+    if not isinstance(schema, int) or isinstance(schema, bool):
+        raise PromptError(
+            "prompt.unknown_schema", f"the manifest's schema is {reprlib.repr(schema)}, a number is needed"
+        )
+    if schema > newest:
+        message = f"the prompt has schema {schema}, this version reads up to {newest}"
+        raise PromptError("prompt.unknown_schema", message, cure="upgrade softprompt")
+    for step in range(schema, newest):
+        if step not in migrations:
+            raise PromptError("prompt.unknown_schema", f"no migration from schema {step}; this version writes {newest}")
+        document = {**migrations[step](document), "schema": step + 1}
+    return document
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ValueError(f"key {reprlib.repr(key)} stands twice")
+        result[key] = value
+    return result
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is too large")
+    return value

@@ -115,7 +115,7 @@ def read_csv(text: str, name: str) -> list[Entry]:
 
 
 def read_tsv(text: str, name: str) -> list[Entry]:
-    """Tab separated; quotes enclose cells or are plain characters: both dialects occur, the one that fits better wins."""
+    """Tab separated; quotes enclose cells or are plain text: both dialects occur, the one that fits better wins."""
     try:
         quoted = _table(text, name, delimiter="\t", quoting=csv.QUOTE_MINIMAL)
         if not _faults(quoted):

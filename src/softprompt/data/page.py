@@ -218,6 +218,9 @@ def _text_warnings(name: str, page: SplitPage, max_tokens: int | None) -> list[s
     lines = []
     if page.num_skipped:
         lines.append(f"{name}: {_rows(page.num_skipped)} could not be used and {_were(page.num_skipped)} left out")
+    blank = [field for field, lengths in page.tokens.items() if lengths.longest == 0 and field != "total"]
+    if blank:
+        lines.append(f"{name}: {_some(blank)} empty in every row")
     if page.num_empty:
         lines.append(f"{name}: {_rows(page.num_empty)} without any text")
     if page.num_cut:

@@ -155,7 +155,7 @@ def infer_labels(source: Source, column: str) -> tuple[str, ...]:
 
 
 def write_skipped(rows: Iterable[BadRow], path: str | Path) -> None:
-    """Keep bad rows as JSON lines (source, code, reason, row), readable by the owner alone (0600): it is customer text."""
+    """Keep bad rows as JSON lines (source, code, reason, row), for the owner alone (0600): it is customer text."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -125,7 +125,9 @@ def k_shot(dataset: Dataset, *, k: int, seed: int = 0) -> Dataset:
         raise DataError(
             "data.class_too_small",
             f"{k} rows with different texts are asked for each label, {came}",
-            cure=f"ask for at most {min(small.values())}, or add rows",
+            cure=f"ask for at most {min(small.values())}, or add rows"
+            if min(small.values())
+            else "add rows of these labels",
         ).at(dataset.name)
     return dataset.select(sorted(index for rows in chosen.values() for index in rows.values()))
 
@@ -141,14 +143,16 @@ def _deal(
     given = [Counter[str]() for _ in shares]
     parts: list[list[int]] = [[] for _ in shares]
     for unit in sorted((unit for unit in units if len(unit) > 1), key=len, reverse=True):
-        best = _neediest(Counter(strata[i] for i in unit), sizes, given, shares)
+        labels = Counter(strata[i] for i in unit)
+        best = _best_part(labels, sizes, given, shares)
         parts[best] += unit
-        given[best].update(strata[i] for i in unit)
+        given[best].update(labels)
     singles: dict[str, list[int]] = {label: [] for label in sorted(sizes)}
     for unit in units:
         if len(unit) == 1:
             singles[strata[unit[0]]].append(unit[0])
-    carry = [0.0] * len(shares)
+    dealt = sum(map(len, parts))
+    carry = [share * dealt - len(part) for share, part in zip(shares, parts, strict=True)]
     for label, rows in singles.items():
         needs = [max(0.0, share * sizes[label] - part[label]) for share, part in zip(shares, given, strict=True)]
         quotas = _scaled(needs, len(rows)) if sum(needs) > 0 else [share * len(rows) for share in shares]
@@ -160,15 +164,21 @@ def _deal(
     return [sorted(part) for part in parts]
 
 
-def _neediest(unit: Counter[str], sizes: Counter[str], given: Sequence[Counter[str]], shares: Sequence[float]) -> int:
-    """The part that lacks most of what the unit has, in rows, its own share taken as measure; the first of equals."""
+def _best_part(unit: Counter[str], sizes: Counter[str], given: Sequence[Counter[str]], shares: Sequence[float]) -> int:
+    """The part whose label counts come nearest to their shares by the unit; of equals the one that lacks most rows.
 
-    def lack(index: int) -> float:
+    Nearness is the fall of chi-square, the sum of (count - expected)² / expected over labels and parts.
+    """
+
+    def gain(index: int) -> tuple[float, float, int]:
         part, share = given[index], shares[index]
-        missing = sum(count * (share * sizes[label] - part[label]) / sizes[label] for label, count in unit.items())
-        return missing / share
+        fall = 0.0
+        for label, count in unit.items():
+            expected = share * sizes[label]
+            fall += count * (2 * (expected - part[label]) - count) / expected
+        return round(fall, 9), round(-part.total() / share, 9), -index
 
-    return max(range(len(shares)), key=lambda index: (round(lack(index), 9), -index))
+    return max(range(len(shares)), key=gain)
 
 
 def _scaled(needs: Sequence[float], total: int) -> list[float]:

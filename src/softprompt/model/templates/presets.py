@@ -1,0 +1,62 @@
+"""Templates that nobody has to write: one for each kind of task and each placement.
+
+Measured pages of the field agree that a short natural cue before the answer is enough once soft tokens are trained, so
+there is one cue a kind and no more choice than where the learned vectors stand.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Literal
+
+from softprompt.core.errors import ConfigError, TemplateError, nearest
+from softprompt.model.templates.parts import Slot, Words, unparse
+
+__all__ = ["CUES", "Place", "preset_text"]
+
+Place = Literal["before", "after"]
+
+#: What stands between the input and the answer, by kind of task.
+CUES: Mapping[str, str] = MappingProxyType(
+    {"classify": " It was ", "choose": "\nAnswer: ", "generate": "\nOutput: "},
+)
+
+
+def preset_text(
+    kind: str,
+    *,
+    place: Place = "after",
+    fields: Sequence[str] = ("text",),
+    length: int = 20,
+    start_text: str | None = None,
+) -> str:
+    r"""The text of the preset template of a task kind.
+
+    Args:
+        kind: ``classify``, ``choose`` or ``generate``.
+        place: Whether the soft slot stands before or after the fields.
+        fields: One field stands for itself; several are lines that begin with the field's name.
+        length: Number of soft tokens; 0 gives a text prompt.
+        start_text: Text that the start values may come from.
+
+    Raises:
+        ConfigError: ``config.unknown_name`` for another kind or placement.
+        TemplateError: ``template.syntax`` for a field whose name means something else in templates.
+
+    >>> preset_text("classify")
+    '{bos}{text}<soft 20> It was {answer}'
+    >>> print(preset_text("choose", place="before", fields=("premise", "question"), length=5))
+    {bos}<soft 5>premise: {premise}
+    question: {question}
+    Answer: {answer}
+    """
+    if reserved := {"answer", "bos", "eos"} & set(fields):
+        message = f"a field cannot be called {min(reserved)!r}"
+        raise TemplateError("template.syntax", message, cure="map the column to another name")
+    for name, known in ((kind, CUES), (place, ("before", "after"))):
+        if name not in known:
+            raise ConfigError("config.unknown_name", f"no template preset {name!r}; {nearest(name, known)}")
+    body = f"{{{fields[0]}}}" if len(fields) == 1 else "\n".join(f"{name}: {{{name}}}" for name in fields)
+    slot = unparse([Slot(length, None, start_text)]) if length else ""
+    cue = unparse([Words(CUES[kind])])
+    inner = f"{slot}{body}{cue}" if place == "before" else f"{body}{slot}{cue}"
+    return f"{{bos}}{inner}{{answer}}"

@@ -1,0 +1,239 @@
+"""Rows from examples: a template's segments as a chain of nodes, its answers as siblings under the last one.
+
+Each answer is tokenised with the blank that stands before ``{answer}`` and ends in the model's terminator, which
+tells an answer from a longer one that begins alike (law 9).
+
+Knows neither models nor tensors.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+from softprompt.core.errors import TemplateError
+from softprompt.core.records import Answer, Example, Node, Readout, Row, Segment, Soft, Text, content_hash
+from softprompt.core.tasks import Task
+from softprompt.core.tokens import Tokenizer
+from softprompt.model.templates.reading import Reader, Reading
+from softprompt.model.templates.segments import Piece, SlotSpec, TextPiece, join
+from softprompt.model.templates.template import Template
+
+__all__ = ["Answers", "Lengths", "RowBuilder"]
+
+Answers = Literal["words", "vectors"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Tokens of one row, after cutting.
+
+    Attributes:
+        words: The template's own words, beginning of sequence and chat skeleton.
+        slots: Soft tokens.
+        fields: Tokens that stand in the row, by field.
+        cut: Tokens that were cut, by field; only fields that lost some.
+        answer: The longest answer with its terminator, or the room kept for free text; 0 for label vectors.
+        frozen: Tokens before the first soft slot: read once.
+    """
+
+    words: int
+    slots: int
+    fields: Mapping[str, int]
+    cut: Mapping[str, int]
+    answer: int
+    frozen: int
+
+    @property
+    def prompt(self) -> int:
+        """Everything before the answer."""
+        return self.words + self.slots + sum(self.fields.values())
+
+    @property
+    def total(self) -> int:
+        """The longest path through the row: never above ``max_tokens``."""
+        return self.prompt + self.answer
+
+
+class RowBuilder:
+    """Makes the row of an example.
+
+    Args:
+        template: What stands where.
+        task: Which answers there are.
+        tokenizer: The model's.
+        max_tokens: The longest row, soft tokens and answer included: at most the model's context.
+        answers: ``words`` scores the answers' tokens, ``vectors`` reads label vectors where the answer would begin.
+
+    Raises:
+        TemplateError: ``template.too_long`` when the soft slots alone fill a row; ``template.no_labels`` for vectors
+            without fixed labels.
+
+    >>> class Letters:  # the smallest tokenizer: a letter is a token
+    ...     bos_id, eos_id, vocab_size = None, 0, 256
+    ...     encode = encode_skeleton = lambda self, text: tuple(text.encode())
+    ...     decode = lambda self, ids: bytes(ids).decode()
+    ...     piece = lambda self, token: chr(token)
+    ...     chat = lambda self, messages: ""
+    >>> template = Template.parse("{text}<soft 3>: {answer}")
+    >>> builder = RowBuilder(template, Task.classify(["no", "yes"]), Letters(), max_tokens=64)
+    >>> row = builder.row(Example({"text": "hi"}, target="yes"))
+    >>> [node.segment for node in row.nodes[:3]]
+    [Text(ids=(104, 105), field='text'), Soft(slot='soft', length=3, prompt_index=0), Text(ids=(58,), field=None)]
+    >>> [(node.parent, bytes(node.segment.ids)) for node in row.nodes[3:]], dict(row.target)
+    ([(2, b' no\\x00'), (2, b' yes\\x00')], {0: 1})
+    """
+
+    def __init__(
+        self,
+        template: Template,
+        task: Task,
+        tokenizer: Tokenizer,
+        *,
+        max_tokens: int,
+        answers: Answers = "words",
+    ) -> None:
+        if answers == "vectors" and not task.fixed_candidates:
+            message = "label vectors need a task with fixed labels"
+            raise TemplateError("template.no_labels", message, cure="choose 'answers: words'")
+        self.template = template
+        self.task = task
+        self.tokenizer = tokenizer
+        self.max_tokens = max_tokens
+        self.answers = answers
+        self._reader = Reader(template, tokenizer, max_tokens=max_tokens)
+        # fixed labels come back in every row
+        self._encode_answer = lru_cache(maxsize=4096)(tokenizer.encode) if task.fixed_candidates else tokenizer.encode
+
+    def row(
+        self,
+        example: Example,
+        *,
+        prompt_index: int = 0,
+        target: bool = True,
+        candidates: Sequence[str] | None = None,
+    ) -> Row:
+        """The row of an example for one prompt.
+
+        Args:
+            example: Its fields; an unlabelled one gives a row without target.
+            prompt_index: Whose soft tokens, answers and target these are.
+            target: Whether the right answer is written into the row. Free text without it is a row without answer
+                nodes, ready to be continued.
+            candidates: Other answers than the task's.
+
+        Raises:
+            TemplateError: ``template.missing_field``, ``template.too_long``, ``template.same_answer``,
+                ``template.no_context``.
+            DataError: ``data.unknown_label``, ``data.no_candidates``.
+        """
+        says, right = self._answers(example, target=target, candidates=candidates)
+        reading = self._read(example, says)
+        nodes = [
+            Node(_segment(piece, ids, prompt_index), parent)
+            for (piece, ids), parent in zip(reading.pieces, [None, *range(len(reading.pieces) - 1)], strict=False)
+        ]
+        if not nodes:
+            message = "nothing stands before the answer of this row"
+            cure = "begin the template with {bos} or with words of its own"
+            raise _at(TemplateError("template.no_context", message, cure=cure), example)
+        last = len(nodes) - 1
+        if self.answers == "vectors":
+            nodes.append(Node(Readout(prompt_index), last))
+        else:
+            answers = self._tokens(says, reading.lead, example)
+            nodes.extend(Node(Answer(ids, index, prompt_index), last) for index, ids in enumerate(answers))
+        row = Row(tuple(nodes), "", example.weight, example.group, {} if right is None else {prompt_index: right})
+        return replace(row, id=content_hash(row.trunk_ids(0)))
+
+    def cut(self, example: Example) -> dict[str, int]:
+        """Tokens that truncation takes from the example, by field; empty when all of it fits.
+
+        Raises:
+            TemplateError: as :meth:`row`.
+        """
+        return dict(self.lengths(example).cut)
+
+    def lengths(self, example: Example) -> Lengths:
+        """How many tokens the row has, and of what; any label of the example is left alone.
+
+        Raises:
+            TemplateError: as :meth:`row`.
+        """
+        says, _ = self._answers(example, target=not self.task.fixed_candidates, candidates=None)
+        reading = self._read(example, says)
+        fields = reading.fields
+        first = next((i for i, (piece, _) in enumerate(reading.pieces) if isinstance(piece, SlotSpec)), None)
+        return Lengths(
+            words=reading.words,
+            slots=reading.slots,
+            fields={name: fields.get(name, 0) for name in self.template.fields},
+            cut={name: lost for name, count in reading.uncut.items() if (lost := count - fields.get(name, 0)) > 0},
+            answer=self._reserve(says, reading.lead),
+            frozen=sum(len(ids) for _, ids in reading.pieces[:first]),
+        )
+
+    def reading(self, example: Example) -> Reading:
+        """The segments before the answer, for displays.
+
+        Raises:
+            TemplateError: as :meth:`row`.
+        """
+        return self._read(example, self._answers(example, target=False, candidates=None)[0])
+
+    def lead(self, example: Example) -> str:
+        """The blank that a generated answer begins with, which is the template's and not the answer's."""
+        return self.reading(example).lead
+
+    def _read(self, example: Example, says: tuple[str, ...]) -> Reading:
+        try:
+            return self._reader.read(example.fields, reserve=lambda lead: self._reserve(says, lead))
+        except TemplateError as error:
+            raise _at(error, example) from None
+
+    def _answers(
+        self, example: Example, *, target: bool, candidates: Sequence[str] | None
+    ) -> tuple[tuple[str, ...], int | None]:
+        """Texts of the answers that stand in the row, and which is right (None: unknown, or not asked)."""
+        own = self.task.candidates(example)
+        labelled = target and example.target is not None and example.target != []
+        answer = self.task.answer(example) if labelled else None
+        right = own[answer] if own is not None and isinstance(answer, int) else answer
+        if candidates is not None:
+            says = tuple(candidates)
+            return says, says.index(str(right)) if right in says else None
+        if own is not None:
+            return own, answer if isinstance(answer, int) else None
+        return ((str(right),), 0) if labelled else ((), None)
+
+    def _tokens(self, says: Sequence[str], lead: str, example: Example) -> list[tuple[int, ...]]:
+        """Ids of the answers, all different."""
+        answers = [(*self._encode_answer(join(lead, say)), self.tokenizer.eos_id) for say in says]
+        if len(set(answers)) < len(answers):
+            twin = next(i for i, ids in enumerate(answers) if ids in answers[:i])
+            first = says[answers.index(answers[twin])]
+            message = f"answers {first!r} and {says[twin]!r} are the same tokens to this model"
+            raise _at(TemplateError("template.same_answer", message, cure="give one of them another text"), example)
+        return answers
+
+    def _reserve(self, says: Sequence[str], lead: str) -> int:
+        """Tokens to keep free for the answer.
+
+        Free text gets the room that it has in use also while it is learnt, so that both read the same text.
+        """
+        if self.answers == "vectors":
+            return 0
+        longest = max((len(self._encode_answer(join(lead, say))) + 1 for say in says), default=0)
+        return max(longest, int(getattr(self.task, "max_new_tokens", 0)))
+
+
+def _segment(piece: Piece, ids: tuple[int, ...], prompt_index: int) -> Segment:
+    if isinstance(piece, SlotSpec):
+        return Soft(piece.name, piece.length, prompt_index)
+    return Text(ids, piece.field if isinstance(piece, TextPiece) else None)
+
+
+def _at(error: TemplateError, example: Example) -> TemplateError:
+    """The error with the place of the row, where the row has one."""
+    where = example.source or example.id
+    return error.at(where) if where else error

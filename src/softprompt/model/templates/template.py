@@ -1,0 +1,220 @@
+"""A template: parts, how fields are cut when a row is too long, and what follows from where the soft slots stand.
+
+Knows nothing of tokens and tasks; :mod:`softprompt.model.templates.rows` makes rows of it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal, Self, get_args
+
+from softprompt.core.errors import TemplateError, nearest
+from softprompt.model.templates.grammar import parse
+from softprompt.model.templates.parts import Field, OptionalPart, Part, Slot, Special, unparse
+from softprompt.model.templates.presets import Place, preset_text
+from softprompt.model.templates.segments import SlotSpec, TextPiece, assemble, name_slots, resolve
+
+__all__ = ["Keep", "Placement", "Template"]
+
+Keep = Literal["head", "tail", "head+tail"]
+Placement = Literal["none", "before", "between", "after"]
+
+
+@dataclass(frozen=True)
+class Template:
+    """Text with fields, soft slots and an answer.
+
+    Attributes:
+        parts: What the text consists of, in order.
+        truncate: The fields that may be cut when a row is too long, the first one first; None lets all be cut, the
+            longest first.
+        keep: Which end of a field survives a cut; ``head`` where none is named.
+        strip: Whether white space around a field's text is dropped.
+
+    >>> template = Template.parse('{text}<soft 20 "the topic is"> It was {answer}', keep="tail")
+    >>> template.fields, template.placement, template.slots["soft"].length
+    (('text',), 'after', 20)
+    >>> Template.from_dict(template.to_dict()) == template
+    True
+    """
+
+    parts: tuple[Part, ...]
+    truncate: tuple[str, ...] | None = None
+    keep: Mapping[str, Keep] = field(default_factory=dict, hash=False)
+    strip: bool = True
+
+    def __post_init__(self) -> None:
+        for setting, names in (("truncate", self.truncate or ()), ("keep", self.keep)):
+            for name in names:
+                if name not in self.fields:
+                    message = (
+                        f"{setting} names {name!r}, which is no field of the template; {nearest(name, self.fields)}"
+                    )
+                    raise TemplateError("template.unknown_field", message)
+
+    @classmethod
+    def parse(
+        cls,
+        text: str,
+        *,
+        truncate: Sequence[str] | None = None,
+        keep: Keep | Mapping[str, Keep] | None = None,
+        strip: bool = True,
+    ) -> Self:
+        """A template from its text; ``keep`` as one word holds for all fields.
+
+        Raises:
+            TemplateError: whatever :func:`softprompt.model.templates.grammar.parse` finds; ``template.unknown_field``,
+                ``template.invalid``.
+        """
+        template = cls(parse(text), strip=strip)
+        by_field = dict.fromkeys(template.fields, keep) if isinstance(keep, str) else dict(keep or {})
+        return replace(template, truncate=None if truncate is None else tuple(truncate), keep=by_field)
+
+    @classmethod
+    def preset(
+        cls,
+        kind: str,
+        *,
+        place: Place = "after",
+        fields: Sequence[str] = ("text",),
+        length: int = 20,
+        start_text: str | None = None,
+    ) -> Self:
+        """The template that a task kind gets when nobody writes one; ``length=0`` is the text prompt without slots.
+
+        Raises:
+            ConfigError: ``config.unknown_name``.
+
+        >>> str(Template.preset("generate", place="before"))
+        '{bos}<soft 20>{text}\\nOutput: {answer}'
+        """
+        return cls.parse(preset_text(kind, place=place, fields=fields, length=length, start_text=start_text))
+
+    def __str__(self) -> str:
+        return unparse(self.parts)
+
+    @cached_property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the fields, each once, in order."""
+        return tuple(dict.fromkeys(name for name, _ in self._places()))
+
+    @cached_property
+    def required_fields(self) -> tuple[str, ...]:
+        """Fields that stand outside optional parts: every row must have them, though they may be empty."""
+        return tuple(dict.fromkeys(name for name, required in self._places() if required))
+
+    def _places(self) -> list[tuple[str, bool]]:
+        """The field of every place of a field, and whether it stands outside optional parts."""
+        found: list[tuple[str, bool]] = []
+        for part in self.parts:
+            if isinstance(part, Field):
+                found.append((part.name, True))
+            elif isinstance(part, OptionalPart):
+                found.extend((inner.name, False) for inner in part.parts if isinstance(inner, Field))
+        return found
+
+    @cached_property
+    def slots_in_place(self) -> tuple[SlotSpec, ...]:
+        """The slot at every place of one, in order."""
+        return name_slots(self.parts)
+
+    @cached_property
+    def slots(self) -> dict[str, SlotSpec]:
+        """Slots by name; those without a name are ``soft``, ``soft_2`` and so on, in order."""
+        return {spec.name: spec for spec in self.slots_in_place}
+
+    @cached_property
+    def placement(self) -> Placement:
+        """Where the first soft slot stands: before, between or after the fields; it decides what can be read once."""
+        order = [part for part in self.parts if isinstance(part, Slot | Field | OptionalPart)]
+        first = next((i for i, part in enumerate(order) if isinstance(part, Slot)), None)
+        if first is None:
+            return "none"
+        if first == 0:
+            return "before"
+        return "after" if all(isinstance(part, Slot) for part in order[first:]) else "between"
+
+    @cached_property
+    def skeleton(self) -> str | None:
+        """The frozen text of a chat template, None where there is none."""
+        special = [part.text for part in self.parts if isinstance(part, Special)]
+        return "".join(special) if special else None
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of all that the template decides (16 hex digits): a prompt belongs to the template it was trained in."""
+        return _hash(json.dumps([str(self), self.truncate, sorted(self.keep.items()), self.strip]))
+
+    def without_slots(self) -> Self:
+        """The same template as a text prompt: what the model makes of the words alone.
+
+        >>> str(Template.parse("{text}<soft 20> It was {answer}").without_slots())
+        '{text} It was {answer}'
+        """
+        rest = [part for part in self.parts if not isinstance(part, Slot)]
+        return replace(self, parts=parse(unparse(rest)))  # words on both sides of a slot become one
+
+    def texts(self, fields: Mapping[str, str]) -> dict[str, str]:
+        """The text of each field of the template, stripped if it says so; optional fields may be absent.
+
+        Raises:
+            TemplateError: ``template.missing_field``.
+        """
+        for name in self.required_fields:
+            if name not in fields:
+                message = f"the row has no field {name!r}; {nearest(name, fields)}"
+                cure = "map a column to it or put it into an optional part {? ?}"
+                raise TemplateError("template.missing_field", message, cure=cure)
+        found = {name: fields.get(name, "") for name in self.fields}
+        return {name: text.strip() for name, text in found.items()} if self.strip else found
+
+    def render(self, fields: Mapping[str, str], *, answer: str = "") -> str:
+        """A row as text, soft slots and ``{bos}`` left out: to read it, and for demonstrations in a text prompt.
+
+        >>> Template.parse("{bos}{text}<soft 20> It was {answer}").render({"text": "Where is it?"}, answer="delivery")
+        'Where is it? It was delivery'
+        """
+        texts = self.texts(fields)
+        pieces, lead = assemble(resolve(self.parts, texts), texts)
+        return "".join(piece.text for piece in pieces if isinstance(piece, TextPiece)) + lead + answer
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for a manifest; the skeleton of a chat stands in the text, and once more with its hash."""
+        data: dict[str, Any] = {
+            "text": str(self),
+            "truncate": None if self.truncate is None else list(self.truncate),
+            "keep": dict(self.keep),
+            "strip": self.strip,
+        }
+        if self.skeleton is not None:
+            data |= {"skeleton": self.skeleton, "skeleton_hash": _hash(self.skeleton)}
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The template of a manifest.
+
+        Raises:
+            TemplateError: ``template.invalid``, and ``template.changed`` when the skeleton is not the frozen one.
+        """
+        kinds = {"text": str, "truncate": list | None, "keep": dict, "strip": bool}
+        for key, kind in kinds.items():
+            if not isinstance(data.get(key), kind):
+                raise TemplateError("template.invalid", f"{key!r} of a saved template cannot be {data.get(key)!r}")
+        for name, end in data["keep"].items():
+            if end not in get_args(Keep):
+                message = f"keep of {name!r} is {end!r}; allowed: {', '.join(get_args(Keep))}"
+                raise TemplateError("template.invalid", message)
+        template = cls.parse(data["text"], truncate=data["truncate"], keep=data["keep"], strip=data["strip"])
+        frozen = data.get("skeleton_hash")
+        if frozen != (None if template.skeleton is None else _hash(template.skeleton)):
+            message = f"the chat skeleton of the saved template is not the one that was frozen ({frozen})"
+            raise TemplateError("template.changed", message, cure="load an unchanged copy of the prompt")
+        return template
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]

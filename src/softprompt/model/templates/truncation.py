@@ -1,0 +1,135 @@
+"""How much of each field stays when a row is too long, and which part of its text that is.
+
+A field is cut as text, between words where there are any, and then tokenised like any other: the row of a cut text is
+the row of the shorter text, and no character is ever halved.
+
+Knows nothing of templates; tokens appear only as counts.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+__all__ = ["GAP", "allot", "shorten"]
+
+#: Stands where the middle of a field was left out.
+GAP = " ... "
+
+_WORD = 24  # a cut goes back to the last white space within so many characters; texts without any are cut anywhere
+_MAX_TRIES = 60  # two numbers of characters always meet by halving in far fewer
+
+
+def allot(lengths: Mapping[str, int], *, room: int, order: Sequence[str] | None = None) -> dict[str, int] | None:
+    """Tokens that each field may keep so that all fit into ``room``; None when they cannot.
+
+    Args:
+        lengths: Tokens of each field.
+        room: Tokens for all fields together.
+        order: The fields that may be cut, the first one first and entirely before the next; None cuts all, always the
+            longest, so that short fields stay whole.
+
+    >>> allot({"context": 90, "question": 10}, room=60)
+    {'context': 50, 'question': 10}
+    >>> allot({"context": 90, "question": 10}, room=60, order=["question", "context"])
+    {'context': 60, 'question': 0}
+    >>> allot({"context": 90, "question": 10}, room=60, order=["question"]) is None
+    True
+    """
+    kept = dict(lengths)
+    over = sum(kept.values()) - room
+    if order is None:
+        return _level(kept, room) if room >= 0 else None
+    for name in order:
+        cut = min(kept.get(name, 0), max(over, 0))
+        if name in kept:
+            kept[name] -= cut
+        over -= cut
+    return kept if over <= 0 else None
+
+
+def _level(lengths: dict[str, int], room: int) -> dict[str, int]:
+    """The longest fields come down to one level; a shorter one is never cut before a longer one."""
+    kept = dict(lengths)
+    rest = room
+    shortest_first = sorted(kept, key=lambda name: kept[name])
+    for position, name in enumerate(shortest_first):
+        kept[name] = min(kept[name], max(rest, 0) // (len(shortest_first) - position))
+        rest -= kept[name]
+    return kept
+
+
+def shorten(
+    text: str,
+    *,
+    budget: int,
+    keep: Literal["head", "tail", "head+tail"],
+    count: Callable[[str], int],
+) -> str:
+    """The longest beginning, end, or both of ``text`` that counts at most ``budget`` tokens.
+
+    Args:
+        text: A text of more than ``budget`` tokens.
+        budget: Tokens that may stay; 0 leaves nothing.
+        keep: Which end stays; of ``head+tail`` the head gets half, and :data:`GAP` stands between.
+        count: Tokens of a text.
+
+    >>> words = lambda text: len(text.split())
+    >>> shorten("one two three four five six seven", budget=5, keep="head+tail", count=words)
+    'one two ... six seven'
+    >>> shorten("one two three", budget=2, keep="tail", count=words)
+    'two three'
+    """
+    if budget <= 0:
+        return ""
+    if keep != "head+tail":
+        return _end(text, budget=budget, count=count, tail=keep == "tail")
+    for room in range(budget - count(GAP), 1, -1):
+        head = _end(text, budget=(room + 1) // 2, count=count, tail=False)
+        tail = _end(text[len(head) :], budget=room // 2, count=count, tail=True)
+        if head and tail and count(both := head + GAP + tail) <= budget:
+            return both
+    return _end(text, budget=budget, count=count, tail=False)
+
+
+def _end(text: str, *, budget: int, count: Callable[[str], int], tail: bool) -> str:
+    """One end of ``text`` within ``budget``: guessed from characters a token, corrected until it fits closely."""
+
+    def end(size: int) -> str:
+        return text[len(text) - size :] if tail else text[:size]
+
+    fits, fails = 0, len(text) + 1
+    pace = 4.0  # characters a token, corrected by what is seen
+    size = min(len(text), int(budget * pace))
+    for attempt in range(_MAX_TRIES):
+        if not fits < size < fails:
+            break
+        tokens = count(end(size))
+        if tokens <= budget:
+            fits = size
+        else:
+            fails = size
+        if tokens == budget or fits + 1 >= fails:
+            break
+        pace = max(size / max(tokens, 1), 1 / 4)
+        guess = size + int((budget - tokens) * pace)
+        size = min(max(guess, fits + 1), fails - 1) if attempt < 8 else (fits + fails) // 2
+    for whole in _whole_words(text, fits, tail=tail):
+        if count(whole) <= budget:
+            return whole
+    return ""
+
+
+def _whole_words(text: str, size: int, *, tail: bool) -> list[str]:
+    """The first (or last) ``size`` characters with the word at the cut completed, without it, and as they are."""
+    if tail:
+        return [_flip(each) for each in _whole_words(_flip(text), size, tail=False)]
+    kept = text[:size]
+    if size in (0, len(text)) or text[size].isspace():
+        return [kept.rstrip()]
+    before = [i for i, c in enumerate(kept[-_WORD:], size - len(kept[-_WORD:])) if c.isspace()]
+    behind = [i for i, c in enumerate(text[size : size + _WORD], size) if c.isspace()]
+    ends = [*behind[:1], *before[-1:], size]
+    return [text[:end].rstrip() for end in ends]
+
+
+def _flip(text: str) -> str:
+    return text[::-1]

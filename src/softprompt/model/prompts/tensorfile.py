@@ -25,7 +25,7 @@ _MAX_HEADER_BYTES = 2**20
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _LAYER = r"(?:0|[1-9][0-9]{0,3})"
-_NAME = re.compile(rf"slots\.([A-Za-z0-9_-]{{1,64}})\.(embed|hidden\.{_LAYER}|keys\.{_LAYER}|values\.{_LAYER})")
+_NAME = re.compile(rf"slots\.([A-Za-z0-9_-]+)\.(embed|hidden\.{_LAYER}|keys\.{_LAYER}|values\.{_LAYER})")
 _NUM_DIMENSIONS = {"embed": 2, "hidden": 2, "keys": 3, "values": 3, "head.weight": 2, "head.bias": 1}
 
 

@@ -1,6 +1,9 @@
 """Laws of every method: the start is the start, prompts do not know each other, what is kept is what was trained."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -218,6 +221,27 @@ def test_settings_come_from_a_name_or_a_mapping():
         parse_method({"name": "residual", "botleneck": 7})
     with pytest.raises(ConfigError, match=r"unknown method 'plane'; did you mean 'plain'.*config.unknown_name"):
         parse_method("plane")
+
+
+def test_the_documented_example_is_a_method(repository: Path):
+    """A prompt's seed decides its parameters, the start is the start, and training lowers every loss."""
+    page = (repository / "docs/methods.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(code, names)
+    starts = [begun for begun in STARTS if begun.slots]
+    method = names["LowRank"].start(names["LowRankSettings"](rank=2), starts)
+    kept = method.materialise()
+    for prompt, begun in zip(kept, starts, strict=True):
+        assert_equal(prompt, PromptTensors({k: SlotTensors(embed=v) for k, v in begun.slots.items()}, begun.head))
+    trained = train(method, steps=10)
+    assert all(loss_of(new) < loss_of(old) for new, old in zip(trained, kept, strict=True))
+
+
+def test_the_documented_sizes_are_true():
+    start = Start({"soft": torch.ones(20, 256)}, 1.0)
+    sizes = {name: sum(p.numel() for p in start_method(parse_method(name), [start]).parameters()) for name in METHODS}
+    assert sizes == {"plain": 5_120, "residual": 71_552}
 
 
 def test_the_table_names_each_settings_class_by_its_own_name():

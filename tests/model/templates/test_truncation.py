@@ -58,7 +58,7 @@ def test_what_stays_fits_and_is_an_end_of_the_text(text: str, budget: int, keep:
 
 
 @pytest.mark.parametrize("keep", ["head", "tail"])
-@given(words=st.lists(st.text("abcdé", min_size=1, max_size=9), min_size=2, max_size=40), budget=st.integers(12, 60))
+@given(words=st.lists(st.text("abcdé", min_size=1, max_size=9), min_size=2, max_size=40), budget=st.integers(20, 60))
 def test_words_stay_whole_and_room_is_used(words: list[str], budget: int, keep: str) -> None:
     text = " ".join(words)
     assume(count(text) > budget)
@@ -90,3 +90,15 @@ def test_a_tokenizer_that_shrinks_longer_texts_does_not_mislead() -> None:
 
     strange_count: Callable[[str], int] = strange
     assert len(shorten("a" * 50, budget=5, keep="head", count=strange_count)) in (5, 7)
+
+
+def test_a_desert_of_blanks_is_crossed_quickly() -> None:
+    looks: list[str] = []
+
+    def watched(part: str) -> int:
+        looks.append(part)
+        return count(part)
+
+    assert shorten("x" + " " * 50_000 + "y", budget=500, keep="head+tail", count=watched) == f"x{GAP}y"
+    assert shorten(" " * 50_000 + "y", budget=500, keep="head+tail", count=watched) == ""
+    assert len(looks) < 120

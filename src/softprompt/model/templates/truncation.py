@@ -15,6 +15,7 @@ __all__ = ["GAP", "allot", "shorten"]
 GAP = " ... "
 
 _WORD = 24  # a cut goes back to the last white space within so many characters; texts without any are cut anywhere
+_MAX_SEAM = 4  # tokens that joining a head and a tail may cost beyond the gap
 _MAX_TRIES = 60  # two numbers of characters always meet by halving in far fewer
 
 
@@ -82,7 +83,8 @@ def shorten(
         return ""
     if keep != "head+tail":
         return _end(text, budget=budget, count=count, tail=keep == "tail")
-    for room in range(budget - count(GAP), 1, -1):
+    most = budget - count(GAP)
+    for room in range(most, max(1, most - _MAX_SEAM), -1):
         head = _end(text, budget=(room + 1) // 2, count=count, tail=False)
         tail = _end(text[len(head) :], budget=room // 2, count=count, tail=True)
         if head and tail and count(both := head + GAP + tail) <= budget:

@@ -1,1 +1,1 @@
-"""The words everybody speaks: errors, records, tensors, tasks, metrics, statistics. Imports nothing of softprompt but itself."""
+"""The words everybody speaks: errors, records, tensors, tasks, metrics, statistics. Imports only itself."""

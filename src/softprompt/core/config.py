@@ -68,7 +68,7 @@ def _owners(cls: type[BaseModel], path: list[str]) -> Iterator[type[BaseModel]]:
         part = stack.pop()
         if isinstance(part, type) and issubclass(part, BaseModel):
             found = True
-            yield from _owners(part, rest if name in cls.model_fields else rest)
+            yield from _owners(part, rest)
         else:
             stack.extend(get_args(part))
     if not found:

@@ -1,7 +1,7 @@
 """One tree of errors with stable codes, the same in Python, on the command line and in the docs.
 
-A message says what is wrong, what came and what is allowed; the cure says what to do. Context (file, line, row, step) is
-added once, at the seam that knows it, with :meth:`SoftpromptError.at`.
+A message says what is wrong, what came and what is allowed; the cure says what to do. Context (file, line, row, step)
+is added once, at the seam that knows it, with :meth:`SoftpromptError.at`.
 
     SoftpromptError
     ├── ConfigError      config.*     a run's settings
@@ -77,6 +77,7 @@ CATALOGUE: dict[str, str] = {
     "model.not_found": "No folder and no hub model of that name.",
     "model.remote_code": "A model that would need code from its repository.",
     "model.too_long": "A row is longer than the model's context.",
+    "model.unknown_dtype": "A precision that is none of those softprompt knows.",
     "model.unreadable": "A model folder that cannot be read.",
     "model.unsupported": "A kind of model that softprompt cannot drive, with the reason.",
     "model.unsupported_prompt": "Prompt tensors that this model cannot take.",
@@ -116,6 +117,13 @@ CATALOGUE: dict[str, str] = {
     "template.unclosed": "A brace, quote or slot of a template is never closed, or closes nothing.",
     "template.unknown_field": "A setting names a field that the template does not have.",
     "extra.missing": "An optional dependency is needed and not installed.",
+    "resource.cache_folder": "The folder for cached states cannot be made.",
+    "resource.disk_full": "The disk is full; what was there before is untouched.",
+    "resource.write_failed": "A file cannot be written; what was there before is untouched.",
+    "training.bad_checkpoint": "A checkpoint that cannot be read.",
+    "training.resume_mismatch": "A checkpoint of another run.",
+    "training.diverged": "Every prompt of a run came to numbers that are not finite.",
+    "training.no_rows": "No row is left to learn from or to judge by.",
 }
 
 

@@ -1,8 +1,8 @@
 """The rows of a run as plain data: examples, and what a template makes of them.
 
-A :class:`Row` is a tree of segments. Prompts, candidate answers and ensemble members are siblings under one parent, so one
-reading of the text serves them all. There is no padding, no mask and no position here: the position of a node's first token
-is the end of its parent, and how a tree meets a model is the backbone's business.
+A :class:`Row` is a tree of segments. Prompts, candidate answers and ensemble members are siblings under one parent, so
+one reading of the text serves them all. There is no padding, no mask and no position here: the position of a node's
+first token is the end of its parent, and how a tree meets a model is the backbone's business.
 
 Knows nothing of files, templates or models, and imports no torch.
 """
@@ -10,7 +10,7 @@ Knows nothing of files, templates or models, and imports no torch.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 __all__ = ["Answer", "Batch", "Example", "Node", "Readout", "Row", "Segment", "Soft", "Text", "content_hash", "merge"]
@@ -22,8 +22,8 @@ class Example:
 
     Attributes:
         fields: The texts a template can name, by field.
-        target: The label name (classify), the index or text of the right candidate (choose), the reference text or texts
-            (generate); None when unlabelled.
+        target: The label name (classify), the index or text of the right candidate (choose), the reference text or
+            texts (generate); None when unlabelled.
         id: The user's id or the content hash; unique within a data set.
         weight: Weight of the row in the loss.
         group: Rows of one group never stand on two sides of a split.
@@ -168,6 +168,18 @@ class Row:
             index = below[0] if len(below) == 1 else None
         return tuple(chain)
 
+    def for_prompt(self, index: int) -> "Row":
+        """The same row asked by another prompt; for rows that ask one prompt only.
+
+        >>> Row((Node(Text((5,))), Node(Readout(0), 0)), target={0: 2}).for_prompt(4).target
+        {4: 2}
+        """
+        nodes = tuple(
+            node if isinstance(node.segment, Text) else replace(node, segment=replace(node.segment, prompt_index=index))
+            for node in self.nodes
+        )
+        return replace(self, nodes=nodes, target=dict(zip([index], self.target.values(), strict=False)))
+
     def trunk_ids(self, root: int) -> tuple[int, ...]:
         """Token ids of :meth:`trunk`."""
         ids: list[int] = []
@@ -194,8 +206,9 @@ class Batch:
 def merge(rows: Sequence[Row]) -> Row:
     """One row that asks everything the given rows ask, reading equal beginnings once.
 
-    The rows' trees are joined like a trie: children with equal segment under the same parent become one node. Targets
-    are united (each prompt index must stand in at most one row with a target); id, weight and group come from the first.
+    The rows' trees are joined like a trie: children with equal segment under one parent become one node. Targets
+    are united (each prompt index must stand in at most one row with a target); id, weight and group come from the
+    first.
 
     >>> text = Node(Text((5, 6), "text"))
     >>> ask = lambda k: Row((text, Node(Soft("soft", 2, k), 0), Node(Readout(k), 1)), target={k: 0})

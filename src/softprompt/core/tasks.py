@@ -36,6 +36,17 @@ class Task(Settings, ABC):
     fixed_candidates: ClassVar[bool] = False
 
     target: str = Field("label", description="column of the right answer")
+    metrics: tuple[str, ...] = Field((), description="names of metrics; the first decides")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Label names where they are fixed, else empty."""
+        return ()
+
+    @property
+    def says(self) -> tuple[str, ...]:
+        """Answer texts where they are fixed, else empty."""
+        return ()
 
     @abstractmethod
     def candidates(self, example: Example) -> tuple[str, ...] | None:

@@ -1,10 +1,10 @@
 """The narrow waist: the tensors a method yields and the states a model has computed.
 
-Letters: B rows, T tokens, P soft tokens, H hidden width, E embedding width (E != H in OPT-350m, ALBERT), L layers, G key/value
-heads, D head width, V vocabulary, C labels, K prompts.
+Letters: B rows, T tokens, P soft tokens, H hidden width, E embedding width (E != H in OPT-350m, ALBERT), L layers,
+G key/value heads, D head width, V vocabulary, C labels, K prompts.
 
-Methods yield :class:`PromptTensors`; backbones consume them; nothing after training knows a method. This is the one module
-of core that imports torch.
+Methods yield :class:`PromptTensors`; backbones consume them; nothing after training knows a method. This is the one
+module of core that imports torch.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -134,8 +134,8 @@ class PromptTensors:
 class State:
     """Everything a model has computed for the first tokens of some rows: keys and values of every layer.
 
-    One type for the frozen part of training rows, a compiled prompt and decoding. Never mutated. Rows of different length
-    are padded on the LEFT, so that what follows is physically contiguous (splice rule 1).
+    One type for the frozen part of training rows, a compiled prompt and decoding. Never mutated. Rows of different
+    length are padded on the LEFT, so that what follows is physically contiguous (splice rule 1).
 
     Attributes:
         keys: Per layer, after rotation; padding is zero.

@@ -1,0 +1,1 @@
+"""Training: settings, the loop over K prompts, optimisers, memory and checkpoints."""

@@ -1,0 +1,110 @@
+"""Checkpoints that survive a power cut: temporary file, fsync, rename, fsync of the folder where there is one.
+
+One file holds everything, so a checkpoint is there or not: tensors as safetensors, the rest as JSON in its header.
+Nothing is pickled. A full disk leaves the checkpoint before untouched.
+"""
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from softprompt.core.errors import ResourceError, TrainingError
+
+__all__ = ["check_pins", "digest", "read", "write", "write_bytes"]
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+    """Replace the checkpoint at ``path``, or leave it as it was.
+
+    Raises:
+        ResourceError: ``resource.disk_full``, ``resource.write_failed``.
+    """
+    content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_bytes(path, save(content, metadata={"meta": json.dumps(meta, allow_nan=True)}))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file so that it is whole or absent.
+
+    Raises:
+        ResourceError: ``resource.disk_full``, ``resource.write_failed``; the file that was there stays.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        code, what = ("resource.disk_full", "the disk is full") if full else ("resource.write_failed", str(error))
+        raise ResourceError(
+            code, f"{path} could not be written: {what}", cure="free some space; what was there before is untouched"
+        ) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename durable; systems that cannot open a folder do not need it."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and the rest.
+
+    Raises:
+        TrainingError: ``training.bad_checkpoint``.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = json.loads((file.metadata() or {})["meta"])
+            return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise TrainingError(
+            "training.bad_checkpoint", f"{path} is no readable checkpoint: {error}", cure="start the run anew"
+        ) from None
+
+
+def digest(parts: Iterable[str]) -> str:
+    """Hash of texts in order (32 hex digits)."""
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(part.encode("utf-8", "surrogatepass"))
+        found.update(b"\0")
+    return found.hexdigest()[:32]
+
+
+def check_pins(pins: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Refuse to go on where the bits would differ from an uninterrupted run.
+
+    Raises:
+        TrainingError: ``training.resume_mismatch``, with every difference named.
+    """
+    changed = [
+        f"{name} was {found.get(name)!r}, is {pins.get(name)!r}"
+        for name in sorted({*pins, *found})
+        if pins.get(name) != found.get(name)
+    ]
+    if changed:
+        raise TrainingError(
+            "training.resume_mismatch",
+            "the checkpoint belongs to another run: " + "; ".join(changed),
+            cure="restore these, or start anew in another folder",
+        )

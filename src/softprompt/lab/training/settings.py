@@ -1,0 +1,77 @@
+"""Settings of a training: one dial, ``effort``, sets every default that is left open."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from softprompt.core.config import Settings
+
+__all__ = ["EFFORTS", "Effort", "TrainingSettings"]
+
+Effort = Literal["quick", "normal", "thorough"]
+
+
+class Defaults(Settings):
+    """What an effort stands for."""
+
+    steps: int
+    seeds: int
+    probe_steps: int
+    rates: tuple[float, ...]
+    evaluations: int
+    patience: int
+
+
+#: Rates are in units of the table's scale (see the methods): 0.01 moves a number by a hundredth of what is typical.
+EFFORTS: dict[Effort, Defaults] = {
+    "quick": Defaults(steps=150, seeds=1, probe_steps=30, rates=(0.01, 0.03, 0.1), evaluations=6, patience=4),
+    "normal": Defaults(steps=400, seeds=3, probe_steps=60, rates=(0.003, 0.01, 0.03, 0.1), evaluations=10, patience=5),
+    "thorough": Defaults(
+        steps=1500, seeds=5, probe_steps=150, rates=(0.001, 0.003, 0.01, 0.03, 0.1), evaluations=20, patience=8
+    ),
+}
+
+
+class TrainingSettings(Settings):
+    """How prompts are trained. What is None follows from ``effort``."""
+
+    effort: Effort = Field("normal", description="one dial for all defaults below")
+    steps: int | None = Field(None, ge=1, description="optimiser steps")
+    batch_size: int = Field(16, ge=1, description="rows a step")
+    seeds: tuple[int, ...] | None = Field(None, description="one prompt is trained a seed; their spread is reported")
+    rate: float | None = Field(None, gt=0, description="learning rate in units of the table's scale; None probes")
+    rates: tuple[float, ...] | None = Field(None, description="rates of the probe")
+    probe_steps: int | None = Field(None, ge=1, description="steps of the probe")
+    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="of the rate, after the warm-up")
+    warmup: float = Field(0.06, ge=0, lt=1, description="share of the steps with rising rate")
+    optimizer: Literal["adamw", "adafactor"] = Field("adamw", description="adafactor keeps less state")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled, in units of the scale")
+    clip: float | None = Field(1.0, gt=0, description="norm of a prompt's gradient at most; None: no clipping")
+    smoothing: float = Field(0.0, ge=0, lt=1, description="label smoothing of the choice objective")
+    noise: float = Field(0.0, ge=0, description="standard deviation of noise on the vectors, in units of the scale")
+    evaluations: int | None = Field(None, ge=1, description="looks at the validation rows, evenly spaced")
+    patience: int | None = Field(None, ge=1, description="looks without progress before a prompt stops")
+    micro_tokens: int | None = Field(None, ge=1, description="live tokens in one backward pass; None: by memory")
+    recompute: Literal["auto", "always", "never"] = Field(
+        "auto", description="recompute layers instead of keeping them"
+    )
+    checkpoint_every: float = Field(30.0, gt=0, description="seconds between checkpoints")
+    max_time: float | None = Field(None, gt=0, description="seconds for the whole run")
+    cache_memory: int | None = Field(
+        None, ge=0, description="bytes of frozen states in RAM; None: a third of what is free"
+    )
+    cache_device: int | None = Field(None, ge=0, description="bytes on the accelerator; None: a third of what is free")
+    cache_file: int = Field(0, ge=0, description="bytes in a mapped file")
+    keep_cache: bool = Field(False, description="leave the state file for the next run over the same texts")
+
+    def resolved(self) -> "TrainingSettings":
+        """The same with nothing left open that the effort decides.
+
+        >>> TrainingSettings(effort="quick").resolved().seeds
+        (0,)
+        """
+        base = EFFORTS[self.effort]
+        seeds = tuple(range(base.seeds)) if self.seeds is None else self.seeds
+        open_ = {name: getattr(base, name) for name in ("steps", "probe_steps", "rates", "evaluations", "patience")}
+        filled = {name: value for name, value in open_.items() if getattr(self, name) is None}
+        return self.model_copy(update={**filled, "seeds": seeds})

@@ -1,7 +1,7 @@
 """Templates that nobody has to write: one for each kind of task and each placement.
 
-Measured pages of the field agree that a short natural cue before the answer is enough once soft tokens are trained, so
-there is one cue a kind and no more choice than where the learned vectors stand.
+Each kind has one short natural cue before its answer, which also serves the text prompts that soft prompts are compared
+with; the only choice is where the learned vectors stand. The cues are a convention, not a measured optimum.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,10 +1,10 @@
 """Tiny real models for tests: ours, and those of whoever writes a method or a backbone.
 
 Each family is the real transformers class with two or three layers and random weights, so no download is needed and a
-forward takes a millisecond. The weights are scaled up: with the default initialisation attention is nearly uniform, and a
-model that ignores positions or masks would pass. Families are chosen to differ in what breaks a splice: rotary, learned and
-slot positions, ALiBi, sliding windows, tied and untied heads, grouped and single key/value heads, soft caps, scaled
-embeddings, and embeddings narrower than the model.
+forward takes a millisecond. The weights are scaled up: with the default initialisation attention is nearly uniform, and
+a model that ignores positions or masks would pass. Families are chosen to differ in what breaks a splice: rotary,
+learned and slot positions, ALiBi, sliding windows, tied and untied heads, grouped and single key/value heads, soft
+caps, scaled embeddings, and embeddings narrower than the model.
 """
 
 from collections.abc import Callable
@@ -15,6 +15,7 @@ import transformers as hf
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from softprompt.model.backbones.base import Backbone
+from softprompt.model.backbones.devices import cast
 from softprompt.model.backbones.loading import wrap
 
 __all__ = ["FAMILIES", "tiny", "tiny_tokenizer"]
@@ -96,7 +97,8 @@ def tiny(
         _scale_up(model)
     if attention:
         model.set_attn_implementation(attention)
-    return wrap(model.to(dtype), tiny_tokenizer(), name=f"tiny-{family}")  # type: ignore[arg-type]
+    cast(model, dtype)
+    return wrap(model, tiny_tokenizer(), name=f"tiny-{family}")
 
 
 def tiny_tokenizer() -> hf.PreTrainedTokenizerFast:

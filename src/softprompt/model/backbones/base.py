@@ -14,7 +14,8 @@ from torch import Tensor
 from softprompt.core.records import Batch
 from softprompt.core.tensors import PromptTensors, State
 from softprompt.core.tokens import Tokenizer
-from softprompt.model.backbones.lowering import Frozen, Trunk
+from softprompt.model.backbones.lines import Trunk
+from softprompt.model.backbones.lowering import Frozen
 
 __all__ = ["AnswerScores", "Backbone", "Hidden", "Output", "Plan", "Spec", "Want"]
 
@@ -67,7 +68,7 @@ class Want:
 
     last: bool = False  # logits after the last token of each branch
     hidden: bool = False  # state after the last token of each branch
-    state: bool = False  # keys and values of every line, ready to go on
+    state: bool = False  # keys and values of each branch, ready to go on
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Output:
         readouts: States under the heads, by prompt index.
         last: [S, V] logits after the last token of each branch, with ``Want(last=True)``.
         hidden: States after the last token of each branch, with ``Want(hidden=True)``.
-        state: Keys and values by line, with ``Want(state=True)``.
+        state: Keys and values of each branch, in the order of ``last``, with ``Want(state=True)``.
     """
 
     answers: Mapping[int, AnswerScores] = field(default_factory=dict)
@@ -180,7 +181,8 @@ class Backbone(ABC):
             state: States of the trunks, or None to compute everything.
             want: What to return.
             frozen: What ``state`` covers.
-            checkpoint: Recompute layers in the backward pass instead of keeping their activations; only without a state.
+            checkpoint: Recompute layers in the backward pass instead of keeping their activations; has no effect where
+                a state is given or wanted.
 
         Raises:
             ModelError: ``model.too_long``, ``model.unsupported_prompt``.

@@ -1,28 +1,32 @@
 """From a name to a frozen model: a hub id, a folder, ``embedded``, or a live model.
 
 Safetensors only, no remote code, offline honoured. A model is loaded once, in the dtype of its file, so that its
-fingerprint is that of the file; then it is cast in place to the dtype that a short measurement finds fastest.
+fingerprint is that of the file; then it is cast in place to the dtype that a short measurement finds fastest. Nothing
+is printed, and no setting of transformers is changed beyond the call.
 """
 
 import json
-import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as hf_logging
 
 from softprompt.core.errors import ModelError, SoftpromptError
 from softprompt.model.backbones.base import Backbone, Spec
+from softprompt.model.backbones.calls import cache_of, call, tensors_of
 from softprompt.model.backbones.causal import CausalBackbone
-from softprompt.model.backbones.families import family_of
+from softprompt.model.backbones.devices import DTYPES, cast, dtype_of, fastest_dtype, pick_device
+from softprompt.model.backbones.families import Family, family_of
 from softprompt.model.backbones.fingerprint import fingerprint
 from softprompt.model.backbones.tokenizer import TextTokenizer
 
-__all__ = ["DTYPES", "embedded_folder", "fastest_dtype", "load", "wrap"]
-
-DTYPES: dict[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+__all__ = ["DTYPES", "embedded_folder", "fastest_dtype", "load", "pick_device", "wrap"]
 
 
 def embedded_folder() -> Path:
@@ -49,9 +53,12 @@ def load(
 
     Raises:
         ModelError: ``model.not_found``, ``model.gated``, ``model.no_safetensors``, ``model.remote_code``,
-            ``model.unreadable``, ``model.unsupported``, ``model.no_device``, ``model.no_tokenizer``.
+            ``model.unreadable``, ``model.unsupported``, ``model.no_device``, ``model.no_tokenizer``,
+            ``model.unknown_dtype``.
     """
     place = pick_device(device)
+    if dtype != "auto":
+        dtype_of(dtype)
     folder = embedded_folder() if str(name) == "embedded" else Path(name).expanduser()
     local = folder.is_dir()
     if local:
@@ -59,21 +66,28 @@ def load(
     elif str(name).startswith((".", "/", "~")) or str(name).count("/") > 1:
         raise ModelError("model.not_found", f"there is no folder {str(name)!r}", cure="check the path")
     source = str(folder) if local else str(name)
-    options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
-    if local:
-        options = {"local_files_only": True, "trust_remote_code": False}
+    options: dict[str, Any] = {"trust_remote_code": False}
+    options |= {"local_files_only": True} if local else {"revision": revision}
+    extra = {"attn_implementation": attention} if attention else {}
     try:
-        config = AutoConfig.from_pretrained(source, **options)
-        _refuse_remote_code(config, str(name))
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
-        extra = {"attn_implementation": attention} if attention else {}
-        model = AutoModelForCausalLM.from_pretrained(
-            source, config=config, dtype="auto", use_safetensors=True, **options, **extra
-        )
+        with _quiet():
+            config = AutoConfig.from_pretrained(source, **options)
+            _refuse_remote_code(config, str(name))
+            tokenizer = AutoTokenizer.from_pretrained(source, **options)
+            model, report = AutoModelForCausalLM.from_pretrained(
+                source,
+                config=config,
+                dtype="auto",
+                use_safetensors=True,
+                output_loading_info=True,
+                **options,
+                **extra,
+            )
     except SoftpromptError:
         raise
     except Exception as error:  # transformers raises OSError, ValueError, RuntimeError, safetensors and hub errors
         raise _explain(error, str(name), local=local) from error
+    _refuse_missing(report, str(name))
     resolved = None if local else getattr(config, "_commit_hash", None)
     return wrap(model, tokenizer, name=str(name), dtype=dtype, device=str(place), revision=resolved)
 
@@ -98,33 +112,30 @@ def wrap(
         revision: Recorded.
 
     Raises:
-        ModelError: ``model.unsupported``, ``model.no_tokenizer``.
+        ModelError: ``model.unsupported``, ``model.no_tokenizer``, ``model.unknown_dtype``.
     """
     config = model.config.get_text_config(decoder=True)
     family = family_of(model, config)
     if model.get_output_embeddings() is None:
         raise ModelError("model.unsupported", f"{type(model).__name__} has no output layer; load a ...ForCausalLM")
     texts = TextTokenizer(tokenizer)
-    mark = fingerprint(model)
     model.eval().requires_grad_(False)
+    mark = fingerprint(model)
     if device != "keep":
-        model.to(torch.device(device))  # type: ignore[arg-type]
+        model.to(torch.device(device))
     place = next(model.parameters()).device
     if dtype != "keep":
-        wanted = fastest_dtype(place, config.hidden_size) if dtype == "auto" else _dtype(dtype)
-        model.to(wanted)  # type: ignore[arg-type]
-    embedding = model.get_input_embeddings()
-    with torch.no_grad():
-        width = embedding(torch.zeros(1, dtype=torch.long, device=place)).shape[-1]
+        cast(model, fastest_dtype(place, config.hidden_size) if dtype == "auto" else dtype_of(dtype))
+    embed_dim, kv_shapes = _measure(model, family)
     spec = Spec(
         name=name or getattr(config, "_name_or_path", "") or type(model).__name__,
         family=config.model_type,
         revision=revision,
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        embed_dim=width,
+        embed_dim=embed_dim,
         head_dim=model.get_output_embeddings().weight.shape[1],
         vocab_size=model.get_output_embeddings().weight.shape[0],
-        kv_shapes=_kv_shapes(config),
+        kv_shapes=kv_shapes,
         max_positions=int(getattr(config, "max_position_embeddings", None) or getattr(config, "seq_length", 0) or 2048),
         tree=family.tree,
         dtype=next(model.parameters()).dtype,
@@ -135,66 +146,41 @@ def wrap(
     return CausalBackbone(model, texts, spec=spec, family=family)
 
 
-def pick_device(device: str = "auto") -> torch.device:
-    """The named device, or the best one there is.
+def _measure(model: PreTrainedModel, family: Family) -> tuple[int, tuple[tuple[int, int, int], ...]]:
+    """Embedding width and (G, Dk, Dv) by layer, by sending two tokens through: configs say it in too many ways.
 
     Raises:
-        ModelError: ``model.no_device``.
+        ModelError: ``model.unsupported`` where a layer does not keep keys and values of both tokens.
     """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        place = torch.device(device)
-    except RuntimeError:
-        raise ModelError("model.no_device", f"{device!r} is no device; known: auto, cpu, cuda, cuda:N, mps") from None
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(place.type, False):
-        raise ModelError("model.no_device", f"there is no {device!r} on this machine", cure="use device: auto")
-    return place
-
-
-def fastest_dtype(device: torch.device, width: int, *, rounds: int = 5) -> torch.dtype:
-    """Time one product of the model's width in each dtype and take the fastest; float32 unless another wins by a fifth.
-
-    float16 is a candidate only on accelerators: on CPUs its range costs accuracy and its products are rarely faster.
-    """
-    candidates = [torch.float32, torch.bfloat16] + ([torch.float16] if device.type != "cpu" else [])
-    times: dict[torch.dtype, float] = {}
-    size = max(256, min(width, 4096))
-    for dtype in candidates:
-        a = torch.ones(512, size, device=device, dtype=dtype)
-        b = torch.ones(size, 4 * size, device=device, dtype=dtype)
+    place = next(model.parameters()).device
+    name = type(model).__name__
+    cache = cache_of()
+    with torch.no_grad():
+        embeds = model.get_input_embeddings()(torch.zeros(1, 2, dtype=torch.long, device=place))
         try:
-            samples = [_seconds(a, b, device) for _ in range(rounds + 1)][1:]
-        except RuntimeError:  # a dtype without kernels here
-            continue
-        times[dtype] = sorted(samples)[len(samples) // 2]
-    best = min(times, key=lambda dtype: times[dtype])
-    return best if times[best] < 0.8 * times[torch.float32] else torch.float32
-
-
-def _seconds(a: torch.Tensor, b: torch.Tensor, device: torch.device) -> float:
-    start = time.perf_counter()
-    product = a @ b
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    float(product[0, 0])
-    return time.perf_counter() - start
-
-
-def _dtype(name: str) -> torch.dtype:
-    if name not in DTYPES:
-        raise ModelError("model.unsupported", f"dtype {name!r} is unknown; known: auto, {', '.join(DTYPES)}")
-    return DTYPES[name]
-
-
-def _kv_shapes(config: Any) -> tuple[tuple[int, int, int], ...]:
-    heads = config.num_attention_heads
-    groups = getattr(config, "num_key_value_heads", None) or heads
-    if getattr(config, "model_type", "") == "falcon" and not getattr(config, "new_decoder_architecture", False):
-        groups = 1 if getattr(config, "multi_query", False) else heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // heads
-    return ((groups, width, width),) * config.num_hidden_layers
+            call(
+                model,
+                embeds,
+                torch.ones(1, 2, dtype=torch.bool, device=place),
+                torch.arange(2, device=place)[None],
+                takes_positions=family.takes_positions,
+                cache=cache,
+                keep=torch.zeros(1, dtype=torch.long, device=place),
+                project=False,
+            )
+            shapes = [(keys.shape, values.shape) for keys, values in zip(*tensors_of(cache), strict=True)]
+        except (AttributeError, IndexError, TypeError, ValueError, NotImplementedError, RuntimeError) as error:
+            raise ModelError(
+                "model.unsupported", f"{name} cannot be driven with vectors and cached states: {error}"
+            ) from error
+    layers = model.config.get_text_config(decoder=True).num_hidden_layers
+    if len(shapes) != layers or any(keys[2] != 2 or values[2] != 2 for keys, values in shapes):
+        raise ModelError(
+            "model.unsupported",
+            f"{name} has {layers} layers and {len(shapes)} that keep keys and values; every layer has to",
+            cure="use a model with attention in every layer",
+        )
+    return embeds.shape[-1], tuple((keys[1], keys[3], values[3]) for keys, values in shapes)
 
 
 def _check_folder(folder: Path) -> None:
@@ -212,6 +198,39 @@ def _check_folder(folder: Path) -> None:
             "model.no_safetensors",
             f"{folder} has {', '.join(others[:3])} and no .safetensors; pickled weights can run code and are refused",
             cure="convert them with save_pretrained in an environment that you trust",
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and no warnings of transformers in here; what the user has set comes back."""
+    bars, hub_bars = hf_logging.is_progress_bar_enabled(), not are_progress_bars_disabled()
+    verbosity = hf_logging.get_verbosity()
+    hf_logging.disable_progress_bar()
+    disable_progress_bars()
+    hf_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        hf_logging.set_verbosity(verbosity)
+        if bars:
+            hf_logging.enable_progress_bar()
+        if hub_bars:
+            enable_progress_bars()
+        else:
+            disable_progress_bars()
+
+
+def _refuse_missing(report: Mapping[str, Any], name: str) -> None:
+    """Refuse a file that lacks weights: transformers fills them with random numbers and only warns."""
+    missing = sorted(report["missing_keys"])
+    missing += sorted(str(entry[0]) for entry in report["mismatched_keys"])
+    if missing:
+        raise ModelError(
+            "model.unreadable",
+            f"{name} lacks {len(missing)} weights that its config asks for, or has them in another shape: "
+            f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}",
+            cure="get the complete model",
         )
 
 

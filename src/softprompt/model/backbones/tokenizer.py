@@ -1,7 +1,11 @@
 """The tokenizer of a model as softprompt uses it: an instance of its own in which user text is only text.
 
 Splice rule 11: strings that look like special tokens are plain text, nothing is added before or after, and a blank that
-some tokenizers put before the first word is switched off, because segments are tokenised one by one.
+some tokenizers put before the first word (and take away when decoding) is switched off, because segments are tokenised
+one by one.
+
+Control tokens of chat models (``<tool_call>``, ``<|fim_prefix|>``) are often not marked as special; for user text every
+added token is, unless it is white space, which some models add as words.
 """
 
 import hashlib
@@ -35,18 +39,18 @@ class TextTokenizer:
         if source.eos_token_id is None:
             raise ModelError("model.no_tokenizer", "the tokenizer has no end-of-sequence token to close answers with")
         definition = json.loads(backend.to_str())
-        self._source = source
-        self._skeleton = tokenizers.Tokenizer.from_str(json.dumps(_without_prefix(definition)))
-        self._text = tokenizers.Tokenizer.from_str(json.dumps(_without_prefix(definition)))
-        self._text.encode_special_tokens = True
-        for each in (self._skeleton, self._text):
-            each.no_truncation()
-            each.no_padding()
+        # What a call of the tokenizer leaves behind is no part of its definition.
+        definition |= {"truncation": None, "padding": None}
         self._definition = definition
+        self._source = source
+        neutral = _without_prefix(definition)
+        self._skeleton = tokenizers.Tokenizer.from_str(json.dumps(neutral))
+        self._text = tokenizers.Tokenizer.from_str(json.dumps(_all_special(neutral)))
+        self._text.encode_special_tokens = True
 
     @property
     def bos_id(self) -> int | None:
-        return self._source.bos_token_id
+        return None if self._source.bos_token_id is None else int(self._source.bos_token_id)
 
     @property
     def eos_id(self) -> int:
@@ -54,7 +58,7 @@ class TextTokenizer:
 
     @property
     def vocab_size(self) -> int:
-        return self._text.get_vocab_size(with_added_tokens=True)
+        return self._skeleton.get_vocab_size(with_added_tokens=True)
 
     @property
     def special_ids(self) -> frozenset[int]:
@@ -75,10 +79,11 @@ class TextTokenizer:
         return tuple(self._skeleton.encode(_valid(text), add_special_tokens=False).ids)
 
     def decode(self, ids: Sequence[int]) -> str:
-        return self._text.decode(list(ids), skip_special_tokens=True)
+        return self._skeleton.decode(list(ids), skip_special_tokens=True)
 
     def piece(self, token: int) -> str:
-        return self._text.decode([token], skip_special_tokens=False) or self._text.id_to_token(token) or f"<{token}>"
+        text = self._skeleton.decode([token], skip_special_tokens=False)
+        return text or self._skeleton.id_to_token(token) or f"<{token}>"
 
     def chat(self, messages: Sequence[Mapping[str, str]]) -> str:
         if not getattr(self._source, "chat_template", None):
@@ -97,18 +102,36 @@ def _valid(text: str) -> str:
     return text.encode("utf-8", "replace").decode() if any("\ud800" <= c <= "\udfff" for c in text) else text
 
 
-def _without_prefix(part: Any) -> Any:
-    """The definition without the blank that Llama-2-like tokenizers put before the first word."""
-    if isinstance(part, list):
-        return [_without_prefix(one) for one in part if not (isinstance(one, dict) and one.get("type") == "Prepend")]
+def _all_special(definition: dict[str, Any]) -> dict[str, Any]:
+    """The definition with every added token that has something to see marked as special."""
+    tokens = definition["added_tokens"]
+    added = [token | {"special": token["special"] or bool(token["content"].strip())} for token in tokens]
+    return definition | {"added_tokens": added}
+
+
+def _without_prefix(definition: dict[str, Any]) -> dict[str, Any]:
+    """The definition without the blank that some tokenizers put before the first word, and without taking one away.
+
+    It is put there by a ``Prepend`` normaliser (Llama 2), a ``Metaspace`` or a ``ByteLevel`` pre-tokeniser, and taken
+    away by a ``Strip`` or ``Metaspace`` decoder.
+    """
+    changed = dict(definition)
+    for place in ("normalizer", "pre_tokenizer", "decoder"):
+        changed[place] = _neutral(changed.get(place))
+    return changed
+
+
+def _neutral(part: Any) -> Any:
     if not isinstance(part, dict):
         return part
-    part = {key: _without_prefix(value) if key != "model" else value for key, value in part.items()}
-    if part.get("type") == "Metaspace":
-        part["prepend_scheme"] = "never"
-    if part.get("type") == "ByteLevel" and "add_prefix_space" in part and "trim_offsets" in part:
-        part["add_prefix_space"] = False
-    normalizer = part.get("normalizer")
-    if isinstance(normalizer, dict) and normalizer.get("type") == "Prepend":
-        part["normalizer"] = None
+    kind = part.get("type")
+    if kind == "Prepend" or (kind == "Strip" and "content" in part):
+        return None
+    if kind == "Metaspace":
+        return part | {"prepend_scheme": "never"}
+    if kind == "ByteLevel":
+        return part | {"add_prefix_space": False}
+    if kind == "Sequence":
+        (name,) = part.keys() & {"normalizers", "pretokenizers", "decoders"}
+        return part | {name: [kept for one in part[name] if (kept := _neutral(one)) is not None]}
     return part

@@ -1,0 +1,121 @@
+"""One call of a transformers model: masks in the form it takes, the output layer only where it is read.
+
+The model is used as it is. Nothing is patched but one pre-hook on the output layer during a call and, when
+checkpointing is asked for, the layers' forwards during a call.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint as recompute
+from transformers import DynamicCache, PreTrainedModel
+
+from softprompt.core.tensors import State
+from softprompt.model.backbones.families import Family
+from softprompt.model.backbones.splice import Inputs, tree_mask
+
+__all__ = ["cache_of", "call", "checkpointed", "layers_of", "mask_for", "tensors_of"]
+
+
+def call(
+    model: PreTrainedModel,
+    embeds: Float[Tensor, "S L E"],
+    mask: Tensor | Mapping[str, Tensor],
+    positions: Int[Tensor, "S L"],
+    *,
+    takes_positions: bool,
+    cache: DynamicCache | None,
+    keep: Int[Tensor, " N"],
+    project: bool,
+) -> tuple[Float[Tensor, "N H"], Float[Tensor, "N V"] | None]:
+    """One forward.
+
+    Args:
+        model: In evaluation mode.
+        embeds: Input embeddings.
+        mask: 2D over cache and input, 4D, or 4D by kind of layer.
+        positions: Logical positions.
+        takes_positions: Whether the model's forward has ``position_ids``.
+        cache: Mutated; None to keep nothing.
+        keep: Flat indices into S * L.
+        project: Whether logits are wanted.
+
+    Returns:
+        What the output layer gets at ``keep``, and its logits (scales and soft caps included).
+    """
+    caught: list[Tensor] = []
+
+    def catch(_module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor]:
+        kept = args[0].reshape(-1, args[0].shape[-1]).index_select(0, keep.to(args[0].device))
+        caught.append(kept)
+        # Without a reader of logits one row goes through, because the model insists on its output layer.
+        return (kept if project else kept[:1].detach(),)
+
+    arguments: dict[str, Any] = {"inputs_embeds": embeds, "attention_mask": mask, "use_cache": cache is not None}
+    if cache is not None:
+        arguments["past_key_values"] = cache
+    if takes_positions:
+        arguments["position_ids"] = positions
+    handle = model.get_output_embeddings().register_forward_pre_hook(catch)
+    try:
+        logits = model(**arguments).logits
+    finally:
+        handle.remove()
+    return caught[0], logits.reshape(-1, logits.shape[-1]) if project else None
+
+
+def mask_for(inputs: Inputs, family: Family, config: Any, dtype: torch.dtype) -> Tensor | dict[str, Tensor]:
+    """The 2D mask, or where lines branch a tree mask: boolean for sdpa, additive for eager; by kind of layer."""
+    if inputs.ends is None:
+        return inputs.mask
+
+    def form(window: int | None) -> Tensor:
+        seen = tree_mask(inputs, window=window)
+        if config._attn_implementation != "eager":
+            return seen
+        return torch.zeros_like(seen, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)
+
+    windows = family.windows(config)
+    if isinstance(windows, Mapping):
+        return {kind: form(window) for kind, window in windows.items()}
+    return form(windows)
+
+
+def cache_of(state: State | None = None) -> DynamicCache:
+    """A cache of its own for one call, built without the model's config: a sliding cache would drop keys."""
+    return DynamicCache() if state is None else DynamicCache(list(zip(state.keys, state.values, strict=True)))
+
+
+def tensors_of(cache: DynamicCache) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Keys and values by layer."""
+    return tuple(layer.keys for layer in cache.layers), tuple(layer.values for layer in cache.layers)
+
+
+def layers_of(model: PreTrainedModel) -> list[nn.Module]:
+    """The decoder layers: the model's first list of as many modules as its config has layers."""
+    config = model.config.get_text_config(decoder=True)
+    lists = (module for module in model.modules() if isinstance(module, nn.ModuleList))
+    return list(next(found for found in lists if len(found) == config.num_hidden_layers))
+
+
+@contextmanager
+def checkpointed(model: PreTrainedModel, *, enabled: bool) -> Iterator[None]:
+    """Layers forget their activations and recompute them backwards.
+
+    transformers' own checkpointing does nothing in evaluation mode and drops the cache in training mode. The model is
+    frozen and in evaluation mode, so there is no dropout whose random numbers would have to be kept.
+    """
+    layers = layers_of(model) if enabled else []
+    originals = [layer.forward for layer in layers]
+    try:
+        for layer, original in zip(layers, originals, strict=True):
+            layer.forward = partial(recompute, original, use_reentrant=False, preserve_rng_state=False)
+        yield
+    finally:
+        for layer in layers:
+            vars(layer).pop("forward", None)

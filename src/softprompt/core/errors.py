@@ -34,6 +34,7 @@ __all__ = [
 
 #: Every code and what it means; the error reference in docs/ is generated from it.
 CATALOGUE: dict[str, str] = {
+    "config.run_exists": "The run folder holds another or a finished run.",
     "config.unknown_key": "A key that no setting has.",
     "config.invalid": "One or more settings have a wrong type or value.",
     "config.unreadable": "The configuration file cannot be read or is not YAML.",
@@ -69,7 +70,6 @@ CATALOGUE: dict[str, str] = {
     "data.nothing_to_score": "A score was asked of no items.",
     "data.unknown_label": "A label that the task does not list.",
     "model.empty_row": "A row without a token for an answer to follow.",
-    "model.empty_row": "A row has no token before the place where its answer is read.",
     "model.gated": "A model on the hub that needs access first.",
     "model.no_device": "A device that this machine does not have.",
     "model.no_safetensors": "A model whose weights are not safetensors.",

@@ -1,0 +1,172 @@
+"""The dozen calls of ``import softprompt as sp``: the recipes with arguments that one can guess."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from softprompt.app.config import ModelSettings, RunConfig
+from softprompt.app.recipes import evaluate as evaluating
+from softprompt.app.recipes import plan as planning
+from softprompt.app.recipes import predict as predicting
+from softprompt.app.recipes import tune as tuning
+from softprompt.app.recipes.prepare import prepare
+from softprompt.app.watch import Watcher
+from softprompt.core.tasks import Task
+from softprompt.data.page import DataPage
+from softprompt.data.sources import Source
+from softprompt.lab.evaluation import Evaluation
+from softprompt.model.backbones.base import Backbone
+from softprompt.model.backbones.loading import load as load_model
+from softprompt.model.backbones.loading import wrap
+from softprompt.model.prompts.prompt import Prompt
+
+__all__ = ["data_page", "evaluate", "load", "load_model", "plan", "predict", "tune", "wrap"]
+
+Prompts = str | Path | Prompt | Sequence[str | Path | Prompt]
+
+
+def load(path: str | Path) -> Prompt:
+    """A saved prompt, from its folder or zip file; nothing in it is executed.
+
+    Raises:
+        PromptError: Any ``prompt.*``.
+    """
+    return Prompt.load(path)
+
+
+def tune(
+    task: Task | Mapping[str, Any] | None = None,
+    *,
+    train: Source,
+    validation: Source | None = None,
+    test: Source | None = None,
+    model: Backbone | str = "embedded",
+    watcher: Watcher | None = None,
+    fresh: bool = True,
+    **settings: Any,
+) -> tuning.TuneReport:
+    """Tune a prompt, judge it beside baselines, and save it in a run folder.
+
+    Args:
+        task: What is asked, e.g. ``Task.classify([...], target="topic")``; None: classify by the column ``label``.
+        train: Rows to learn from: a path, dicts, a data frame.
+        validation: Rows that choose; None: a fifth of ``train``.
+        test: Rows for the headline, touched once; None: the validation rows, and the report says so.
+        model: A loaded model, or its name.
+        watcher: Told what happens.
+        fresh: Replace what an earlier run left in the folder.
+        settings: Any other key of a run: ``template``, ``method``, ``training={"effort": "quick"}``, ``name``,
+            ``output``, ...; see docs/reference/config.md.
+
+    Raises:
+        SoftpromptError: Whatever is wrong, with its code.
+    """
+    config, sources, backbone = _run(task, train, validation, test, model, settings)
+    return tuning.tune(config, watcher, sources=sources, backbone=backbone, fresh=fresh)
+
+
+def plan(
+    task: Task | Mapping[str, Any] | None = None,
+    *,
+    train: Source,
+    validation: Source | None = None,
+    test: Source | None = None,
+    model: Backbone | str = "embedded",
+    **settings: Any,
+) -> planning.RunPlan:
+    """What :func:`tune` would do and cost, without doing it; the same arguments."""
+    config, sources, backbone = _run(task, train, validation, test, model, settings)
+    return planning.plan(config, sources=sources, backbone=backbone)
+
+
+def data_page(
+    task: Task | Mapping[str, Any] | None = None,
+    *,
+    train: Source,
+    validation: Source | None = None,
+    test: Source | None = None,
+    model: Backbone | str = "embedded",
+    **settings: Any,
+) -> DataPage:
+    """The page before training: rows, balance, lengths in tokens, what is cut; the same arguments."""
+    config, sources, backbone = _run(task, train, validation, test, model, settings)
+    return prepare(config, sources=sources, backbone=backbone).page
+
+
+def evaluate(
+    prompts: Prompts,
+    data: Source,
+    *,
+    model: Backbone | str | None = None,
+    columns: dict[str, str] | None = None,
+    min_confidence: float | None = None,
+    watcher: Watcher | None = None,
+) -> list[Evaluation]:
+    """Judge one or several saved prompts on labelled rows; one evaluation a prompt.
+
+    Args:
+        prompts: Paths or prompts, of one model.
+        data: A path, dicts, a data frame.
+        model: A loaded model, or where it is, when not where it was.
+        columns: Template field -> column, where the names differ.
+        min_confidence: Below it an answer is withheld.
+        watcher: Told what happens.
+
+    Raises:
+        SoftpromptError: Whatever is wrong, with its code.
+    """
+    return evaluating.evaluate(
+        _listed(prompts), data, columns=columns, min_confidence=min_confidence, watcher=watcher, **_model(model)
+    )
+
+
+def predict(
+    prompts: Prompts,
+    source: Source | Iterable[str],
+    *,
+    model: Backbone | str | None = None,
+    columns: dict[str, str] | None = None,
+    min_confidence: float | None = None,
+    watcher: Watcher | None = None,
+) -> Iterator[predicting.Answered]:
+    """Answer rows or plain texts, as a stream; several prompts share one reading of each text.
+
+    The arguments are those of :func:`evaluate`.
+    """
+    return predicting.predict(
+        _listed(prompts), source, columns=columns, min_confidence=min_confidence, watcher=watcher, **_model(model)
+    )
+
+
+def _run(
+    task: Task | Mapping[str, Any] | None,
+    train: Source,
+    validation: Source | None,
+    test: Source | None,
+    model: Backbone | str,
+    settings: Mapping[str, Any],
+) -> tuple[RunConfig, dict[str, Source], Backbone | None]:
+    """Settings, rows and model from the arguments of a call."""
+    parts = {"train": train, "validation": validation, "test": test}
+    sources = {name: source for name, source in parts.items() if source is not None}
+    names = {name: str(s) if isinstance(s, str | Path) else f"<{type(s).__name__}>" for name, s in sources.items()}
+    given = dict(settings)
+    given["data"] = {**dict(given.get("data", {})), **names}
+    if task is not None:
+        plain = task.model_dump(mode="json", by_alias=True) if isinstance(task, Task) else dict(task)
+        given["task"] = plain
+    if isinstance(model, Backbone):
+        given.setdefault("model", {"name": model.spec.name})
+        return RunConfig.parse(given), sources, model
+    given["model"] = {**dict(given.get("model", {})), "name": model}
+    return RunConfig.parse(given), sources, None
+
+
+def _listed(prompts: Prompts) -> list[str | Path | Prompt]:
+    return [prompts] if isinstance(prompts, str | Path | Prompt) else list(prompts)
+
+
+def _model(model: Backbone | str | None) -> dict[str, Any]:
+    if isinstance(model, Backbone):
+        return {"backbone": model}
+    return {} if model is None else {"model": ModelSettings(name=model)}

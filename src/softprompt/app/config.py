@@ -1,0 +1,132 @@
+"""One run's settings: the same from YAML, from flags and from Python.
+
+Each part stands beside the code that it sets; this module only joins them and says where files lie.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator
+
+from softprompt.core.answers import AnswerSettings
+from softprompt.core.config import Settings
+from softprompt.core.tasks import Task, parse_task
+from softprompt.lab.training.settings import TrainingSettings
+from softprompt.model.methods.plain import PlainSettings
+from softprompt.model.methods.starts import StartSettings
+from softprompt.model.methods.table import AnyMethodSettings
+from softprompt.model.templates.settings import TemplateSettings
+
+__all__ = ["DataSettings", "ModelSettings", "RunConfig", "SplitSettings", "TaskSettings"]
+
+
+class ModelSettings(Settings):
+    """Which frozen model, and how it is held."""
+
+    name: str = Field("embedded", description="embedded, a folder, or a hub id")
+    dtype: Literal["auto", "bf16", "fp16", "fp32"] = Field("auto", description="auto takes the fastest here")
+    device: str = Field("auto", description="cpu, cuda, cuda:1, mps, or auto")
+    revision: str | None = Field(None, description="branch, tag or commit of a hub id")
+    attention: Literal["sdpa", "eager"] | None = Field(None, description="None leaves the choice to transformers")
+
+
+class SplitSettings(Settings):
+    """How rows are divided where files are missing."""
+
+    validation: float = Field(0.2, gt=0, lt=1, description="share of train, where no validation file is given")
+    test: float = Field(0.0, ge=0, lt=1, description="share of train, where no test file is given")
+    seed: int = Field(0, description="of the division")
+    k_shot: int | None = Field(None, ge=1, description="learn from this many rows a label only")
+    folds: int | None = Field(None, ge=2, description="cross-validation beside the run, all folds in one pass")
+
+
+class DataSettings(Settings):
+    """Where the rows are."""
+
+    train: str = Field(description="csv, tsv, jsonl or json file")
+    validation: str | None = Field(None, description="file; without it a part of train")
+    test: str | None = Field(None, description="file; touched once, at the end")
+    columns: dict[str, str] = Field({}, description="template field -> column, where the names differ")
+    roles: dict[Literal["id", "group", "weight"], str] = Field({}, description="columns with another part")
+    on_bad_row: Literal["error", "skip"] = Field(
+        "error", description="stop, or leave bad rows out and keep them in a file"
+    )
+    split: SplitSettings = SplitSettings()
+
+
+class TaskSettings(Settings):
+    """What is asked; see docs/data.md."""
+
+    kind: Literal["classify", "choose", "generate"] = Field("classify", description="kind of task")
+    target: str = Field("label", description="column of the right answer")
+    labels: dict[str, Any] | tuple[str, ...] | None = Field(
+        None, description="classify: names, or name -> {say: text}; without them those of the train file"
+    )
+    candidates: str | tuple[str, ...] | None = Field(None, description="choose: list column, or columns")
+    max_new_tokens: int | None = Field(None, ge=1, description="generate: longest answer in tokens")
+    metrics: tuple[str, ...] | None = Field(None, description="names of metrics; the first decides")
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _texts(cls, value: Any) -> Any:
+        return [str(name) for name in value] if isinstance(value, (list, tuple)) else value
+
+    def build(self, labels: tuple[str, ...] | None = None) -> Task:
+        """The task; ``labels`` are those of the data, for a classify task that lists none.
+
+        >>> TaskSettings(target="topic").build(("billing", "delivery")).names
+        ('billing', 'delivery')
+        """
+        given = self.model_dump(exclude_none=True)
+        if self.kind == "classify":
+            given.setdefault("labels", labels or ())
+        return parse_task(given)
+
+
+class RunConfig(Settings):
+    """Everything that decides a run."""
+
+    name: str = Field("run", min_length=1, max_length=200, description="of the run and of its prompt")
+    model: ModelSettings = ModelSettings()
+    data: DataSettings
+    task: TaskSettings = TaskSettings()
+    template: TemplateSettings = Field(default_factory=TemplateSettings)
+    max_tokens: int | None = Field(None, ge=8, description="longest row; None: the model's context")
+    answers: AnswerSettings = AnswerSettings()
+    method: AnyMethodSettings = PlainSettings()
+    start: StartSettings = StartSettings()
+    training: TrainingSettings = TrainingSettings()
+    baselines: bool = Field(True, description="also score majority, TF-IDF and the text prompt")
+    output: Path | None = Field(None, description="run folder; None: runs/<name>")
+    licence: str = Field("", description="of the prompt")
+    author: str = Field("", description="of the prompt")
+    notes: str = Field("", description="kept in the prompt")
+
+    @field_validator("model", "method", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def folder(self) -> Path:
+        """Where the run writes."""
+        return self.output or Path("runs") / self.name
+
+    def with_(self, changes: Mapping[str, Any]) -> Self:
+        """The same with some keys changed; dots go down.
+
+        >>> config = RunConfig.parse({"data": {"train": "rows.csv"}})
+        >>> config.with_({"training.steps": 7}).training.steps
+        7
+        """
+        data = self.model_dump(exclude_unset=True)
+        for path, value in changes.items():
+            place = data
+            *parents, last = path.split(".")
+            for parent in parents:
+                below = place.get(parent)
+                place[parent] = below if isinstance(below, dict) else {"name": below} if isinstance(below, str) else {}
+                place = place[parent]
+            place[last] = value
+        return self.parse(data)

@@ -1,0 +1,85 @@
+"""Judge saved prompts on labelled rows, several over one reading."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from softprompt.app.config import ModelSettings
+from softprompt.app.recipes.saved import ask_of, backbone_for
+from softprompt.app.watch import Watcher
+from softprompt.core.tasks import Task
+from softprompt.data.dataset import Dataset
+from softprompt.data.sources import Source, load
+from softprompt.lab.evaluation import Evaluation, evaluate_asks
+from softprompt.lab.prediction import Ask, Predictor
+from softprompt.model.backbones.base import Backbone
+from softprompt.model.prompts.prompt import Prompt
+
+__all__ = ["evaluate", "open_prompts"]
+
+
+def open_prompts(
+    prompts: Sequence[str | Path | Prompt],
+    *,
+    model: ModelSettings | None = None,
+    backbone: Backbone | None = None,
+    watcher: Watcher | None = None,
+) -> tuple[Backbone, list[Ask]]:
+    """Saved prompts and their model, ready to be asked.
+
+    Raises:
+        PromptError, ModelError: What is wrong with them.
+    """
+    watcher = watcher or Watcher()
+    loaded = [one if isinstance(one, Prompt) else Prompt.load(one) for one in prompts]
+    backbone = backbone or backbone_for(loaded, model, watcher)
+    asks = []
+    for prompt in loaded:
+        ask, notes = ask_of(prompt, backbone)
+        asks.append(ask)
+        for note in notes:
+            watcher.note(f"{prompt.name}: {note}")
+    return backbone, asks
+
+
+def evaluate(
+    prompts: Sequence[str | Path | Prompt],
+    data: Source,
+    *,
+    columns: dict[str, str] | None = None,
+    targets: Sequence[str] | None = None,
+    model: ModelSettings | None = None,
+    backbone: Backbone | None = None,
+    min_confidence: float | None = None,
+    watcher: Watcher | None = None,
+) -> list[Evaluation]:
+    """Judge prompts on labelled rows.
+
+    Args:
+        prompts: Paths or prompts, of one model.
+        data: Labelled rows; each prompt's task names the column of its answers.
+        columns: Template field -> column, where the names differ.
+        targets: Column of the answers by prompt, where the names differ.
+        model: Where the model is, when not where it was.
+        backbone: A model that is loaded already.
+        min_confidence: Below it an answer is withheld, and counts as wrong.
+        watcher: Told what happens.
+
+    Raises:
+        PromptError, ModelError, DataError: each with its code.
+    """
+    watcher = watcher or Watcher()
+    backbone, asks = open_prompts(prompts, model=model, backbone=backbone, watcher=watcher)
+    watcher.stage("judge")
+    found: list[Evaluation] = []
+    for k, ask in enumerate(asks):
+        task = ask.task if targets is None else ask.task.model_copy(update={"target": targets[k]})
+        rows = _rows(data, task, ask, columns)
+        predictor = Predictor(backbone, [ask], min_confidence=min_confidence)
+        found.extend(evaluate_asks(predictor, rows))
+    watcher.done()
+    return found
+
+
+def _rows(data: Source, task: Task, ask: Ask, columns: dict[str, str] | None) -> Dataset:
+    fields = ask.builder.template.fields
+    return load(data, task, columns=columns, template_fields=fields)

@@ -1,0 +1,118 @@
+"""The run folder: what was asked, where it ran, what happened, what came out.
+
+config.yaml        the resolved settings
+environment.json   versions, machine, model
+log.jsonl          one line an event
+curves.svg         loss and score by step
+report.json        scores, baselines, times
+prompt/            the saved prompt
+skipped.*.jsonl    bad rows that were left out
+*.checkpoint       to go on after a kill; removed when the run is complete
+"""
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from softprompt.app.config import RunConfig
+from softprompt.core.errors import ConfigError
+from softprompt.lab.training.checkpoint import write_bytes
+from softprompt.model.backbones.base import Spec
+
+__all__ = ["RunFolder", "environment"]
+
+
+class RunFolder:
+    """Files of one run.
+
+    Args:
+        path: The folder; made when it is not there.
+        config: Of the run; a folder with another run's settings is refused.
+        fresh: Throw away what an unfinished run left.
+
+    Raises:
+        ConfigError: ``config.run_exists``: another run or a finished one stands there.
+    """
+
+    def __init__(self, path: Path, config: RunConfig, *, fresh: bool = False) -> None:
+        self.path = path
+        text = yaml.safe_dump(config.model_dump(mode="json", exclude={"output"}), sort_keys=False, allow_unicode=True)
+        there = path / "config.yaml"
+        if fresh:
+            for old in (there, path / "decided.json", path / "log.jsonl", *path.glob("*.checkpoint")):
+                old.unlink(missing_ok=True)
+        elif (path / "report.json").exists():
+            raise ConfigError(
+                "config.run_exists",
+                f"{path} holds a finished run",
+                cure="name another output, or run again with --fresh",
+            )
+        elif there.exists() and there.read_text("utf-8") != text:
+            raise ConfigError(
+                "config.run_exists",
+                f"{path} holds an unfinished run with other settings",
+                cure="name another output, restore the settings to go on, or start anew with --fresh",
+            )
+        write_bytes(there, text.encode())
+        self._log = (path / "log.jsonl").open("a", encoding="utf-8")
+
+    @property
+    def resumes(self) -> bool:
+        """Whether there is something to go on from."""
+        return any(self.path.glob("*.checkpoint"))
+
+    def log(self, kind: str, **facts: Any) -> None:
+        """One line in log.jsonl."""
+        line = {"time": round(time.time(), 3), "event": kind, **facts}
+        self._log.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+        self._log.flush()
+
+    def write(self, name: str, content: Mapping[str, Any] | str) -> None:
+        """A whole file: JSON from a mapping, text as it is."""
+        text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False, default=str)
+        write_bytes(self.path / name, text.encode("utf-8"))
+
+    def close(self, *, complete: bool) -> None:
+        """The log is over; a complete run needs no checkpoints any more."""
+        self._log.close()
+        if complete:
+            for old in (*self.path.glob("*.checkpoint"), self.path / "decided.json"):
+                old.unlink(missing_ok=True)
+
+
+def environment(spec: Spec) -> dict[str, Any]:
+    """What a run's numbers depend on besides its settings."""
+
+    def installed(package: str) -> str | None:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return None
+
+    packages = ("softprompt", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scikit-learn")
+    return {
+        "packages": {name: found for name in packages if (found := installed(name))},
+        "python": sys.version.split()[0],
+        "system": platform.platform(),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "accelerator": torch.cuda.get_device_name(spec.device) if spec.device.type == "cuda" else None,
+        "model": {
+            "name": spec.name,
+            "revision": spec.revision,
+            "family": spec.family,
+            "parameters": spec.num_parameters,
+            "dtype": str(spec.dtype).removeprefix("torch."),
+            "device": str(spec.device),
+            "fingerprint": spec.fingerprint,
+        },
+    }

@@ -1,0 +1,152 @@
+"""What a run would do and cost, without doing it: ``--dry-run``."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from softprompt.app.config import RunConfig
+from softprompt.app.recipes.prepare import Prepared, Sources, prepare
+from softprompt.app.watch import Watcher
+from softprompt.core.records import Batch
+from softprompt.data.page import DataPage
+from softprompt.lab.training.memory import available_bytes
+from softprompt.lab.training.settings import TrainingSettings
+from softprompt.lab.tuning import WORTH_CACHING
+from softprompt.model.backbones.base import Backbone, Plan
+
+__all__ = ["RunPlan", "plan"]
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A forecast.
+
+    Attributes:
+        page: The rows.
+        template: The template, written out.
+        placement: Where the soft tokens stand.
+        answers: ``words`` or ``vectors``.
+        steps: Optimiser steps of the probe and of the training.
+        prompts: Prompts side by side in the probe and in the training.
+        cost: Of one batch of the longest rows, for one prompt.
+        caches: Whether texts are read once.
+        state_bytes: Cached states of all texts.
+        available_bytes: Free memory.
+        seconds: Forecast by stage, from a timed product of the model's own size; the order of magnitude.
+        disk_bytes: What the run folder will hold at most.
+    """
+
+    page: DataPage
+    template: str
+    placement: str
+    answers: str
+    steps: dict[str, int]
+    prompts: dict[str, int]
+    cost: Plan
+    caches: bool
+    state_bytes: int
+    available_bytes: int
+    seconds: dict[str, float]
+    disk_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "data": self.page.to_dict(),
+            "template": self.template,
+            "placement": self.placement,
+            "answers": self.answers,
+            "steps": self.steps,
+            "prompts": self.prompts,
+            "live_tokens": self.cost.live_tokens,
+            "frozen_tokens": self.cost.frozen_tokens,
+            "caches": self.caches,
+            "state_bytes": self.state_bytes,
+            "available_bytes": self.available_bytes,
+            "seconds": self.seconds,
+            "disk_bytes": self.disk_bytes,
+        }
+
+
+def plan(
+    config: RunConfig,
+    watcher: Watcher | None = None,
+    *,
+    sources: Sources | None = None,
+    backbone: Backbone | None = None,
+) -> RunPlan:
+    """Forecast a run; reads the rows and the model, trains nothing and writes nothing.
+
+    Raises:
+        SoftpromptError: Whatever would stop the run before its first step.
+    """
+    ready = prepare(config, watcher, sources=sources, backbone=backbone)
+    settings = config.training.resolved()
+    rows = [ready.builder.row(example) for part in ("train", "validation") for example in ready.splits[part]]
+    whole = ready.backbone.plan(Batch(tuple(rows)))
+    train = len(ready.splits["train"])
+    batch = ready.backbone.plan(Batch(tuple(rows[: min(settings.batch_size, train)])))
+    caches = whole.frozen_share >= WORTH_CACHING
+    probe = 0 if settings.rate is not None else settings.probe_steps or 0
+    prompts = {"probe": len(settings.rates or ()) if probe else 0, "train": len(settings.seeds or ())}
+    steps = {"probe": probe, "train": settings.steps or 0}
+    if (watcher := watcher) is not None:
+        watcher.done()
+    return RunPlan(
+        page=ready.page,
+        template=str(ready.template),
+        placement=ready.template.placement,
+        answers=ready.builder.answers,
+        steps=steps,
+        prompts=prompts,
+        cost=batch,
+        caches=caches,
+        state_bytes=whole.state_bytes if caches else 0,
+        available_bytes=available_bytes(ready.backbone.spec.device),
+        seconds=_seconds(ready, settings, whole, batch, steps, prompts),
+        disk_bytes=_disk(ready, prompts),
+    )
+
+
+def _seconds(
+    ready: Prepared,
+    settings: TrainingSettings,
+    whole: Plan,
+    batch: Plan,
+    steps: dict[str, int],
+    prompts: dict[str, int],
+) -> dict[str, float]:
+    """Forward and backward through frozen weights cost twice a forward; evaluations are forwards over validation
+    rows."""
+    speed = _flops_per_second(ready.backbone)
+    caches = whole.frozen_share >= WORTH_CACHING
+    a_step = 2 * (batch.live_flops + (0 if caches else batch.frozen_flops)) / speed
+    share = len(ready.splits["validation"]) / max(1, len(ready.splits["validation"]) + len(ready.splits["train"]))
+    a_look = share * (whole.live_flops + (0 if caches else whole.frozen_flops)) / speed
+    looks = {"probe": 3, "train": settings.evaluations or 0}
+    stages = {name: prompts[name] * (steps[name] * a_step + looks[name] * a_look) for name in steps}
+    return {"read": whole.frozen_flops / speed if caches else 0.0, **stages}
+
+
+def _flops_per_second(backbone: Backbone) -> float:
+    """A product of the model's width, timed; half of it is what a whole layer reaches."""
+    spec = backbone.spec
+    width = max(64, spec.head_dim)
+    a = torch.ones(512, width, dtype=spec.dtype, device=spec.device)
+    b = torch.ones(width, 4 * width, dtype=spec.dtype, device=spec.device)
+    times = []
+    for _ in range(6):
+        start = time.perf_counter()
+        float((a @ b)[0, 0])
+        times.append(time.perf_counter() - start)
+    return 0.5 * 2 * 512 * width * 4 * width / sorted(times[1:])[2]
+
+
+def _disk(ready: Prepared, prompts: dict[str, int]) -> int:
+    """Checkpoint (parameters, best, two moments) and prompt; the log is small."""
+    spec = ready.backbone.spec
+    soft = sum(slot.length for slot in ready.template.slots.values()) * spec.embed_dim
+    head = len(ready.task.names) * (spec.head_dim + 1) if ready.builder.answers == "vectors" else 0
+    return 4 * (soft + head) * (4 * prompts["train"] + 1) + 1_000_000

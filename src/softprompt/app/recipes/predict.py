@@ -1,0 +1,108 @@
+"""Answers for new rows: one or several saved prompts over one reading of each text, as a stream."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from softprompt.app.config import ModelSettings
+from softprompt.app.recipes.evaluate import open_prompts
+from softprompt.app.watch import Watcher
+from softprompt.core.errors import DataError, nearest
+from softprompt.core.records import Example
+from softprompt.data.sources import Source, load
+from softprompt.lab.prediction import Ask, Prediction, Predictor
+from softprompt.model.backbones.base import Backbone
+from softprompt.model.prompts.prompt import Prompt
+
+__all__ = ["Answered", "predict"]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The answers to one row, by name of the prompt."""
+
+    id: str
+    answers: Mapping[str, Prediction]
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain data; with one prompt its answer stands at the top."""
+        said = {name: {k: v for k, v in one.to_dict().items() if k != "id"} for name, one in self.answers.items()}
+        return {"id": self.id, **(next(iter(said.values())) if len(said) == 1 else {"answers": said})}
+
+
+def predict(
+    prompts: Sequence[str | Path | Prompt],
+    source: Source | Iterable[str],
+    *,
+    columns: dict[str, str] | None = None,
+    model: ModelSettings | None = None,
+    backbone: Backbone | None = None,
+    min_confidence: float | None = None,
+    watcher: Watcher | None = None,
+) -> Iterator[Answered]:
+    """Answer rows in their order.
+
+    Args:
+        prompts: Paths or prompts, of one model; they share one reading of each text.
+        source: A file, dicts, a data frame, or plain texts (for templates with one field).
+        columns: Template field -> column, where the names differ.
+        model: Where the model is, when not where it was.
+        backbone: A model that is loaded already.
+        min_confidence: Below it an answer is withheld (``answer`` is None).
+        watcher: Told what happens.
+
+    Raises:
+        PromptError, ModelError, DataError: each with its code.
+    """
+    watcher = watcher or Watcher()
+    backbone, asks = open_prompts(prompts, model=model, backbone=backbone, watcher=watcher)
+    examples = _examples(source, asks, columns)
+    names = _names(asks)
+    predictor = Predictor(backbone, asks, min_confidence=min_confidence)
+    watcher.stage("predict", unit="rows")
+    for done, (example_id, row) in enumerate(_with_ids(predictor, examples), 1):
+        watcher.advance(done)
+        yield Answered(example_id, dict(zip(names, row, strict=True)))
+    watcher.done()
+
+
+def _with_ids(predictor: Predictor, examples: Iterable[Example]) -> Iterator[tuple[str, tuple[Prediction, ...]]]:
+    for row in predictor.predict(examples):
+        yield row[0].id, row
+
+
+def _names(asks: Sequence[Ask]) -> list[str]:
+    """Names of the prompts, told apart where they are equal."""
+    names: list[str] = []
+    for k, ask in enumerate(asks):
+        name = ask.name or f"prompt {k}"
+        names.append(name if name not in names else f"{name} {k}")
+    return names
+
+
+def _examples(source: Source | Iterable[str], asks: Sequence[Ask], columns: dict[str, str] | None) -> Iterable[Example]:
+    """Unlabelled examples with every field that some prompt names."""
+    fields = tuple(dict.fromkeys(name for ask in asks for name in ask.builder.template.fields))
+    needed = tuple(dict.fromkeys(name for ask in asks for name in ask.builder.template.required_fields))
+    if not isinstance(source, (str, os.PathLike)) and not hasattr(source, "columns"):
+        rows: Iterator[Any] = iter(source)
+        first = list(islice(rows, 1))
+        if first and isinstance(first[0], str):
+            if len(fields) != 1:
+                raise DataError(
+                    "data.unknown_field",
+                    f"plain texts fill one field, the prompts name {', '.join(fields)}",
+                    cure="give rows with these columns",
+                )
+            texts = chain(first, rows)
+            return (Example({fields[0]: str(text)}, id=str(n)) for n, text in enumerate(texts, 1))
+        source = [*first, *rows]
+    found = load(source, asks[0].task, columns=columns, template_fields=fields, answers=False)
+    have = found.fields()
+    for name in needed:
+        if name not in have:
+            raise DataError("data.unknown_field", f"a prompt's field {name!r} is no column; {nearest(name, have)}")
+    return (row if row.id else replace(row, id=str(n)) for n, row in enumerate(found.rows, 1))

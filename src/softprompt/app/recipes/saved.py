@@ -1,0 +1,126 @@
+"""Between a saved prompt and what the floors below work with: identity, manifest, and the way back to an ask."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from softprompt.app.config import ModelSettings
+from softprompt.app.recipes.prepare import Prepared, load_backbone
+from softprompt.app.watch import Watcher
+from softprompt.core.answers import AnswerSettings
+from softprompt.core.errors import PromptError
+from softprompt.core.tasks import parse_task
+from softprompt.core.tensors import PromptTensors
+from softprompt.lab.evaluation import Evaluation
+from softprompt.lab.prediction import Ask
+from softprompt.model.backbones.base import Backbone, Spec
+from softprompt.model.prompts.manifest import Manifest, MethodRecord, ModelIdentity, Score
+from softprompt.model.prompts.prompt import Prompt
+from softprompt.model.templates import RowBuilder, Template
+
+__all__ = ["ask_of", "backbone_for", "identity", "make_prompt", "scores_of"]
+
+
+def identity(spec: Spec) -> ModelIdentity:
+    """What a manifest says of a model."""
+    return ModelIdentity(
+        id=spec.name,
+        revision=spec.revision,
+        architecture=spec.family,
+        fingerprint=spec.fingerprint,
+        tokenizer=spec.tokenizer_hash,
+        dtype=str(spec.dtype).removeprefix("torch."),
+    )
+
+
+def scores_of(evaluation: Evaluation, split: str) -> tuple[Score, ...]:
+    """Scores as a manifest keeps them."""
+    return tuple(
+        Score(
+            metric=metric,
+            split=split,
+            value=interval.estimate,
+            low=interval.as_dict()["low"],
+            high=interval.as_dict()["high"],
+            level=interval.level,
+            num_items=len(evaluation.items),
+        )
+        for metric, interval in evaluation.metrics.items()
+    )
+
+
+def make_prompt(
+    ready: Prepared, tensors: PromptTensors, *, scores: Sequence[Score] = (), facts: Mapping[str, Any] | None = None
+) -> Prompt:
+    """A prompt to keep.
+
+    Args:
+        ready: The run it comes from.
+        tensors: Of the trained prompt.
+        scores: What it reached.
+        facts: Kept under ``config`` beside the run's settings, e.g. the seed and the rate.
+    """
+    config = ready.config
+    manifest = Manifest(
+        name=config.name,
+        task=ready.task.model_dump(mode="json", by_alias=True),
+        template={**ready.template.to_dict(), "max_tokens": ready.builder.max_tokens},
+        answers=ready.answers.model_dump(mode="json"),
+        method=MethodRecord(name=config.method.name, config=config.method.model_dump(mode="json")),
+        placement=ready.template.placement,
+        model=identity(ready.backbone.spec),
+        data_hash=ready.splits["train"].hash,
+        config={**config.model_dump(mode="json"), **(facts or {})},
+        scores=tuple(scores),
+        licence=config.licence,
+        author=config.author,
+        notes=config.notes,
+    )
+    return Prompt(tensors.to(device="cpu"), manifest)
+
+
+def backbone_for(
+    prompts: Sequence[Prompt], model: ModelSettings | None = None, watcher: Watcher | None = None
+) -> Backbone:
+    """The model that the prompts were made for, loaded once.
+
+    Args:
+        prompts: All of one model.
+        model: Where it is, when not where it was.
+        watcher: Told what happens.
+
+    Raises:
+        PromptError: ``prompt.other_model`` when the prompts belong to different models.
+        ModelError: The model cannot be loaded.
+    """
+    first = prompts[0].manifest.model
+    for prompt in prompts[1:]:
+        if prompt.manifest.model.fingerprint != first.fingerprint:
+            raise PromptError(
+                "prompt.other_model",
+                f"{prompt.name!r} belongs to {prompt.manifest.model.id}, {prompts[0].name!r} to {first.id}: "
+                "one reading needs one model",
+                cure="use them in two calls",
+            )
+    return load_backbone(model or ModelSettings(name=first.id, revision=first.revision), watcher or Watcher())
+
+
+def ask_of(prompt: Prompt, backbone: Backbone) -> tuple[Ask, tuple[str, ...]]:
+    """A saved prompt as an ask, and what to note about the pair.
+
+    Raises:
+        PromptError: ``prompt.other_model``, ``prompt.other_tokenizer``, ``prompt.bad_manifest``.
+    """
+    notes = prompt.check(identity(backbone.spec))
+    manifest = prompt.manifest
+    described = dict(manifest.template)
+    limit = described.pop("max_tokens", backbone.spec.max_positions)
+    answers = AnswerSettings.parse(manifest.answers, where="answers")
+    builder = RowBuilder(
+        Template.from_dict(described),
+        parse_task(manifest.task),
+        backbone.tokenizer,
+        max_tokens=min(int(str(limit)), backbone.spec.max_positions),
+        answers="vectors" if answers.form == "vectors" else "words",
+    )
+    tensors = prompt.tensors.to(device=backbone.spec.device)
+    return Ask(builder, tensors, answers, name=manifest.name), notes

@@ -18,7 +18,7 @@ from softprompt.testing import FAMILIES, tiny
 EOS = 257
 TEXTS = [(5, 6, 7, 8, 9, 10, 11, 12, 13, 14), (40,), (90, 91, 92, 93), (5, 6, 7), (200, 3, 200, 3, 200, 3, 200)]
 every_family = pytest.mark.parametrize("family", FAMILIES)
-some_families = pytest.mark.parametrize("family", ["llama", "gpt2", "opt", "mistral", "gemma3", "bloom"])
+some_families = pytest.mark.parametrize("family", ["llama", "gpt2", "mistral", "bloom"])
 METHODS = [
     Decoding(max_new_tokens=8),
     Decoding(method="sample", max_new_tokens=8, top_p=0.95, temperature=0.8),
@@ -190,7 +190,7 @@ def test_a_shared_generator_would_be_noticed(monkeypatch: pytest.MonkeyPatch):
 def test_a_compiled_prompt_writes_what_the_prompt_writes(family: str, settings: Decoding):
     model = backbone(family)
     prompts = [prompt(model, 0), prompt(model, 1)]
-    rows = [before(text) for text in TEXTS]
+    rows = [before(text) for text in TEXTS[:3]]
     settings = ending(settings, model, rows, prompts)
     compiled = model.read(Batch((rows[0],)), prompts, frozen="field")
     assert compiled.lengths == (4,)

@@ -1,0 +1,125 @@
+"""The command line: parse, ask one recipe, render.
+
+This page is the table of commands. Each one stands in a module of its own and imports its recipe when it runs, so that
+``softprompt --help`` imports neither torch nor the settings. Typer enters the package here and nowhere else.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.main import get_command
+
+from softprompt.app.cli import cache, data, doctor, evaluate, predict, show, template, tune
+from softprompt.app.cli.face import Face
+from softprompt.app.cli.failures import BROKEN_PIPE, INTERRUPTED, usage_error
+
+__all__ = ["app", "main", "run"]
+
+LEARN, USE, LOOK, HOUSE = "Learn", "Use", "Look before", "Keep house"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"softprompt {version('softprompt')}")
+        raise typer.Exit
+
+
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and exit.")
+    ] = False,
+) -> None:
+    """Specialise a frozen language model to a task with a few kilobytes of learned prompt.
+
+    Exit status: 0 done, 130 stopped with Ctrl-C (the best so far is kept), else the kind of error: see
+    docs/reference/errors.md.
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def make_app() -> typer.Typer:
+    """The application, built from the table of commands."""
+    options: dict[str, Any] = {"rich_markup_mode": "rich", "context_settings": {"help_option_names": ["-h", "--help"]}}
+    made = typer.Typer(name="softprompt", invoke_without_command=True, add_completion=True, callback=_root, **options)
+    made.command(rich_help_panel=LEARN)(tune.tune)
+    made.command(rich_help_panel=USE)(evaluate.evaluate)
+    made.command(rich_help_panel=USE)(predict.predict)
+    made.command(rich_help_panel=USE)(show.show)
+    made.command(rich_help_panel=USE)(show.runs)
+    for name, what, commands, panel in (
+        ("template", "Templates: look at one, list the presets.", (template.check, template.presets), LOOK),
+        ("data", "Rows: look at them before training.", (data.page, data.check), LOOK),
+        ("cache", "Cached text states: list, remove.", (cache.ls, cache.clear), HOUSE),
+    ):
+        group = typer.Typer(help=what, no_args_is_help=True, **options)
+        for command in commands:
+            group.command()(command)
+        made.add_typer(group, name=name, rich_help_panel=panel)
+    made.command(rich_help_panel=HOUSE)(doctor.doctor)
+    return made
+
+
+app = make_app()
+
+
+def main() -> None:
+    """The entry point of ``softprompt``."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line.
+
+    Returns:
+        The exit status: 0, that of the error, 130 for Ctrl-C, 141 when the reader of a pipe is gone.
+    """
+    try:
+        status = _invoke(list(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = BROKEN_PIPE
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    if status == BROKEN_PIPE:
+        _silence_stdout()
+    return status
+
+
+def _invoke(arguments: list[str]) -> int:
+    try:
+        status = get_command(app).main(args=arguments, prog_name="softprompt", standalone_mode=False)
+    except typer.Abort:
+        return INTERRUPTED
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        return _usage(error)
+    return status if isinstance(status, int) else 0
+
+
+def _usage(error: Any) -> int:
+    """What is wrong with the command line, in the form of every other error; a group without command shows its help."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "softprompt"
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(error.format_message())
+        return 0
+    message = error.format_message().rstrip(".")
+    try:
+        with Face():
+            raise usage_error(message[:1].lower() + message[1:], cure=f"see {path} --help")
+    except typer.Exit as done:
+        return done.exit_code
+
+
+def _silence_stdout() -> None:
+    """Nothing more goes to a pipe that nobody reads: the interpreter would complain while it shuts down."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,193 @@
+"""Arguments and options that several commands share, and how those that set a key of a run name it.
+
+An option that sets a key leaves its value to the settings classes, so that allowed values stand in one place.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from softprompt.app.cli.settings import parse_labels, parse_seconds, parse_sets
+
+__all__ = [
+    "Columns",
+    "Config",
+    "Device",
+    "Dtype",
+    "Json",
+    "Labels",
+    "MinConfidence",
+    "Model",
+    "OfModel",
+    "Place",
+    "Prompts",
+    "Set",
+    "Target",
+    "TaskKind",
+    "Template",
+    "Test",
+    "TextColumn",
+    "Train",
+    "Validation",
+    "changes_of",
+    "columns_of",
+    "model_of",
+]
+
+ROWS, TASK, TRAINING, MODEL = "Rows", "Task and template", "Training", "Model"
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
+Config = Annotated[
+    Path | None,
+    typer.Argument(metavar="CONFIG.yaml", help="Settings of the run (docs/reference/config.md); flags win over it."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any key of the settings, for example training.steps=100."),
+]
+
+# ---------------------------------------------------------------- rows
+
+Train = Annotated[
+    str | None,
+    typer.Option("--train", metavar="FILE", help="Rows to learn from: csv, tsv, jsonl, json.", rich_help_panel=ROWS),
+]
+Validation = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Rows that choose; without them a fifth of --train.", rich_help_panel=ROWS),
+]
+Test = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Rows for the score, touched once, at the end.", rich_help_panel=ROWS)
+]
+Target = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Column of the right answer (label).", rich_help_panel=ROWS)
+]
+TextColumn = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Column that the field {text} reads.", rich_help_panel=ROWS)
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--column", metavar="FIELD=COLUMN", help="Column of a field, where the names differ."),
+]
+
+# ---------------------------------------------------------------- task and template
+
+TaskKind = Annotated[
+    str | None, typer.Option("--task", metavar="classify|choose|generate", help="What is asked.", rich_help_panel=TASK)
+]
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B,C", help="Labels, or name=answer text; without them those of --train.", rich_help_panel=TASK
+    ),
+]
+Template = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT", help="For example '{text}<soft 20> It was {answer}'; see `template`.", rich_help_panel=TASK
+    ),
+]
+Place = Annotated[
+    str | None,
+    typer.Option(metavar="before|after", help="Soft tokens before or after the text (after).", rich_help_panel=TASK),
+]
+
+# ---------------------------------------------------------------- model
+
+Model = Annotated[
+    str | None, typer.Option(metavar="MODEL", help="embedded, a folder, or a hub id (embedded).", rich_help_panel=MODEL)
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(metavar="auto|bf16|fp16|fp32", help="Precision of the model; auto measures.", rich_help_panel=MODEL),
+]
+Device = Annotated[str | None, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1.", rich_help_panel=MODEL)]
+
+# ---------------------------------------------------------------- saved prompts
+
+Prompts = Annotated[
+    list[Path],
+    typer.Argument(metavar="PROMPT...", help="Saved prompts of one model: folders, zip files, run folders."),
+]
+OfModel = Annotated[
+    str | None,
+    typer.Option("--model", metavar="MODEL", help="Where the model is, when not where it was.", rich_help_panel=MODEL),
+]
+MinConfidence = Annotated[
+    float | None, typer.Option(metavar="P", min=0.0, max=1.0, help="Withhold answers that are less probable than this.")
+]
+
+#: Option -> the key that it sets.
+KEYS: Mapping[str, str] = {
+    "train": "data.train",
+    "validation": "data.validation",
+    "test": "data.test",
+    "target": "task.target",
+    "text_column": "data.columns.text",
+    "task": "task.kind",
+    "labels": "task.labels",
+    "template": "template.text",
+    "place": "template.place",
+    "method": "method.name",
+    "effort": "training.effort",
+    "max_time": "training.max_time",
+    "seed": "training.seeds",
+    "output": "output",
+    "name": "name",
+    "model": "model.name",
+    "dtype": "model.dtype",
+    "device": "model.device",
+}
+
+_PARSED = {"labels": parse_labels, "max_time": parse_seconds}
+
+
+def changes_of(sets: Sequence[str] | None = None, **flags: Any) -> dict[str, Any]:
+    """What flags change in the settings, by dotted key; those that were not given change nothing.
+
+    >>> changes_of(["training.steps=9"], train="rows.csv", place=None, max_time="2m")
+    {'data.train': 'rows.csv', 'training.max_time': 120.0, 'training.steps': 9}
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    named = {KEYS[name]: _PARSED[name](value) if name in _PARSED else value for name, value in given.items()}
+    return {**named, **parse_sets(sets or ())}
+
+
+def columns_of(pairs: Sequence[str] | None, text_column: str | None = None) -> dict[str, str] | None:
+    """Columns by field from ``FIELD=COLUMN``.
+
+    Raises:
+        ConfigError: ``config.usage``.
+
+    >>> columns_of(["question=q"], "body")
+    {'text': 'body', 'question': 'q'}
+    """
+    from softprompt.app.cli.failures import usage_error
+
+    columns = {} if text_column is None else {"text": text_column}
+    for pair in pairs or ():
+        field, mark, column = pair.partition("=")
+        if not (mark and field and column):
+            raise usage_error(f"--column {pair!r} names no field and column", cure="write --column question=q")
+        columns[field] = column
+    return columns or None
+
+
+def model_of(model: str | None, dtype: str | None, device: str | None, *, prompts: Sequence[Path]) -> Any:
+    """Settings of the model for saved prompts; None: as each says itself.
+
+    ``--dtype`` alone keeps the model that the first prompt was made for.
+    """
+    given = {"name": model, "dtype": dtype, "device": device}
+    given = {name: value for name, value in given.items() if value is not None}
+    if not given:
+        return None
+    from softprompt.app.config import ModelSettings
+    from softprompt.model.prompts.prompt import Prompt
+
+    if model is None:
+        identity = Prompt.load(prompts[0]).manifest.model
+        given = {"name": identity.id, "revision": identity.revision, **given}
+    return ModelSettings.parse(given, where="command line")

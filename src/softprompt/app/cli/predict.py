@@ -1,0 +1,127 @@
+"""``softprompt predict``: answers for new rows, as JSON lines, while they come."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+import typer
+
+from softprompt.app.cli import options
+from softprompt.app.cli.face import Face, to_json
+from softprompt.app.cli.failures import usage_error
+from softprompt.app.cli.options import columns_of, model_of
+from softprompt.app.cli.paths import prompt_paths
+from softprompt.core.errors import DataError, ResourceError
+
+
+def predict(
+    prompts: options.Prompts,
+    *,
+    source: Annotated[
+        str | None,
+        typer.Option("--input", "-i", metavar="FILE|-", help="csv, tsv, jsonl or json; - reads lines from stdin."),
+    ] = None,
+    text: Annotated[list[str] | None, typer.Option("--text", "-t", help="A text to answer; again for more.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write there instead of stdout.")
+    ] = None,
+    min_confidence: options.MinConfidence = None,
+    text_column: options.TextColumn = None,
+    columns: options.Columns = None,
+    model: options.OfModel = None,
+    dtype: options.Dtype = None,
+    device: options.Device = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines, which is the default anyway.")] = False,
+) -> None:
+    """Answer new rows: one JSON object a line, in order; several prompts share one reading of each text.
+
+        softprompt predict runs/topic --text "Where is my parcel?"
+
+        softprompt predict runs/topic runs/tone --input new.jsonl --output answers.jsonl
+
+    Lines from stdin are JSON objects, or plain texts.
+    """
+    with Face(as_json=as_json, stream=output is None) as face:
+        if (source is None) == (not text):
+            cure = 'softprompt predict PROMPT --text "Where is my parcel?", or --input rows.jsonl'
+            raise usage_error("give either --input or --text", cure=cure)
+        paths = prompt_paths(prompts)
+        from softprompt.app.recipes.predict import predict as ask
+
+        rows: Any = text or (read_lines(sys.stdin) if source == "-" else source)
+        answers = ask(
+            paths,
+            rows,
+            columns=columns_of(columns, text_column),
+            model=model_of(model, dtype, device, prompts=paths),
+            min_confidence=min_confidence,
+            watcher=face.watcher,
+        )
+        with opened(output, face) as file:
+            for count, answer in enumerate(answers, 1):
+                file.write(to_json(answer.to_dict()) + "\n")
+                if output is None:
+                    file.flush()
+                face.kept = [f"{count:,} rows are answered" + (f" in {output}" if output else "")]
+        if output is not None:
+            face.note(f"{face.kept[0] if face.kept else 'no rows'}")
+
+
+def read_lines(file: TextIO) -> Iterator[dict[str, Any] | str]:
+    """Rows from lines: JSON objects when the first line is one, else plain texts; blank lines are passed over.
+
+    Raises:
+        DataError: ``data.bad_json`` with the line; ``data.no_rows`` when nothing comes.
+
+    >>> import io
+    >>> list(read_lines(io.StringIO('Where is it?\\n\\n{no json}\\n')))
+    ['Where is it?', '{no json}']
+    """
+    objects: bool | None = None
+    for number, line in enumerate(file, 1):
+        if not line.strip():
+            continue
+        if objects is None:
+            objects = line.lstrip().startswith("{") and _is_object(line)
+        yield _object(line, number) if objects else line.rstrip("\n")
+    if objects is None:
+        raise DataError("data.no_rows", "nothing came from stdin", cure="pipe rows into it, one a line").at("stdin")
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def _object(line: str, number: int) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError("data.bad_json", f"the line is no valid JSON: {error}").at(f"stdin:{number}") from None
+    if not isinstance(found, dict):
+        message = f"the row is a {type(found).__name__}, an object like the lines before is needed"
+        raise DataError("data.bad_json", message).at(f"stdin:{number}")
+    return found
+
+
+@contextmanager
+def opened(path: Path | None, face: Face) -> Iterator[TextIO]:
+    """Where the lines go.
+
+    Raises:
+        ResourceError: ``resource.write_failed``.
+    """
+    if path is None:
+        yield face.out.file  # type: ignore[misc]
+        return
+    try:
+        with path.open("w", encoding="utf-8") as file:
+            yield file
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}"
+        raise ResourceError("resource.write_failed", message, cure="name another --output") from None

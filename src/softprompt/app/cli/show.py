@@ -1,0 +1,124 @@
+"""``softprompt show`` and ``softprompt runs``: what was made, by path and as a list."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from softprompt.app.cli import options
+from softprompt.app.cli.face import Face, Screen
+from softprompt.app.cli.tables import class_table, comparison_table, grid, standing_lines
+from softprompt.app.cli.words import age, duration, interval, size
+
+
+def show(
+    path: Annotated[Path, typer.Argument(help="A saved prompt (folder or zip), or a run folder.")],
+    as_json: options.Json = False,
+) -> None:
+    """Show a saved prompt or a run: what it is for, how well it does it, what it belongs to."""
+    with Face(as_json=as_json) as face:
+        from softprompt.app.recipes.show import show as look
+
+        document = look(path).to_dict()
+        render = render_run if document["kind"] == "run" else render_prompt
+        face.show(document, lambda out: render(out, document))
+
+
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Where runs lie.")] = Path("runs"),
+    as_json: options.Json = False,
+) -> None:
+    """List the runs of a folder, the latest first."""
+    with Face(as_json=as_json) as face:
+        from softprompt.app.recipes.runs import runs as look
+
+        found = [run.to_dict() for run in look(folder)]
+        face.show(found, lambda out: render_runs(out, found, folder))
+
+
+def render_prompt(out: Screen, card: dict[str, Any]) -> None:
+    """A saved prompt as pairs of words."""
+    manifest = card["manifest"]
+    out.heading(manifest["name"] or card["path"])
+    table = grid("", "")
+    table.show_header = False
+    for name, value in prompt_facts(card):
+        table.add_row(name, value)
+    out.print(table)
+    if manifest["scores"]:
+        out.say()
+        scores = grid("score", "rows", "", "", numbers=(2,))
+        for one in manifest["scores"]:
+            value, _, bounds = interval(one).partition(" ")
+            scores.add_row(one["metric"], f"{one['num_items']:,} {one['split']}", value, bounds)
+        out.print(scores)
+
+
+def prompt_facts(card: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is worth a line of a saved prompt; what is not known has none."""
+    manifest, model = card["manifest"], card["manifest"]["model"]
+    task = manifest["task"]
+    labels = ", ".join(task.get("labels", {}))
+    slots = ", ".join(f"{length} in {name!r}" for name, length in card["slots"].items())
+    place = f", {manifest['placement']} the text" if manifest["placement"] in ("before", "after") else ""
+    vectors = f", {card['label_vectors']} label vectors" if card["label_vectors"] else ""
+    facts = [
+        ("path", card["path"]),
+        ("task", f"{task.get('kind', '?')} {task.get('target', '')}".strip()),
+        ("labels", labels),
+        ("template", str(manifest["template"].get("text", "")).replace("\n", "⏎")),
+        ("soft tokens", f"{slots or 'none'}{place}{vectors}"),
+        ("method", manifest["method"]["name"]),
+        ("model", f"{model['id']}{' at ' + model['revision'] if model.get('revision') else ''}, {model['dtype']}"),
+        ("fingerprint", f"{model['fingerprint'][:12]}, tokenizer {model['tokenizer'][:12]}"),
+        ("size", f"{size(card['num_bytes'])} of numbers"),
+        ("made", f"{manifest['created']} by softprompt {manifest['softprompt']}"),
+        ("data", manifest["data_hash"][:12]),
+        ("parents", ", ".join(parent[:12] for parent in manifest["parents"])),
+        ("author", manifest["author"]),
+        ("licence", manifest["licence"]),
+        ("notes", manifest["notes"]),
+        ("hash", card["content_hash"][:12]),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def render_run(out: Screen, card: dict[str, Any]) -> None:
+    """A run: its report, then its prompt."""
+    score = f", {card['metric']} {interval(card['score'])} on {card['split']} rows" if card["score"] else ""
+    took = f" after {duration(card['seconds'])}" if card["seconds"] is not None else ""
+    out.heading(f"run {card['name']}: {card['state']}{took}{score}")
+    report = card["report"]
+    if report.get("comparison"):
+        out.print(comparison_table(report["comparison"]))
+        out.say_all(*standing_lines(report["comparison"]))
+    if report and report["evaluation"]["classes"]:
+        out.say()
+        out.print(class_table(report["evaluation"]["classes"]))
+    for note in report.get("notes", ()):
+        out.say(f"note: {note}", style="dim")
+    if card["resumes"]:
+        out.say("it was not finished: the same command goes on from its checkpoint", style="yellow")
+    if card["prompt"] is not None:
+        render_prompt(out, card["prompt"])
+
+
+def render_runs(out: Screen, found: list[dict[str, Any]], folder: Path) -> None:
+    """A line a run."""
+    if not found:
+        out.say(f"no runs in {folder}; softprompt tune makes one")
+        return
+    table = grid("run", "state", "score", "", "rows", "took", "when", numbers=(2, 5))
+    for run in found:
+        value, _, bounds = interval(run["score"]).partition(" ") if run["score"] else ("", "", "")
+        table.add_row(
+            str(run["folder"]),
+            run["state"],
+            f"{run['metric']} {value}" if value else "",
+            bounds,
+            run["split"] or "",
+            "" if run["seconds"] is None else duration(run["seconds"]),
+            age(datetime.fromisoformat(run["changed"])),
+        )
+    out.print(table)

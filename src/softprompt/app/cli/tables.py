@@ -1,0 +1,105 @@
+"""Tables of results: what stands beside what, with intervals. All take plain data, as ``--json`` shows it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from softprompt.app.cli.words import counted, duration, interval, percent, size
+
+__all__ = ["class_table", "comparison_table", "grid", "metric_table", "plan_lines", "standing_lines"]
+
+Cell = str | Text
+
+
+def grid(*head: str, numbers: Sequence[int] = ()) -> Table:
+    """An empty table; the columns in ``numbers`` are aligned to the right and never folded."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for index, name in enumerate(head):
+        right = index in numbers
+        table.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")
+    return table
+
+
+def metric_table(evaluations: Sequence[Mapping[str, Any]]) -> Table:
+    """Metrics with intervals, a column an evaluation, or a line an evaluation when there are several."""
+    names = list(dict.fromkeys(name for one in evaluations for name in (*one["metrics"], *one["calibration"])))
+    if len(evaluations) == 1:
+        (only,) = evaluations
+        table = grid("metric", "score", "", numbers=(1,))
+        for name in names:
+            found = {**only["metrics"], **only["calibration"]}[name]
+            table.add_row(name, *_score(found))
+        return table
+    table = grid("prompt", *names, numbers=range(1, len(names) + 1))
+    for one in evaluations:
+        scores = {**one["metrics"], **one["calibration"]}
+        table.add_row(one["name"], *(interval(scores[name]) if name in scores else "" for name in names))
+    return table
+
+
+def class_table(classes: Sequence[Mapping[str, Any]]) -> Table:
+    """Recall, precision and F1 a class, with the rows behind them."""
+    table = grid("class", "rows", "recall", "", "precision", "", "F1", numbers=(1, 2, 4, 6))
+    for one in classes:
+        table.add_row(
+            one["label"], f"{one['n']:,}", *_score(one["recall"]), *_score(one["precision"]), f"{one['f1']:.3f}"
+        )
+    return table
+
+
+def comparison_table(comparison: Mapping[str, Any]) -> Table:
+    """The contenders by the score that decides, with what each took and weighs; the prompt itself stands out."""
+    metric = comparison["metric"]
+    table = grid("", metric, "", "learning", "answering", "size", numbers=(1, 3, 4, 5))
+    for one in comparison["standings"]:
+        style = "bold" if one["name"] == comparison["reference"] else ""
+        cells = (
+            one["name"],
+            *_score(one["evaluation"]["metrics"][metric]),
+            duration(one["fit_seconds"]),
+            duration(one["predict_seconds"]),
+            size(one["num_bytes"]) if one["num_bytes"] else "-",
+        )
+        table.add_row(*cells, style=style)
+    return table
+
+
+def standing_lines(comparison: Mapping[str, Any]) -> list[str]:
+    """The verdicts in words, a paragraph of short lines."""
+    sentences = [one["sentence"] for one in comparison["differences"]]
+    return ["", *sentences] if sentences else []
+
+
+def plan_lines(plan: Mapping[str, Any]) -> list[str]:
+    """What a run would do and cost."""
+    data, seconds = plan["data"], plan["seconds"]
+    rows = ", ".join(f"{name} {page['rows']:,}" for name, page in data["splits"].items())
+    tokens = plan["frozen_tokens"] + plan["live_tokens"]
+    lines = [
+        f"rows       {rows}",
+        f"template   {plan['template']}",
+        f"answers    {plan['answers']}",
+        f"tokens     {counted(tokens, 'token')} a batch: {plan['frozen_tokens']:,} frozen, {plan['live_tokens']:,} live"
+        f" ({percent(plan['live_tokens'] / max(1, tokens), digits=0)} computed in every step)",
+    ]
+    for stage, steps in plan["steps"].items():
+        if steps and plan["prompts"][stage]:
+            lines.append(
+                f"{stage:<10} {counted(steps, 'step')}, {counted(plan['prompts'][stage], 'prompt')} side by side"
+            )
+    lines += [
+        f"time       about {duration(sum(seconds.values()))}"
+        f" ({', '.join(f'{stage} {duration(value)}' for stage, value in seconds.items() if value)})",
+        f"memory     {size(plan['state_bytes'])} of cached texts; {size(plan['available_bytes'])} available",
+        f"disk       {size(plan['disk_bytes'])} in {plan['settings']['output'] or 'runs/' + plan['settings']['name']}",
+    ]
+    return lines + (["", "look at this", *(f"  {line}" for line in data["warnings"])] if data["warnings"] else [])
+
+
+def _score(found: Mapping[str, Any]) -> tuple[Cell, Cell]:
+    """Estimate and bounds as two cells, so that points stand below points."""
+    estimate, _, bounds = interval(found).partition(" ")
+    return estimate, Text(bounds, style="dim")

@@ -1,0 +1,128 @@
+"""``softprompt tune``: a run from a settings file, from flags, or from both."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from softprompt.app.cli import options
+from softprompt.app.cli.face import Face, Screen
+from softprompt.app.cli.options import TRAINING, changes_of
+from softprompt.app.cli.settings import read_config
+from softprompt.app.cli.tables import class_table, comparison_table, plan_lines, standing_lines
+from softprompt.app.cli.words import duration, interval, size
+
+
+def tune(
+    config: options.Config = None,
+    *,
+    train: options.Train = None,
+    validation: options.Validation = None,
+    test: options.Test = None,
+    target: options.Target = None,
+    text_column: options.TextColumn = None,
+    task: options.TaskKind = None,
+    labels: options.Labels = None,
+    template: options.Template = None,
+    place: options.Place = None,
+    method: Annotated[
+        str | None,
+        typer.Option(metavar="plain|residual", help="How vectors are parametrised.", rich_help_panel=TRAINING),
+    ] = None,
+    effort: Annotated[
+        str | None,
+        typer.Option(metavar="quick|normal|thorough", help="One dial for all defaults.", rich_help_panel=TRAINING),
+    ] = None,
+    max_time: Annotated[
+        str | None, typer.Option(metavar="TIME", help="At most so long: 90s, 10m, 1.5h.", rich_help_panel=TRAINING)
+    ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(help="Seed; several train as many prompts.", rich_help_panel=TRAINING)
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run and its prompt.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Run folder (runs/NAME).")
+    ] = None,
+    model: options.Model = None,
+    dtype: options.Dtype = None,
+    device: options.Device = None,
+    sets: options.Set = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do and cost; train nothing.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh/--resume", help="Start anew, or go on with what an unfinished run left.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Learn a prompt from rows, judge it beside baselines, and save it.
+
+    Everything that decides a run is a key of its settings: from the file, from the named flags, or with --set.
+
+        softprompt tune run.yaml --effort quick
+
+        softprompt tune --train tickets.csv --target topic
+    """
+    with Face(as_json=as_json) as face:
+        changes = changes_of(
+            sets,
+            train=train,
+            validation=validation,
+            test=test,
+            target=target,
+            text_column=text_column,
+            task=task,
+            labels=labels,
+            template=template,
+            place=place,
+            method=method,
+            effort=effort,
+            max_time=max_time,
+            seed=seed or None,
+            name=name,
+            output=None if output is None else str(output),
+            model=model,
+            dtype=dtype,
+            device=device,
+        )
+        settings = read_config(config, changes)
+        if dry_run:
+            from softprompt.app.recipes.plan import plan
+
+            forecast = plan(settings, face.watcher)
+            document = {**forecast.to_dict(), "settings": settings.model_dump(mode="json")}
+            face.show(document, lambda out: out.say_all(*plan_lines(document)))
+            return
+        from softprompt.app.recipes.tune import tune as run
+
+        face.kept = [f"{settings.folder} keeps what is done so far, and the same command goes on from there"]
+        report = run(settings, face.watcher, fresh=fresh)
+        face.kept = []
+        document = report.to_dict()
+        face.show(document, lambda out: render(out, document, size_bytes=report.prompt.num_bytes))
+        if document["interrupted"] and "time" not in document["stopped"]:
+            raise typer.Exit(face.cut_short(f"stopped; the best prompt so far is kept in {document['prompt']}"))
+
+
+def render(out: Screen, report: dict[str, Any], *, size_bytes: int) -> None:
+    """The report for people: the score, what it beats, classes, and what to do next."""
+    evaluation = report["evaluation"]
+    metric, score = next(iter(evaluation["metrics"].items()))
+    rows = len(evaluation["items"])
+    out.heading(f"{evaluation['name']}: {metric} {interval(score)} on {rows:,} {report['split']} rows")
+    if report["comparison"]:
+        out.print(comparison_table(report["comparison"]))
+        out.say_all(*standing_lines(report["comparison"]))
+    if evaluation["classes"]:
+        out.heading("by class")
+        out.print(class_table(evaluation["classes"]))
+    if report["held_out"]:
+        held, found = next(iter(report["held_out"]["metrics"].items()))
+        out.say()
+        out.say(
+            f"cross-validation: {held} {interval(found)} over all training rows, each judged by a prompt "
+            "that had not seen it"
+        )
+    out.say()
+    for note in report["notes"]:
+        out.say(f"note: {note}", style="dim")
+    out.say(f"saved: {report['prompt']}, {size(size_bytes)}, after {duration(report['seconds']['total'])}")
+    out.say(f'next:  softprompt predict {report["prompt"]} --text "..."')

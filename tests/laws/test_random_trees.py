@@ -1,0 +1,30 @@
+"""Laws 2, 3, 4 and 9 on random row trees: every road, all rows in one batch, equals transformers' own plain forwards.
+
+One batch mixes rows of different length, prompts whose slots are named alike and differ in length, placements, several
+roots, and heads beside answers; so equality with single, unpadded paths is padding, mixing, caching and scoring in one.
+"""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from softprompt.testing import FAMILIES, tiny
+from tests.laws.oracle import oracle
+from tests.laws.roads import ROADS, assert_equal, travel
+from tests.laws.strategies import prompts_for, rows_of, sketches
+
+batches = st.lists(sketches(), min_size=1, max_size=3)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@settings(max_examples=8)
+@given(drawn=batches)
+def test_every_road_equals_plain_transformers(family, drawn):
+    rows = rows_of(drawn)
+    backbone = tiny(family)
+    prompts = prompts_for(backbone)
+    with torch.no_grad():
+        truth = oracle(backbone, rows, prompts)
+        for road in ROADS:
+            assert_equal(travel(backbone, rows, prompts, road), truth)

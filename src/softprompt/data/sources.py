@@ -113,7 +113,8 @@ def infer_labels(source: Source, column: str) -> tuple[str, ...]:
     """The label names that a column holds, for a task that lists none; sorted, so that more rows change nothing.
 
     Raises:
-        DataError: ``data.missing_column``; ``data.one_label``; ``data.too_many_labels``: more than 200 distinct texts,
+        DataError: ``data.no_rows``; ``data.missing_column``; ``data.one_label``; ``data.too_many_labels``: more than
+            200 distinct texts,
             or lists: this is an answer in free text; and what reading the source raises.
 
     >>> infer_labels([{"label": "no"}, {"label": "yes"}, {"label": None}, {"label": "no"}], "label")
@@ -123,6 +124,8 @@ def infer_labels(source: Source, column: str) -> tuple[str, ...]:
     rows = [entry for entry in entries if not isinstance(entry, BadRow)]
     if entries and not rows:
         raise _summary(tuple(entry for entry in entries if isinstance(entry, BadRow)), len(entries), name)
+    if not rows:
+        raise DataError("data.no_rows", "there are no rows", cure="check the source and its columns").at(name)
     names: set[str] = set()
     known = _columns(rows)
     if rows and isinstance(rows[0], Example):

@@ -157,5 +157,5 @@ def _join(parts: Sequence[Scores]) -> Scores:
         return torch.nn.functional.pad(tensor, (0, width - tensor.shape[1]), value=value)
 
     values = torch.cat([pad(part.values, -torch.inf) for part in parts])
-    lengths = torch.cat([pad(part.lengths, 0) for part in parts])
+    lengths = torch.cat([pad(part.lengths, 0.0) for part in parts])
     return Scores(rows[order], values[order], lengths[order])

@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 import yaml
@@ -81,12 +81,16 @@ class RunFolder:
         text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False, default=str)
         write_bytes(self.path / name, text.encode("utf-8"))
 
-    def close(self, *, complete: bool) -> None:
-        """The log is over; a complete run needs no checkpoints any more."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._log.close()
-        if complete:
-            for old in (*self.path.glob("*.checkpoint"), self.path / "decided.json"):
-                old.unlink(missing_ok=True)
+
+    def complete(self) -> None:
+        """The run needs no checkpoints any more."""
+        for old in (*self.path.glob("*.checkpoint"), self.path / "decided.json"):
+            old.unlink(missing_ok=True)
 
 
 def environment(spec: Spec) -> dict[str, Any]:

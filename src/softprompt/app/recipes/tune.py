@@ -119,7 +119,13 @@ def tune(
     watcher = watcher or Watcher()
     begun = time.perf_counter()
     ready = prepare(config, watcher, sources=sources, backbone=backbone)
-    folder = RunFolder(config.folder, config, fresh=fresh)
+    with RunFolder(config.folder, config, fresh=fresh) as folder:
+        return _run(ready, folder, watcher, begun)
+
+
+def _run(ready: Prepared, folder: RunFolder, watcher: Watcher, begun: float) -> TuneReport:
+    """Baselines, training, judging, saving."""
+    config = ready.config
     notes = [*ready.notes, *ready.page.warnings]
     for note in notes:
         watcher.note(note)
@@ -164,7 +170,8 @@ def tune(
     )
     folder.write("curves.svg", curves({f"seed {s}": o for s, o in zip(learnt.seeds, learnt.outcomes, strict=True)}))
     folder.write("report.json", report.to_dict())
-    folder.close(complete=not found.interrupted)
+    if not found.interrupted:
+        folder.complete()
     watcher.done()
     return report
 

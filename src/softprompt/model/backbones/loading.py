@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import GatedRepoError
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as hf_logging
@@ -73,7 +74,7 @@ def load(
         with _quiet():
             config = AutoConfig.from_pretrained(source, **options)
             _refuse_remote_code(config, str(name))
-            tokenizer = AutoTokenizer.from_pretrained(source, **options)
+            tokenizer = _tokenizer(source, str(name), options)
             model, report = AutoModelForCausalLM.from_pretrained(
                 source,
                 config=config,
@@ -146,6 +147,17 @@ def wrap(
     return CausalBackbone(model, texts, spec=spec, family=family)
 
 
+def _tokenizer(source: str, name: str, options: dict[str, Any]) -> PreTrainedTokenizerBase:
+    try:
+        return AutoTokenizer.from_pretrained(source, **options)
+    except Exception as error:  # as for the model: transformers raises whatever came up
+        raise ModelError(
+            "model.no_tokenizer",
+            f"the tokenizer of {name} cannot be loaded: {_one_line(error)}",
+            cure="put its tokenizer.json and tokenizer_config.json beside the weights",
+        ) from error
+
+
 def _measure(model: PreTrainedModel, family: Family) -> tuple[int, tuple[tuple[int, int, int], ...]]:
     """Embedding width and (G, Dk, Dv) by layer, by sending two tokens through: configs say it in too many ways.
 
@@ -189,8 +201,9 @@ def _check_folder(folder: Path) -> None:
     if not config.is_file():
         raise ModelError("model.unreadable", f"{folder} has no config.json", cure="point at the folder of a model")
     try:
-        json.loads(config.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        if not isinstance(json.loads(config.read_text("utf-8")), dict):
+            raise ValueError("it is not a JSON object")
+    except (OSError, ValueError) as error:
         raise ModelError("model.unreadable", f"{config} cannot be read: {error}") from None
     if not any(folder.glob("*.safetensors")):
         others = sorted(path.name for path in folder.glob("*.bin")) or ["no weights"]
@@ -246,8 +259,7 @@ def _refuse_remote_code(config: Any, name: str) -> None:
 def _explain(error: Exception, name: str, *, local: bool) -> ModelError:
     """One line for whatever went wrong while loading."""
     text = " ".join(str(error).split())
-    kind = type(error).__name__
-    if kind == "GatedRepoError" or "gated repo" in text:
+    if isinstance(error, GatedRepoError) or "gated repo" in text:
         return ModelError(
             "model.gated", f"{name} is gated on the hub", cure="ask for access there, then `hf auth login`"
         )
@@ -267,4 +279,8 @@ def _explain(error: Exception, name: str, *, local: bool) -> ModelError:
             f"{name!r} is neither a folder nor a model that the hub (or its local cache) gave",
             cure="check the name and the network, or use 'embedded'",
         )
-    return ModelError("model.unreadable", f"{name} cannot be loaded: {kind}: {text[:300]}")
+    return ModelError("model.unreadable", f"{name} cannot be loaded: {_one_line(error)}")
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -121,10 +121,12 @@ CATALOGUE: dict[str, str] = {
     "extra.missing": "An optional dependency is needed and not installed.",
     "resource.cache_folder": "The folder for cached states cannot be made.",
     "resource.disk_full": "The disk is full; what was there before is untouched.",
+    "resource.out_of_memory": "One row of one prompt does not fit into the device's memory.",
     "resource.write_failed": "A file cannot be written; what was there before is untouched.",
     "training.bad_checkpoint": "A checkpoint that cannot be read.",
     "training.resume_mismatch": "A checkpoint of another run.",
     "training.diverged": "Every prompt of a run came to numbers that are not finite.",
+    "training.nothing_to_learn": "The template has no soft slot and the answers are words: there is no number to learn.",
     "training.no_rows": "No row is left to learn from or to judge by.",
 }
 

@@ -1,12 +1,11 @@
 """From lessons to trained prompts: a probe of the learning rate, then the seeds, all in one process.
 
-The probe trains one prompt a rate side by side and chooses the rate only; what is reported are fresh prompts. Several
-lessons (tasks about one text, folds of a cross-validation) share one reading of the text.
+The probe trains one prompt a rate side by side, from a seed of its own, and chooses the rate only; what is reported are
+fresh prompts. Several lessons (tasks about one text, folds of a cross-validation) share one reading of the text.
 
-Knows rows, methods and the trainer; no files but the run's checkpoint, and no faces.
+Knows lessons, methods and the trainer; no files but the run's checkpoints and decisions, and no faces.
 """
 
-import json
 import math
 import statistics
 import time
@@ -17,52 +16,36 @@ from typing import Any
 
 import torch
 
-from softprompt.core.errors import TrainingError
-from softprompt.core.metrics import make_metric
-from softprompt.core.records import Batch, Example, Row, merge
+from softprompt.core.errors import ConfigError, TrainingError
+from softprompt.core.records import Batch, Row
 from softprompt.core.tensors import PromptTensors
+from softprompt.lab.lessons import Learner, Lesson, vocabulary_of
 from softprompt.lab.training import checkpoint
-from softprompt.lab.training.memory import available_bytes, kept_bytes
+from softprompt.lab.training.decisions import Decisions
+from softprompt.lab.training.forecast import budget_for, fit
+from softprompt.lab.training.looks import part_of, rows_a_look
+from softprompt.lab.training.outcome import Event, Outcome
 from softprompt.lab.training.problem import Problem
 from softprompt.lab.training.settings import TrainingSettings
-from softprompt.lab.training.trainer import Event, Outcome, Trainer
+from softprompt.lab.training.trainer import Trainer, row_order
 from softprompt.model.backbones.base import Backbone
-from softprompt.model.methods.starts import Start, StartSettings, head_from_answers, initialiser, start_prompt
+from softprompt.model.methods.base import Method
 from softprompt.model.methods.table import AnyMethodSettings, start_method
-from softprompt.model.methods.vocabulary import TableStatistics, Vocabulary
-from softprompt.model.prompted import PromptedModel, Scores, num_tokens
+from softprompt.model.prompted import PromptedModel, num_tokens
 from softprompt.model.states import Budget, StateStore, StoreReport
-from softprompt.model.templates.rows import RowBuilder
 
-__all__ = ["Learnt", "Lesson", "Tuning", "tune"]
+__all__ = ["Learnt", "Lesson", "Tuning", "tune", "vocabulary_of"]
 
 #: Reading texts once pays when at least this share of a row's tokens is frozen.
 WORTH_CACHING = 0.25
 
+#: Of what is left of ``max_time``, the probe takes this much at most.
+PROBE_SHARE = 0.35
+
 Listener = Callable[[str, Event], None]
 
-
-@dataclass(frozen=True)
-class Lesson:
-    """One thing to learn.
-
-    Attributes:
-        name: For reports.
-        builder: Template, task and answers.
-        train: Examples, the same places for all lessons; None where this lesson leaves one out (another fold).
-        validation: Likewise.
-        start: Where the soft tokens start.
-        saved: The prompt to continue, for ``start.kind: prompt``.
-        metric: Decides on the validation rows; the task's first if None.
-    """
-
-    name: str
-    builder: RowBuilder
-    train: Sequence[Example | None]
-    validation: Sequence[Example | None]
-    start: StartSettings = field(default_factory=StartSettings)
-    saved: PromptTensors | None = None
-    metric: str | None = None
+#: Lesson, rate, seed: what one prompt of a stage is.
+Place = tuple[int, float, int]
 
 
 @dataclass(frozen=True)
@@ -107,6 +90,7 @@ class Tuning:
         states: What was read once; None when nothing was worth it.
         seconds: Time by stage: ``read``, ``probe``, ``train``.
         interrupted: Whether Ctrl-C or the time limit cut it short.
+        notes: What a user should know: checkpoints that could not be written, seeds that diverged.
     """
 
     learnt: tuple[Learnt, ...]
@@ -114,6 +98,7 @@ class Tuning:
     states: StoreReport | None
     seconds: dict[str, float] = field(default_factory=dict)
     interrupted: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def tune(
@@ -129,6 +114,9 @@ def tune(
 ) -> Tuning:
     """Train the prompts of all lessons.
 
+    Ctrl-C ends it with the best so far (of the probe, if the training has nothing better yet); before anything was
+    judged, there is nothing to keep and ``KeyboardInterrupt`` goes on to the caller.
+
     Args:
         backbone: The frozen model.
         lessons: At least one; their examples stand at the same places.
@@ -140,21 +128,16 @@ def tune(
         store: Frozen states that somebody else may share; made and closed here if None.
 
     Raises:
-        TrainingError: ``training.no_rows``, ``training.diverged``, ``training.resume_mismatch``.
+        TrainingError: ``training.no_rows``, ``training.nothing_to_learn``, ``training.diverged``,
+            ``training.resume_mismatch``, ``training.bad_checkpoint``.
+        DataError: ``data.no_target``.
+        ResourceError: ``resource.out_of_memory``, ``resource.cache_folder``.
     """
-    plan = (settings or TrainingSettings()).resolved()
-    work = _Work(backbone, lessons, method, plan, folder, on_event)
-    own = store is None
-    store = store or StateStore(backbone, _budget(backbone, plan))
-    try:
-        start = time.perf_counter()
-        report = store.fill(work.all_rows(), on_progress=on_read) if work.caches() else None
-        work.store = store if report is not None else None
-        work.seconds["read"] = time.perf_counter() - start
-        return work.run(report)
-    finally:
-        if own:
-            store.close()
+    work = _Work(backbone, lessons, method, (settings or TrainingSettings()).resolved(), folder, on_event)
+    if store is not None:
+        return work.run(store, on_read)
+    with StateStore(backbone, work.budget()) as own:
+        return work.run(own, on_read)
 
 
 class _Work:
@@ -169,237 +152,271 @@ class _Work:
         folder: Path | None,
         on_event: Listener,
     ) -> None:
-        self.backbone, self.lessons, self.method, self.settings = backbone, lessons, method, settings
+        self.begun = time.monotonic()
+        self.backbone, self.method, self.settings = backbone, method, settings
         self.folder, self.on_event = folder, on_event
         self.model = PromptedModel(backbone)
         self.store: StateStore | None = None
         self.seconds: dict[str, float] = {}
-        self.train = [_rows(lesson.builder, lesson.train) for lesson in lessons]
-        self.validation = [_rows(lesson.builder, lesson.validation) for lesson in lessons]
-        for lesson, rows, part in (
-            *zip(lessons, self.train, ["to learn from"] * len(lessons), strict=True),
-            *zip(lessons, self.validation, ["to judge by"] * len(lessons), strict=True),
-        ):
-            if not any(row is not None for row in rows):
-                raise TrainingError("training.no_rows", f"{lesson.name}: no row {part}", cure="give more rows")
-        self.vocabulary = vocabulary_of(backbone)
+        self.notes: list[str] = []
+        sizes = {(len(lesson.train), len(lesson.validation)) for lesson in lessons}
+        if len(sizes) != 1:
+            came = "; ".join(f"{one.name}: {len(one.train)} and {len(one.validation)}" for one in lessons) or "none"
+            raise ConfigError(
+                "config.invalid",
+                f"lessons need the same number of training and of validation places, came: {came}",
+                cure="put None where a lesson leaves an example out",
+            )
+        vocabulary = vocabulary_of(backbone)
+        self.learners = [Learner(lesson, backbone, vocabulary) for lesson in lessons]
+        self.lengths = _lengths([learner.train for learner in self.learners])
+        self.decisions = Decisions(folder / "decided.json" if folder else None)
 
     # --- frozen states
 
-    def all_rows(self) -> list[Row]:
-        """Every row that will be asked for."""
-        return [row for rows in (*self.train, *self.validation) for row in rows if row is not None]
+    def budget(self) -> Budget:
+        """Bytes of frozen states, the same in a resumed run."""
+        budget = budget_for(self.backbone, self.settings)
+        device, memory, file = self.decisions.decide("budget", lambda: [budget.device, budget.memory, budget.file])
+        return Budget(device, memory, file, keep=budget.keep)
 
-    def caches(self) -> bool:
-        """Whether enough of the rows stands before the first soft token."""
-        rows = [row for rows in self.train for row in rows[:32] if row is not None]
-        return self.backbone.plan(Batch(tuple(rows))).frozen_share >= WORTH_CACHING
+    def needed(self) -> list[Row]:
+        """The rows that will be asked for more than once or soon: those the order reaches, and those of the looks."""
+        places, order = row_order(self.lengths, self.settings)
+        steps = max(self.settings.steps or 1, self.settings.probe_steps or 1)
+        reached = {places[i] for step in range(min(steps, order.steps_per_epoch)) for i in order[step][1]}
+        count = rows_a_look(self.settings)
+        rows = [row for learner in self.learners for i, row in enumerate(learner.train) if i in reached]
+        rows += [row for learner in self.learners for row in part_of(learner.validation, count)]
+        return [row for row in rows if row is not None]
+
+    def read(self, store: StateStore, on_read: Callable[[int, int], None] | None) -> StoreReport | None:
+        """Read once what pays to be kept."""
+        start = time.monotonic()
+        sample = [row for learner in self.learners for row in learner.train[:32] if row is not None]
+        pays = self.backbone.plan(Batch(tuple(sample))).frozen_share >= WORTH_CACHING if sample else False
+        report = store.fill(self.needed(), on_progress=on_read) if pays else None
+        self.store = store if report is not None else None
+        self.notes += report.notes if report is not None else ()
+        self.seconds["read"] = time.monotonic() - start
+        return report
 
     # --- stages
 
-    def run(self, report: StoreReport | None) -> Tuning:
-        settings = self.settings
-        probed: list[dict[float, float]] = [{} for _ in self.lessons]
-        begun = time.perf_counter()
-        if settings.micro_tokens is None:
-            settings = self._fitted(settings)
-        settings = self._pinned(settings)
-        rates = [settings.rate or 0.0] * len(self.lessons)
-        interrupted = False
-        if settings.rate is None:
-            probe = settings.model_copy(
-                update={"steps": settings.probe_steps, "evaluations": 3, "patience": 10**6, "checkpoint_every": 10**9}
-            )
-            places = [(n, rate, 0) for n in range(len(self.lessons)) for rate in settings.rates or ()]
-            outcomes = self._stage("probe", places, probe)
-            for (n, rate, _), outcome in zip(places, outcomes, strict=True):
-                probed[n][rate] = outcome.value if outcome.stop != "diverged" else -math.inf
-            rates = [_best_rate(places, outcomes, n) for n in range(len(self.lessons))]
-            interrupted = any(outcome.stop == "interrupted" for outcome in outcomes)
-        self.seconds["probe"] = time.perf_counter() - begun
-        begun = time.perf_counter()
+    def run(self, store: StateStore, on_read: Callable[[int, int], None] | None) -> Tuning:
+        """Everything, in order."""
+        report = self.read(store, on_read)
+        settings = self._fitted()
+        probe = self._probe(settings)
         seeds = settings.seeds or (0,)
-        places = [(n, rates[n], seed) for n in range(len(self.lessons)) for seed in seeds]
-        if interrupted:
-            settings = settings.model_copy(update={"steps": 1})
-        outcomes = self._stage("train", places, self._within(settings))
-        self.seconds["train"] = time.perf_counter() - begun
+        if probe.interrupted:
+            return self._result([probe.best(n) for n in range(len(self.learners))], settings, report, cut=True)
+        settings = self._paced(settings, probe, len(seeds))
+        start = time.monotonic()
+        places = [(n, rate, seed) for n, rate in enumerate(probe.rates) for seed in seeds]
+        outcomes = self._stage("train", places, settings)
+        self.seconds["train"] = time.monotonic() - start
+        cut = any(outcome.stop in ("interrupted", "time") for outcome in outcomes)
         learnt = []
-        for n, lesson in enumerate(self.lessons):
+        for n, learner in enumerate(self.learners):
             mine = tuple(outcome for (m, _, _), outcome in zip(places, outcomes, strict=True) if m == n)
-            if all(outcome.stop == "diverged" and not outcome.step for outcome in mine):
-                raise TrainingError(
-                    "training.diverged",
-                    f"{lesson.name}: no seed stayed finite at rate {rates[n]:g}",
-                    cure="lower training.rate, or use dtype fp32",
-                )
-            chosen = max(range(len(mine)), key=lambda i: (mine[i].value, -mine[i].loss))
-            learnt.append(Learnt(lesson.name, rates[n], probed[n], seeds, mine, chosen))
-        cut = interrupted or any(outcome.stop in ("interrupted", "time") for outcome in outcomes)
-        return Tuning(tuple(learnt), settings, report, self.seconds, cut)
+            best = max(range(len(mine)), key=lambda i: _rank(mine[i]))
+            one = Learnt(learner.lesson.name, probe.rates[n], probe.values(n), seeds, mine, best)
+            earlier = probe.best(n) if cut and probe.outcomes else None
+            learnt.append(earlier if earlier and _rank(earlier.outcomes[0]) > _rank(mine[best]) else one)
+        return self._result(learnt, settings, report, cut=cut)
 
-    def _stage(self, name: str, places: Sequence[tuple[int, float, int]], settings: TrainingSettings) -> list[Outcome]:
-        """Train one prompt a place (lesson, rate, seed)."""
-        method = start_method(self.method, [self._start(n, seed) for n, _, seed in places])
+    def _result(
+        self, learnt: Sequence[Learnt], settings: TrainingSettings, report: StoreReport | None, *, cut: bool
+    ) -> Tuning:
+        if cut and any(not math.isfinite(one.outcomes[one.chosen].value) for one in learnt):
+            raise KeyboardInterrupt
+        failed = [one for one in learnt if all(outcome.stop == "diverged" for outcome in one.outcomes)]
+        for one in learnt:
+            lost = [seed for seed, outcome in zip(one.seeds, one.outcomes, strict=True) if outcome.stop == "diverged"]
+            if lost:
+                self.notes.append(
+                    f"{one.name}: not finite at rate {one.rate:g}, stopped at the best before: seeds {lost}"
+                )
+        if len(failed) == len(learnt) and not any(outcome.step for one in failed for outcome in one.outcomes):
+            raise TrainingError(
+                "training.diverged",
+                "; ".join(f"{one.name}: no seed stayed finite at rate {one.rate:g}" for one in failed),
+                cure="lower training.rate, or use dtype fp32",
+            )
+        notes = (*self.decisions.notes, *self.notes)
+        return Tuning(tuple(learnt), settings, report, self.seconds, cut, notes)
+
+    def _probe(self, settings: TrainingSettings) -> "_Probe":
+        """Rates by lesson."""
+        start = time.monotonic()
+        names = [learner.lesson.name for learner in self.learners]
+        rates = settings.rates or ()
+        # Reported seeds are fresh: the rate must not have been chosen on their own luck.
+        seed = min(0, *(settings.seeds or (0,))) - 1
+        places = [(n, rate, seed) for n in range(len(names)) for rate in rates]
+        if settings.rate is not None or len(rates) < 2:
+            rate = settings.rate if settings.rate is not None else rates[0]
+            probe = _Probe(names, [], [rate] * len(names), [])
+        elif "probe" in self.decisions:
+            found = self.decisions.decide("probe", dict)
+            probe = _Probe(names, places, found["rates"], [], [tuple(pair) for pair in found["values"]])
+        else:
+            changes = {"steps": settings.probe_steps, "evaluations": 3, "patience": 10**6}
+            limit = self._left() * PROBE_SHARE if settings.max_time is not None else None
+            outcomes = self._stage("probe", places, settings.model_copy(update={**changes, "max_time": limit}))
+            chosen = [_best_rate(places, outcomes, n) for n in range(len(names))]
+            probe = _Probe(names, places, chosen, outcomes)
+            if not probe.interrupted:
+                found = {
+                    "rates": chosen,
+                    "values": [(n, v) for n in range(len(names)) for v in probe.values(n).items()],
+                }
+                self.decisions.decide("probe", lambda: found)
+        self.seconds["probe"] = time.monotonic() - start
+        return probe
+
+    def _paced(self, settings: TrainingSettings, probe: "_Probe", seeds: int) -> TrainingSettings:
+        """As many steps as the time allows, by the pace of the probe, so that the schedule comes to its end."""
+        if settings.max_time is None:
+            return settings
+        steps = settings.steps or 1
+
+        def fitting() -> int:
+            if not probe.outcomes:
+                return steps
+            done = max(outcome.evaluations[-1][0] if outcome.evaluations else 0 for outcome in probe.outcomes)
+            pace = self.seconds["probe"] / max(1, done) * seeds * len(self.learners) / len(probe.outcomes)
+            return max(1, min(steps, int(0.9 * self._left() / pace)))
+
+        found = self.decisions.decide("steps", fitting)
+        if found < steps:
+            self.notes.append(f"{found} of {steps} steps fit into max_time")
+        return settings.model_copy(update={"steps": found, "max_time": max(self._left(), 1e-3)})
+
+    def _left(self) -> float:
+        """Seconds of ``max_time``."""
+        return max(0.0, (self.settings.max_time or 0.0) - (time.monotonic() - self.begun))
+
+    def _stage(self, name: str, places: Sequence[Place], settings: TrainingSettings) -> list[Outcome]:
+        """Train one prompt a place."""
+        looks = [learner.validation for learner in self.learners]
+        if name == "probe":  # it chooses a rate; it needs no last judgement on every row
+            looks = [part_of(rows, rows_a_look(self.settings)) for rows in looks]
         problem = Problem(
-            train=[[row and row.for_prompt(k) for row in self.train[n]] for k, (n, _, _) in enumerate(places)],
-            validation=[
-                [row and row.for_prompt(k) for row in self.validation[n]] for k, (n, _, _) in enumerate(places)
-            ],
-            objectives=[_objective(self.lessons[n]) for n, _, _ in places],
-            judge=lambda k, scores, indices: self._judge(places[k][0], scores, indices),
+            train=[_asked_by(self.learners[n].train, k) for k, (n, _, _) in enumerate(places)],
+            validation=[_asked_by(looks[n], k) for k, (n, _, _) in enumerate(places)],
+            objectives=[self.learners[n].objective for n, _, _ in places],
+            judge=lambda k, scores, indices: self.learners[places[k][0]].judge(scores, indices),
             seeds=[seed for _, _, seed in places],
+            lengths=self.lengths,
         )
         trainer = Trainer(
             self.model,
-            method.to(self.backbone.spec.device),
+            self._method(places),
             problem,
             settings=settings,
             rates=[rate for _, rate, _ in places],
             store=self.store,
-            path=self.folder / f"{name}.checkpoint" if self.folder and name == "train" else None,
+            path=self.folder / f"{name}.checkpoint" if self.folder else None,
             pins=self._pins(settings, places),
             on_event=lambda event: self.on_event(name, event),
         )
-        return trainer.run()
+        outcomes = trainer.run()
+        self.notes += trainer.notes
+        return outcomes
 
-    def _judge(self, lesson: int, scores: Scores, indices: Sequence[int]) -> float:
-        """Validation score; for free text the negative loss a token."""
-        task = self.lessons[lesson].builder.task
-        examples = [self.lessons[lesson].validation[i] for i in indices]
-        if _objective(self.lessons[lesson]) == "likelihood":
-            return -float((-scores.values[:, 0]).sum() / scores.lengths[:, 0].sum())
-        metric = make_metric(self.lessons[lesson].metric or task.metrics[0], labels=task.names)
-        items = [
-            metric.item(task.decode(values, example), task.reference(example))
-            for values, example in zip(scores.values.tolist(), examples, strict=True)
-            if example is not None
-        ]
-        return float(metric.total(sum(items[1:], items[0])))
+    def _method(self, places: Sequence[Place]) -> Method[Any]:
+        starts = [self.learners[n].start(seed) for n, _, seed in places]
+        method: Method[Any] = start_method(self.method, starts).to(self.backbone.spec.device)
+        return method
 
     # --- what is decided before training, and kept for a resumed run
 
-    def _start(self, lesson: int, seed: int) -> Start:
-        one = self.lessons[lesson]
-        task, builder = one.builder.task, one.builder
-        says = task.says
-        slots = {
-            name: (
-                spec.length,
-                initialiser(one.start, self.vocabulary, slot=name, text=spec.start_text, says=says, saved=one.saved),
-            )
-            for name, spec in builder.template.slots.items()
-        }
-        head, scale = None, 1.0
-        if builder.answers == "vectors":
-            example = next(example for example in one.train if example is not None)
-            lead = builder.lead(example)
-            head = head_from_answers(
-                self.backbone.output_vectors, [self.backbone.tokenizer.encode(f"{lead}{say}") for say in says]
-            )
-            scale = TableStatistics.measure(
-                lambda ids: self.backbone.output_vectors(ids)[0], size=self.backbone.spec.vocab_size
-            ).rms
-        return start_prompt(slots, scale=self.vocabulary.statistics.rms, seed=seed, head=head, head_scale=scale)
+    def _fitted(self) -> TrainingSettings:
+        """Live tokens a backward pass, from what one trial forward keeps for it."""
+        settings = self.settings
+        if settings.micro_tokens is not None:
+            return settings.model_copy(update={"recompute": settings.recompute.replace("auto", "never")})
 
-    def _fitted(self, settings: TrainingSettings) -> TrainingSettings:
-        """Live tokens a backward pass, from what one trial forward keeps for it; layers are recomputed if one row is
-        too much."""
-        places = [(n, 0.0, s) for n in range(len(self.lessons)) for s in range(len(settings.seeds or (0,)))]
-        method = start_method(self.method, [self._start(n, seed) for n, _, seed in places])
-        whole = [
-            merge(asked)
-            for i in range(len(self.train[0]))
-            if (asked := [row.for_prompt(k) for k, (n, _, _) in enumerate(places) if (row := self.train[n][i])])
-        ]
-        rows = sorted(whole, key=num_tokens, reverse=True)[:2]
-        batch = Batch(tuple(rows))
-        frozen = {parameter.untyped_storage().data_ptr() for parameter in _parameters(self.backbone)}
+        def decide() -> list[Any]:
+            places = [(n, 0.0, seed) for n in range(len(self.learners)) for seed in settings.seeds or (0,)]
+            train = [_asked_by(self.learners[n].train, k) for k, (n, _, _) in enumerate(places)]
+            return list(fit(self.model, self._method(places), train, store=self.store, recompute=settings.recompute))
 
-        def trial() -> torch.Tensor:
-            state = self.store.get(batch) if self.store is not None else None
-            scores = self.model.scores(batch, state, prompts=method.to(self.backbone.spec.device)())
-            return sum((one.values[one.lengths > 0].sum() for one in scores.values()), torch.zeros(()))
+        tokens, recompute = self.decisions.decide("memory", decide)
+        return settings.model_copy(update={"micro_tokens": tokens, "recompute": recompute})
 
-        a_token = kept_bytes(trial, frozen=frozen) / sum(map(num_tokens, rows))
-        free = available_bytes(self.backbone.spec.device)
-        tokens = int(0.4 * free / max(a_token, 1.0))
-        longest_row = max(map(num_tokens, rows))
-        recompute = settings.recompute
-        if recompute == "auto":
-            recompute = "always" if tokens < longest_row and self.store is None else "never"
-        return settings.model_copy(update={"micro_tokens": max(tokens, longest_row), "recompute": recompute})
-
-    def _pinned(self, settings: TrainingSettings) -> TrainingSettings:
-        """A resumed run takes what the first one decided by measurement."""
-        if self.folder is None:
-            return settings
-        path = self.folder / "decided.json"
-        if path.exists():
-            decided = json.loads(path.read_text("utf-8"))
-        else:
-            decided = {"micro_tokens": settings.micro_tokens, "recompute": settings.recompute}
-            checkpoint.write_bytes(path, json.dumps(decided).encode())
-        return settings.model_copy(update=decided)
-
-    def _within(self, settings: TrainingSettings) -> TrainingSettings:
-        """What is left of the time for the last stage."""
-        if settings.max_time is None:
-            return settings
-        left = settings.max_time - self.seconds.get("read", 0) - self.seconds.get("probe", 0)
-        return settings.model_copy(update={"max_time": max(left, 1.0)})
-
-    def _pins(self, settings: TrainingSettings, places: Sequence[tuple[int, float, int]]) -> dict[str, Any]:
+    def _pins(self, settings: TrainingSettings, places: Sequence[Place]) -> dict[str, Any]:
         """Everything the bits of a run depend on."""
         spec = self.backbone.spec
-        rows = [
-            repr(row.nodes) + repr(dict(row.target)) for rows in (*self.train, *self.validation) for row in rows if row
-        ]
-        pins = settings.model_dump(mode="json", exclude={"max_time", "checkpoint_every", "cache_file", "keep_cache"})
+        parts = [rows for learner in self.learners for rows in (learner.train, learner.validation)]
+        texts = [repr((row.nodes, dict(row.target), row.weight)) if row else "" for rows in parts for row in rows]
+        free = {"max_time", "checkpoint_every", "cache_memory", "cache_device", "cache_file", "keep_cache"}
+        pins = settings.model_dump(mode="json", exclude=free)
+        config = getattr(getattr(self.backbone, "model", None), "config", None)
         return {
             "model": spec.fingerprint,
             "dtype": str(spec.dtype),
             "device": str(spec.device),
+            "attention": getattr(config, "_attn_implementation", None),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
-            "rows": checkpoint.digest(rows),
+            "rows": checkpoint.digest(texts),
+            "starts": [learner.lesson.start.model_dump(mode="json") for learner in self.learners],
             "prompts": [list(place) for place in places],
             "method": self.method.model_dump(mode="json"),
-            "cached": self.store is not None,
+            "cached texts": self.store.num_kept(self.needed()) if self.store is not None else None,
             **{f"training.{name}": value for name, value in pins.items()},
         }
 
 
-def vocabulary_of(backbone: Backbone) -> Vocabulary:
-    """The model's words, for start values."""
-    special: frozenset[int] = getattr(backbone.tokenizer, "special_ids", frozenset())
-    size = min(backbone.spec.vocab_size, backbone.tokenizer.vocab_size)
-    return Vocabulary(backbone.embed, backbone.tokenizer.encode, size, special)
+@dataclass(frozen=True)
+class _Probe:
+    """Rates by lesson, and how they were found: outcomes by place, or what an earlier process noted."""
+
+    names: Sequence[str]
+    places: Sequence[Place]
+    rates: Sequence[float]
+    outcomes: Sequence[Outcome]
+    noted: Sequence[tuple[int, tuple[float, float]]] = ()
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended it."""
+        return any(outcome.stop == "interrupted" for outcome in self.outcomes)
+
+    def values(self, lesson: int) -> dict[float, float]:
+        """Validation score by rate."""
+        if not self.outcomes:
+            return {rate: value for n, (rate, value) in self.noted if n == lesson}
+        return {
+            rate: one.value if one.stop != "diverged" else -math.inf
+            for (n, rate, _), one in zip(self.places, self.outcomes, strict=True)
+            if n == lesson
+        }
+
+    def best(self, lesson: int) -> Learnt:
+        """The best prompt of the probe, for a run that came no further."""
+        mine = [(one, place) for place, one in zip(self.places, self.outcomes, strict=True) if place[0] == lesson]
+        outcome, (_, rate, seed) = max(mine, key=lambda pair: _rank(pair[0]))
+        return Learnt(self.names[lesson], rate, self.values(lesson), (seed,), (outcome,), 0)
 
 
-def _rows(builder: RowBuilder, examples: Sequence[Example | None]) -> list[Row | None]:
-    return [None if example is None else builder.row(example) for example in examples]
+def _rank(outcome: Outcome) -> tuple[float, float]:
+    return outcome.value, -outcome.loss
 
 
-def _objective(lesson: Lesson) -> str:
-    return "likelihood" if getattr(lesson.builder.task, "kind", "") == "generate" else "choice"
+def _asked_by(rows: Sequence[Row | None], prompt: int) -> list[Row | None]:
+    return [row and row.for_prompt(prompt) for row in rows]
 
 
-def _best_rate(places: Sequence[tuple[int, float, int]], outcomes: Sequence[Outcome], lesson: int) -> float:
+def _lengths(parts: Sequence[Sequence[Row | None]]) -> tuple[int, ...]:
+    """Tokens of each example: of its longest row."""
+    return tuple(max((num_tokens(row) for row in rows if row), default=0) for rows in zip(*parts, strict=True))
+
+
+def _best_rate(places: Sequence[Place], outcomes: Sequence[Outcome], lesson: int) -> float:
     mine = [(outcome, rate) for (n, rate, _), outcome in zip(places, outcomes, strict=True) if n == lesson]
     usable = [(one, rate) for one, rate in mine if one.stop != "diverged"] or mine
-    return max(usable, key=lambda pair: (pair[0].value, -pair[0].loss))[1]
-
-
-def _budget(backbone: Backbone, settings: TrainingSettings) -> Budget:
-    """A third of what is free, where nothing else is said."""
-    memory = settings.cache_memory if settings.cache_memory is not None else available_bytes() // 3
-    device = settings.cache_device
-    if device is None:
-        device = available_bytes(backbone.spec.device) // 3 if backbone.spec.device.type == "cuda" else 0
-    return Budget(device=device, memory=memory, file=settings.cache_file, keep=settings.keep_cache)
-
-
-def _parameters(backbone: Backbone) -> list[torch.nn.Parameter]:
-    model = getattr(backbone, "model", None)
-    return list(model.parameters()) if isinstance(model, torch.nn.Module) else []
+    return max(usable, key=lambda pair: _rank(pair[0]))[1]

@@ -7,7 +7,7 @@
 Each gives a numerator and a denominator a row, so that micro-batches add up to the batch exactly.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int
@@ -49,8 +49,3 @@ def likelihood(
 
 
 OBJECTIVES: dict[str, Objective] = {"choice": choice, "likelihood": likelihood}
-
-
-def targets_of(targets: Sequence[int], scores: Scores) -> Int[Tensor, " n"]:
-    """Right candidates by row of the batch -> aligned with ``scores``."""
-    return torch.tensor(targets, device=scores.rows.device)[scores.rows]

@@ -13,7 +13,6 @@ Knows backbones and rows; no methods, no tasks.
 """
 
 import hashlib
-import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,13 +27,16 @@ from torch import Tensor
 from softprompt.core.errors import ResourceError
 from softprompt.core.records import Batch, Node, Row, Soft, Text
 from softprompt.core.tensors import State
+from softprompt.model import statefiles
 from softprompt.model.backbones.base import Backbone
 
 __all__ = ["Budget", "StateStore", "StoreReport", "Tier", "default_folder"]
 
 Tier = Literal["device", "memory", "file", "recompute"]
 
-#: One text to read: length and ids.
+_TIERS: tuple[Tier, ...] = ("device", "memory", "file")
+
+#: One text to read: its ids.
 Key = tuple[int, ...]
 
 
@@ -102,7 +104,17 @@ class StateStore:
         self._numel = sum(n * g * d for n, g, d in self._groups)
         self._places: dict[Key, tuple[Tensor, int]] = {}
         self._known: set[Key] = set()
-        self._files: list[Path] = []
+        self._left: dict[Tier, int] = {
+            "device": self.budget.device,
+            "memory": self.budget.memory,
+            "file": self.budget.file,
+        }
+        if backbone.spec.device.type == "cpu":
+            self._left["device"] = 0
+        if self.budget.keep:
+            self._left["memory"] = 0  # what is to be kept has to lie in the file
+        self._unnamed: list[Path] = []
+        self._keeping: tuple[Path, Path, Tensor] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -111,13 +123,12 @@ class StateStore:
         self.close()
 
     def close(self) -> None:
-        """Forget the states and remove files that are not to be kept."""
+        """Forget the states; nothing stays on the disk but files that are to be kept and are whole."""
         self._places.clear()
         self._known.clear()
-        if not self.budget.keep:
-            for path in self._files:
-                path.unlink(missing_ok=True)
-        self._files.clear()
+        for path in self._unnamed:
+            path.unlink(missing_ok=True)
+        self._unnamed.clear()
 
     def keys(self, rows: Iterable[Row]) -> list[Key]:
         """The distinct frozen beginnings of rows in canonical order: by length, then by content."""
@@ -132,34 +143,31 @@ class StateStore:
             on_progress: Called with (tokens read, tokens in all).
         """
         keys = [key for key in self.keys(rows) if key not in self._known]
-        self._known.update(keys)
-        tiers, notes = self._assign(keys)
-        buffers, reused, path = self._open(keys, tiers, notes)
-        total = sum(map(len, keys))
         start = time.perf_counter()
-        done = 0
-        if not reused:
-            for chunk in self._chunks(keys):
-                kept = [key for key in chunk if tiers[key] != "recompute"]
-                if kept:
-                    state = self._read(chunk)
-                    for index, key in enumerate(chunk):
-                        if key in self._places:
-                            self._write(key, state, index)
-                done += sum(map(len, chunk))
-                if on_progress:
-                    on_progress(done, total)
-        seconds = time.perf_counter() - start
-        if path is not None and self.budget.keep and not reused:
-            _write_private(path.with_suffix(".json"), json.dumps({"texts": len(keys), "bytes": path.stat().st_size}))
-        del buffers
+        notes: list[str] = []
+        tiers = self._assign(keys)
+        places, kept = self._open(keys, tiers, notes)
+        self._places |= {key: places[key] for key in kept}
+        total, done = sum(map(len, keys)), sum(map(len, kept))
+        for chunk in self._chunks(keys):
+            fresh = [key for key in chunk if key in places and key not in kept]
+            if fresh:
+                state = self._read(chunk)
+                for key in fresh:
+                    self._write(places[key], key, state, chunk.index(key))
+                    self._places[key] = places[key]
+            done += sum(len(key) for key in chunk if key not in kept)
+            if on_progress:
+                on_progress(done, total)
+        self._finish(notes)
+        self._known.update(keys)
         texts: dict[Tier, int] = {}
         sizes: dict[Tier, int] = {}
         for key in keys:
             texts[tiers[key]] = texts.get(tiers[key], 0) + 1
             if tiers[key] != "recompute":
                 sizes[tiers[key]] = sizes.get(tiers[key], 0) + self._bytes(key)
-        return StoreReport(texts, sizes, total, seconds, reused, tuple(notes))
+        return StoreReport(texts, sizes, total, time.perf_counter() - start, bool(kept), tuple(notes))
 
     def get(self, batch: Batch) -> State | None:
         """States of the batch's trunks in the order of ``backbone.trunks``; None if it has none."""
@@ -178,81 +186,111 @@ class StateStore:
                 pad = width - len(key)
                 out[:, row, :, :pad] = 0
                 if key in self._places:
-                    out[:, row, :, pad:].copy_(self._block(key, group), non_blocking=True)
+                    out[:, row, :, pad:].copy_(self._block(self._places[key], key, group), non_blocking=True)
                 else:
                     assert fresh is not None
                     out[:, row, :, pad:] = self._of_state(fresh, missing.index(key), group)
             parts.extend(out.unbind(0))
         return State(tuple(parts[0::2]), tuple(parts[1::2]), tuple(map(len, keys)))
 
+    def num_kept(self, rows: Iterable[Row]) -> int:
+        """How many of the rows' distinct texts are kept; the others are read again whenever they are asked for."""
+        return sum(key in self._places for key in self.keys(rows))
+
     # --- where a text lies
 
     def _bytes(self, key: Key) -> int:
         return len(key) * self._numel * self.backbone.spec.dtype.itemsize
 
-    def _assign(self, keys: Sequence[Key]) -> tuple[dict[Key, Tier], list[str]]:
+    def _assign(self, keys: Sequence[Key]) -> dict[Key, Tier]:
         """A tier for each text, longest first."""
-        budget = self.budget
-        room: dict[Tier, int] = {
-            "device": budget.device if self.backbone.spec.device.type != "cpu" else 0,
-            "memory": 0 if budget.keep else budget.memory,
-            "file": budget.file,
-        }
         tiers: dict[Key, Tier] = {}
         for key in reversed(keys):
             need = self._bytes(key)
-            tier: Tier = next((tier for tier, left in room.items() if left >= need), "recompute")
-            tiers[key] = tier
-            if tier != "recompute":
-                room[tier] -= need
-        return tiers, []
+            tiers[key] = next((tier for tier in _TIERS if self._left[tier] >= need), "recompute")
+            if tiers[key] != "recompute":
+                self._left[tiers[key]] -= need
+        return tiers
 
     def _open(
         self, keys: Sequence[Key], tiers: dict[Key, Tier], notes: list[str]
-    ) -> tuple[list[Tensor], bool, Path | None]:
-        """One flat buffer a tier; texts get their places. A disk without room turns the file tier into recomputing."""
-        dtype = self.backbone.spec.dtype
-        buffers, reused, path = [], False, None
-        for tier in ("device", "memory", "file"):
+    ) -> tuple[dict[Key, tuple[Tensor, int]], set[Key]]:
+        """One flat buffer a tier: places by text, and the texts that a kept file already holds.
+
+        Where there is no room after all, the tier's texts are recomputed.
+        """
+        places: dict[Key, tuple[Tensor, int]] = {}
+        kept: set[Key] = set()
+        for tier in _TIERS:
             mine = [key for key in keys if tiers[key] == tier]
             if not mine:
                 continue
             numel = sum(map(len, mine)) * self._numel
-            if tier == "file":
-                path = self._path(mine)
-                reused = self.budget.keep and path.with_suffix(".json").is_file() and len(mine) == len(keys)
-                try:
-                    buffer = _map(path, numel, dtype, fresh=not reused)
-                except OSError as error:
-                    notes.append(
-                        f"no room for {numel * dtype.itemsize / 1e9:.1f} GB of states in {path.parent} ({error})"
-                    )
-                    for key in mine:
-                        tiers[key] = "recompute"
-                    path = None
-                    continue
-                self._files.append(path)
-            else:
-                place = self.backbone.spec.device if tier == "device" else torch.device("cpu")
-                pinned = tier == "memory" and self.backbone.spec.device.type == "cuda"
-                buffer = torch.empty(numel, dtype=dtype, device=place, pin_memory=pinned)
+            try:
+                buffer, whole = self._buffer(tier, numel, keys, mine)
+            except (OSError, torch.OutOfMemoryError) as error:
+                size = numel * self.backbone.spec.dtype.itemsize / 1e9
+                notes.append(
+                    f"no room for {size:.1f} GB of states ({tier}: {error}); they are read again in every step"
+                )
+                tiers.update(dict.fromkeys(mine, "recompute"))
+                continue
             at = 0
             for key in mine:
-                self._places[key] = (buffer, at)
+                places[key] = (buffer, at)
                 at += len(key) * self._numel
-            buffers.append(buffer)
-        return buffers, reused, path
+            if whole:
+                kept.update(mine)
+        return places, kept
 
-    def _path(self, keys: Sequence[Key]) -> Path:
-        """File of these texts under this model: named by everything its bits depend on."""
+    def _buffer(self, tier: Tier, numel: int, keys: Sequence[Key], mine: Sequence[Key]) -> tuple[Tensor, bool]:
+        """Room for so many numbers, and whether they are there already."""
         spec = self.backbone.spec
+        if tier != "file":
+            device = spec.device if tier == "device" else torch.device("cpu")
+            pinned = tier == "memory" and spec.device.type == "cuda"
+            return torch.empty(numel, dtype=spec.dtype, device=device, pin_memory=pinned), False
+        folder = self._folder()
+        if not self.budget.keep:
+            buffer, path = statefiles.scratch(folder, numel, spec.dtype)
+            self._unnamed += [path] if path else []
+            return buffer, False
+        path = folder / f"{self._name(keys, mine)}.states"
+        if (found := statefiles.trusted(path, numel, spec.dtype)) is not None:
+            return found, True
+        temporary = folder / f".{path.stem}.{os.urandom(4).hex()}.part"
+        self._unnamed.append(temporary)
+        buffer = statefiles.reserve(temporary, numel, spec.dtype)
+        self._keeping = (temporary, path, buffer)
+        return buffer, False
+
+    def _finish(self, notes: list[str]) -> None:
+        """Name the file that is to be kept, now that it is filled."""
+        if self._keeping is None:
+            return
+        temporary, path, buffer = self._keeping
+        self._keeping = None
+        try:
+            statefiles.keep(temporary, path, buffer)
+        except OSError as error:
+            notes.append(f"the states could not be kept: {error}")
+
+    def _folder(self) -> Path:
         folder = self.budget.folder or default_folder()
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
-            raise ResourceError("resource.cache_folder", f"{folder} cannot be made: {error}") from None
-        name = _hash((spec.fingerprint, str(spec.dtype), self.chunk_tokens, *map(_hash, keys)))
-        return folder / (f"{name}.states" if self.budget.keep else f"{name}-{os.getpid()}.states")
+            raise ResourceError(
+                "resource.cache_folder", f"{folder} cannot be made: {error}", cure="set SOFTPROMPT_CACHE to another"
+            ) from None
+        return folder
+
+    def _name(self, keys: Sequence[Key], mine: Sequence[Key]) -> str:
+        """Hash of everything that the bits of these texts' states depend on: the model, how it computes, all chunks."""
+        spec = self.backbone.spec
+        runs = (spec.fingerprint, spec.dtype, spec.device.type, torch.__version__, torch.get_num_threads())
+        attention = getattr(getattr(getattr(self.backbone, "model", None), "config", None), "_attn_implementation", "")
+        return _hash((*runs, attention, self.chunk_tokens, len(mine), *map(_hash, keys)))
 
     def _chunks(self, keys: Sequence[Key]) -> Iterator[list[Key]]:
         chunk: list[Key] = []
@@ -271,16 +309,16 @@ class StateStore:
 
     # --- how a text lies: per group of equal tensors [n, G, T, D], one after the other
 
-    def _block(self, key: Key, group: int) -> Tensor:
-        buffer, at = self._places[key]
+    def _block(self, place: tuple[Tensor, int], key: Key, group: int) -> Tensor:
+        buffer, at = place
         for n, g, d in self._groups[:group]:
             at += n * g * d * len(key)
         n, g, d = self._groups[group]
         return buffer[at : at + n * g * len(key) * d].view(n, g, len(key), d)
 
-    def _write(self, key: Key, state: State, row: int) -> None:
+    def _write(self, place: tuple[Tensor, int], key: Key, state: State, row: int) -> None:
         for group in range(len(self._groups)):
-            self._block(key, group).copy_(self._of_state(state, row, group))
+            self._block(place, key, group).copy_(self._of_state(state, row, group))
 
     def _of_state(self, state: State, row: int, group: int) -> Tensor:
         first = sum(n for n, _, _ in self._groups[:group])
@@ -298,32 +336,3 @@ def _key(key: tuple[object, ...]) -> Key:
 
 def _hash(parts: Iterable[object]) -> str:
     return hashlib.sha256(",".join(map(str, parts)).encode()).hexdigest()[:32]
-
-
-def _map(path: Path, numel: int, dtype: torch.dtype, *, fresh: bool) -> Tensor:
-    """A tensor over a file that only its owner can read; room is reserved, so a full disk is an error here, not later.
-
-    Raises:
-        OSError: No room, or the file cannot be made.
-    """
-    size = numel * dtype.itemsize
-    if fresh:
-        path.unlink(missing_ok=True)
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-        try:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(handle, 0, size)
-            else:
-                os.ftruncate(handle, size)
-        except OSError:
-            path.unlink(missing_ok=True)
-            raise
-        finally:
-            os.close(handle)
-    return torch.from_file(str(path), shared=True, size=numel, dtype=dtype)
-
-
-def _write_private(path: Path, text: str) -> None:
-    handle = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)

@@ -9,16 +9,18 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from softprompt.core.errors import ResourceError, TrainingError
 
-__all__ = ["check_pins", "digest", "read", "write", "write_bytes"]
+__all__ = ["check_pins", "digest", "read", "tidy", "write", "write_bytes"]
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
@@ -28,7 +30,8 @@ def write(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) ->
         ResourceError: ``resource.disk_full``, ``resource.write_failed``.
     """
     content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, save(content, metadata={"meta": json.dumps(meta, allow_nan=True)}))
+    text = json.dumps(meta, allow_nan=True)
+    write_bytes(path, save(content, metadata={"meta": text, "checksum": _checksum(text, content)}))
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -47,12 +50,20 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         code, what = ("resource.disk_full", "the disk is full") if full else ("resource.write_failed", str(error))
         raise ResourceError(
             code, f"{path} could not be written: {what}", cure="free some space; what was there before is untouched"
         ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def tidy(path: Path) -> None:
+    """Remove what a killed process left half-written beside ``path``."""
+    for left in path.parent.glob(f".{path.name}.*.tmp"):
+        left.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -74,12 +85,23 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            meta = json.loads((file.metadata() or {})["meta"])
-            return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118 - not a dict
+            found = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        if found["checksum"] != _checksum(found["meta"], tensors):
+            raise ValueError("its checksum is wrong")
+        return tensors, json.loads(found["meta"])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise TrainingError(
             "training.bad_checkpoint", f"{path} is no readable checkpoint: {error}", cure="start the run anew"
         ) from None
+
+
+def _checksum(text: str, tensors: Mapping[str, Tensor]) -> str:
+    found = hashlib.blake2b(text.encode(), digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        found.update(name.encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def digest(parts: Iterable[str]) -> str:

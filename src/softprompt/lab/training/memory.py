@@ -7,10 +7,11 @@ live tokens, so one trial tells how many of them fit into one micro-batch.
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import torch
 from torch import Tensor
 
-__all__ = ["available_bytes", "kept_bytes"]
+__all__ = ["available_bytes", "kept_bytes", "memory_in_use"]
 
 
 def kept_bytes(forward: Callable[[], Tensor], *, frozen: set[int] | None = None) -> int:
@@ -52,6 +53,17 @@ def available_bytes(device: torch.device | None = None, *, root: Path = Path("/"
     return min(_system(root), *_groups(root))
 
 
+def memory_in_use(device: torch.device) -> int:
+    """Bytes that this process holds: on an accelerator those of its tensors, else its resident memory.
+
+    >>> memory_in_use(torch.device("cpu")) > 10_000_000
+    True
+    """
+    if device.type == "cuda":
+        return int(torch.cuda.memory_allocated(device))
+    return int(psutil.Process().memory_info().rss)
+
+
 def _system(root: Path) -> int:
     """MemAvailable; where there is no /proc, half of the physical memory."""
     try:
@@ -60,8 +72,6 @@ def _system(root: Path) -> int:
                 return int(line.split()[1]) * 1024
     except OSError:
         pass
-    import psutil
-
     return int(psutil.virtual_memory().available)
 
 

@@ -60,6 +60,8 @@ class PromptOptimiser:
             Norm of the gradient before clipping; not finite means that nothing was changed.
         """
         grads = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        if not grads:
+            return 0.0
         for grad in grads:
             grad.div_(divide)
         norm = float(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(grad) for grad in grads])))

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from softprompt.core.records import Row, merge
+from softprompt.core.errors import DataError, TrainingError
+from softprompt.core.records import Answer, Row, merge
 from softprompt.model.objectives import OBJECTIVES, choice
-from softprompt.model.prompted import Scores
+from softprompt.model.prompted import Scores, num_tokens
 
 __all__ = ["Problem"]
 
@@ -25,7 +27,13 @@ class Problem:
         validation: Likewise.
         objectives: Name in :data:`softprompt.model.objectives.OBJECTIVES`, by prompt.
         judge: Validation score of a prompt.
-        seeds: Of each prompt: noise, and with ``order="own"`` the order of the rows.
+        seeds: Of each prompt's noise; its index if empty.
+        lengths: By training example, in tokens: rows of similar length are learnt together. The order of the rows
+            depends on nothing else, so a prompt meets the same batches whoever is trained beside it. Measured if empty.
+
+    Raises:
+        TrainingError: ``training.no_rows`` for a prompt with nothing to learn from or to be judged by.
+        DataError: ``data.no_target``, ``data.unknown_label`` for a row without a usable target.
     """
 
     train: Sequence[Sequence[Row | None]]
@@ -33,11 +41,30 @@ class Problem:
     objectives: Sequence[str]
     judge: Judge
     seeds: Sequence[int] = field(default=())
+    lengths: Sequence[int] = field(default=())
+
+    def __post_init__(self) -> None:
+        for part, purpose in ((self.train, "learn from"), (self.validation, "be judged by")):
+            for k, rows in enumerate(part):
+                if not any(row is not None for row in rows):
+                    raise TrainingError(
+                        "training.no_rows", f"prompt {k} has no row to {purpose}", cure="give at least one"
+                    )
+                for i, row in enumerate(rows):
+                    if row is not None:
+                        _check_target(row, k, i)
 
     @property
     def num_prompts(self) -> int:
         """K."""
         return len(self.train)
+
+    @cached_property
+    def row_lengths(self) -> tuple[int, ...]:
+        """Tokens of each training example: as given, or of its longest row; 0 where nobody learns from it."""
+        if self.lengths:
+            return tuple(self.lengths)
+        return tuple(max((num_tokens(row) for row in rows if row), default=0) for rows in zip(*self.train, strict=True))
 
     def merged(self, part: Sequence[Sequence[Row | None]], index: int, prompts: Sequence[int]) -> Row | None:
         """One row that asks all given prompts about one example."""
@@ -59,3 +86,14 @@ class Problem:
             weight = weights.to(loss)[found.rows]
             result[prompt] = ((loss * weight).sum(), (count * weight).sum())
         return result
+
+
+def _check_target(row: Row, prompt: int, index: int) -> None:
+    target = row.target.get(prompt)
+    if target is None or target < 0:
+        raise DataError("data.no_target", f"row {index} has no right answer for prompt {prompt}", cure="label the row")
+    answers = sum(isinstance(node.segment, Answer) and node.segment.prompt_index == prompt for node in row.nodes)
+    if answers and target >= answers:
+        raise DataError(
+            "data.unknown_label", f"row {index}: the right answer is number {target} (from 0) of {answers} candidates"
+        )

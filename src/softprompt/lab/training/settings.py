@@ -51,6 +51,10 @@ class TrainingSettings(Settings):
     noise: float = Field(0.0, ge=0, description="standard deviation of noise on the vectors, in units of the scale")
     evaluations: int | None = Field(None, ge=1, description="looks at the validation rows, evenly spaced")
     patience: int | None = Field(None, ge=1, description="looks without progress before a prompt stops")
+    validation_rows: int | None = Field(
+        None, ge=1, description="rows a look; None: as many as cost a third of the training; the best is judged on all"
+    )
+    order_seed: int = Field(0, description="order of the rows, the same for all prompts")
     micro_tokens: int | None = Field(None, ge=1, description="live tokens in one backward pass; None: by memory")
     recompute: Literal["auto", "always", "never"] = Field(
         "auto", description="recompute layers instead of keeping them"

@@ -10,89 +10,39 @@ interruption live in the callbacks.
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from softprompt.core.records import Batch, Row
-from softprompt.core.tensors import PromptTensors
-from softprompt.data.loader import Order, micro_batches
+from softprompt.core.errors import ResourceError
+from softprompt.data.loader import Order
 from softprompt.lab.training import checkpoint
+from softprompt.lab.training.gradients import Asked, DoesNotFit, Gradients
+from softprompt.lab.training.looks import Looks
+from softprompt.lab.training.memory import memory_in_use
 from softprompt.lab.training.optimisers import PromptOptimiser, scheduled
+from softprompt.lab.training.outcome import Event, Outcome, Progress, Stop
 from softprompt.lab.training.problem import Problem
 from softprompt.lab.training.settings import TrainingSettings
 from softprompt.model.methods.base import Method
-from softprompt.model.prompted import PromptedModel, num_tokens
+from softprompt.model.prompted import PromptedModel
 from softprompt.model.states import StateStore
 
-__all__ = ["Event", "Outcome", "Trainer"]
-
-Stop = Literal["finished", "patience", "diverged", "interrupted", "time"]
+__all__ = ["Event", "Outcome", "Trainer", "row_order"]
 
 
-@dataclass(frozen=True)
-class Event:
-    """What a callback is told.
+def row_order(lengths: Sequence[int], settings: TrainingSettings) -> tuple[list[int], Order]:
+    """Examples that anybody learns from, and the order of these positions: batches of similar length, shuffled.
 
-    Attributes:
-        kind: ``step``, ``evaluate`` or ``checkpoint``.
-        step: Steps done.
-        steps: Steps planned.
-        losses: Training loss of the step by prompt.
-        values: Validation score by prompt (``evaluate``).
-        rate_factor: Where the schedule stands.
-        live_tokens: Tokens that went through the model.
-        seconds: Time of the step.
+    One order, of ``order_seed``, serves all prompts: they learn from a text at the same time, and it is read once.
     """
-
-    kind: Literal["step", "evaluate", "checkpoint"]
-    step: int
-    steps: int
-    losses: Mapping[int, float] = field(default_factory=dict)
-    values: Mapping[int, float] = field(default_factory=dict)
-    rate_factor: float = 0.0
-    live_tokens: int = 0
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one prompt.
-
-    Attributes:
-        tensors: At its best validation score.
-        value: That score.
-        loss: Validation loss there.
-        step: Where that was.
-        stop: Why it ended.
-        losses: (step, mean training loss since the evaluation before).
-        evaluations: (step, score, validation loss).
-    """
-
-    tensors: PromptTensors
-    value: float
-    loss: float
-    step: int
-    stop: Stop
-    losses: tuple[tuple[int, float], ...] = ()
-    evaluations: tuple[tuple[int, float, float], ...] = ()
-
-
-@dataclass
-class _Progress:
-    """Where one prompt stands; everything here goes into the checkpoint."""
-
-    value: float = -math.inf
-    loss: float = math.inf
-    step: int = 0
-    stale: int = 0
-    stop: Stop | None = None
-    losses: list[tuple[int, float]] = field(default_factory=list)
-    evaluations: list[tuple[int, float, float]] = field(default_factory=list)
+    places = [i for i, length in enumerate(lengths) if length]
+    order = Order([lengths[i] for i in places], batch_size=settings.batch_size, seed=settings.order_seed)
+    return places, order
 
 
 class Trainer:
@@ -125,30 +75,34 @@ class Trainer:
         on_event: Callable[[Event], None] = lambda event: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.model, self.method, self.problem, self.settings = model, method, problem, settings
-        self.store, self.path, self.pins = store, path, dict(pins or {})
+        self.method, self.problem, self.settings = method, problem, settings
+        self.path, self.pins = path, dict(pins or {})
         self.on_event, self.clock = on_event, clock
         assert settings.steps, "settings are not resolved"
         assert settings.evaluations, "settings are not resolved"
         self.steps = settings.steps
+        self.gradients = Gradients(model, method, problem, settings, store)
+        self.looks = Looks(model, method, problem, settings, store)
         self.optimisers = [
             PromptOptimiser(
                 method.parameters_of(k), rate=rates[k], kind=settings.optimizer, weight_decay=settings.weight_decay
             )
             for k in range(problem.num_prompts)
         ]
-        self.progress = [_Progress() for _ in range(problem.num_prompts)]
+        self.progress = [Progress() for _ in range(problem.num_prompts)]
         self.best = [self._copy(k) for k in range(problem.num_prompts)]
         self.step = 0
-        self._merged: dict[int, Row] = {}
-        self._merged_for: tuple[int, ...] = ()
-        indices = [i for i in range(len(problem.train[0])) if any(rows[i] is not None for rows in problem.train)]
-        self._indices = indices
-        lengths = [num_tokens(self._row(i, tuple(range(problem.num_prompts)))) for i in indices]
-        self.order = Order(lengths, batch_size=settings.batch_size, seed=0)
+        self.notes: list[str] = []
+        self._places, self.order = row_order(problem.row_lengths, settings)
         self._every = max(1, math.ceil(self.steps / settings.evaluations))
         self._recent: list[dict[int, float]] = []
-        self._validation_rows: tuple[tuple[int, ...], list[int], list[Row]] | None = None
+        self._evaluated = -1
+        self._apart = False
+        self._torn = False
+        self._merged: dict[int, Asked | None] = {}
+        self._merged_for: tuple[int, ...] = ()
+        self._device = model.backbone.spec.device
+        self._step_seconds, self._look_seconds = 0.0, 0.0
 
     @property
     def active(self) -> tuple[int, ...]:
@@ -162,145 +116,168 @@ class Trainer:
 
         Raises:
             TrainingError: ``training.resume_mismatch``, ``training.bad_checkpoint``.
-            ResourceError: The disk is full; the checkpoint before is untouched.
+            ResourceError: ``resource.out_of_memory``. A disk that is full ends nothing: it is a note.
         """
-        if self.path is not None and self.path.exists():
-            self._resume()
         start = saved = self.clock()
+        if self.path is not None:
+            checkpoint.tidy(self.path)
+            if self.path.exists():
+                self._resume()
         try:
-            if self.step == 0 and not self.progress[0].evaluations:
-                self._evaluate()
-            while self.step < self.steps and self.active:
-                self._step()
-                if self.step % self._every == 0 or self.step == self.steps:
+            while True:
+                if self._due():
                     self._evaluate()
-                now = self.clock()
-                if self.path is not None and (now - saved >= self.settings.checkpoint_every):
+                if self.step >= self.steps or not self.active:
                     self._save()
-                    saved = now
-                if self.settings.max_time is not None and now - start >= self.settings.max_time:
+                    break
+                if self._is_late(start):
+                    self._save()
+                    if self._evaluated != self.step:
+                        self._evaluate()
                     self._end("time")
+                    break
+                if self.clock() - saved >= self.settings.checkpoint_every:
+                    self._save()
+                    saved = self.clock()
+                self._step()
+            if self.looks.partial:
+                self._judge_best()
         except KeyboardInterrupt:
-            if self.path is not None:
+            if not self._torn:
                 self._save()
             self._end("interrupted")
         self._end("finished")
         return [self._outcome(k) for k in range(self.problem.num_prompts)]
 
+    def _due(self) -> bool:
+        if self._evaluated == self.step or not self.active:
+            return False
+        return self.step % self._every == 0 or self.step >= self.steps
+
+    def _is_late(self, start: float) -> bool:
+        """Whether the time is up, less what a last look takes."""
+        limit = self.settings.max_time
+        return limit is not None and self.clock() - start + self._look_seconds >= limit
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Ctrl-C in here leaves some prompts changed and others not: that is no state to write down."""
+        self._torn = True
+        yield
+        self._torn = False
+
+    # --- learning
+
     def _step(self) -> None:
         start = self.clock()
+        prompts = self.active
         _, positions = self.order[self.step]
-        indices = [self._indices[i] for i in positions]
+        rows = self._rows([self._places[i] for i in positions], prompts)
         factor = scheduled(self.step, self.steps, warmup=self.settings.warmup, shape=self.settings.schedule)
-        live = sum(num_tokens(row) for row in self._rows(indices, self.active))
-        losses = self._update(indices, self.active, factor)
-        self.step += 1
-        self._recent.append(losses)
-        self.on_event(
-            Event(
-                "step",
-                self.step,
-                self.steps,
-                losses=losses,
-                rate_factor=factor,
-                live_tokens=live,
-                seconds=self.clock() - start,
-            )
-        )
+        losses = self._update(rows, [self._places[i] for i in positions], prompts, factor)
+        self.gradients.forget()
+        seconds = self.clock() - start
+        self._step_seconds = seconds if not self._step_seconds else 0.9 * self._step_seconds + 0.1 * seconds
+        self._tell("step", losses=losses, rate_factor=factor, live=sum(one.live for one in rows), seconds=seconds)
 
-    def _update(self, indices: Sequence[int], prompts: tuple[int, ...], factor: float) -> dict[int, float]:
-        """One optimiser step of the given prompts on the given examples; returns their losses.
+    def _update(
+        self, rows: Sequence[Asked], indices: Sequence[int], prompts: tuple[int, ...], factor: float
+    ) -> dict[int, float]:
+        """One optimiser step of all prompts; returns their losses.
 
         Prompts share lines, and a not-finite number of one would spread to its neighbours through masked attention. So
         when a joint step is not finite, every prompt takes it alone, and only those that are to blame are stopped.
         """
-        rows = self._rows(indices, prompts)
-        sums = self._backward(rows) if rows else {}
-        if len(prompts) > 1 and not self._finite(sums):
-            for optimiser in self.optimisers:
-                optimiser.zero()
-            alone = [self._update(indices, (k,), factor) for k in prompts]
-            return {k: loss for losses in alone for k, loss in losses.items()}
-        for k, (total, weight) in sums.items():
-            norm = self.optimisers[k].step(factor=factor, divide=max(weight, 1e-12), clip=self.settings.clip)
-            if not math.isfinite(norm) or not math.isfinite(total):
-                self._diverged(k)
-        self.method.after_step()
-        return {k: total / max(weight, 1e-12) for k, (total, weight) in sums.items()}
+        parts = self._joint(rows) if not self._apart else None
+        if parts is None:
+            parts = {}
+            for k in prompts:
+                parts |= self._alone(k, indices)
+        losses: dict[int, float] = {}
+        with self._whole():
+            for k, (total, weight, grads) in parts.items():
+                for parameter, grad in zip(self.optimisers[k].parameters, grads, strict=True):
+                    parameter.grad = grad
+                norm = self.optimisers[k].step(factor=factor, divide=max(weight, 1e-12), clip=self.settings.clip)
+                losses[k] = total / max(weight, 1e-12)
+                if not math.isfinite(norm) or not math.isfinite(total):
+                    self._diverged(k)
+            self.method.after_step()
+            self.step += 1
+            self._recent.append(losses)
+        return losses
 
-    def _finite(self, sums: Mapping[int, tuple[float, float]]) -> bool:
-        return all(math.isfinite(total) for total, _ in sums.values()) and all(
-            bool(parameter.grad.isfinite().all())
-            for k in sums
-            for parameter in self.method.parameters_of(k)
-            if parameter.grad is not None
+    def _joint(self, rows: Sequence[Asked]) -> "dict[int, tuple[float, float, list[Tensor | None]]] | None":
+        """Sums and gradients of all prompts in one pass; None where it is not finite or does not fit."""
+        self.gradients.forget()
+        try:
+            sums = self.gradients(rows, step=self.step) if rows else {}
+        except DoesNotFit:
+            if len(self.active) == 1:
+                raise self._too_large() from None
+            self._apart = True
+            return None
+        found = {k: (*sums[k], [one.grad for one in self.optimisers[k].parameters]) for k in sums}
+        finite = all(
+            math.isfinite(total) and all(grad is None or bool(grad.isfinite().all()) for grad in grads)
+            for total, _, grads in found.values()
+        )
+        return found if finite or len(found) == 1 else None
+
+    def _alone(self, k: int, indices: Sequence[int]) -> dict[int, tuple[float, float, list[Tensor | None]]]:
+        self.gradients.forget()
+        asked = [self.gradients.asked(row) for i in indices if (row := self.problem.train[k][i]) is not None]
+        try:
+            sums = self.gradients(asked, step=self.step) if asked else {}
+        except DoesNotFit:
+            raise self._too_large() from None
+        return {n: (*sums[n], [one.grad for one in self.optimisers[n].parameters]) for n in sums}
+
+    def _too_large(self) -> ResourceError:
+        return ResourceError(
+            "resource.out_of_memory",
+            "one row of one prompt needs more memory than the device has",
+            cure="lower max_tokens, set training.recompute: always, or use a smaller dtype",
         )
 
-    def _backward(self, rows: Sequence[Row]) -> dict[int, tuple[float, float]]:
-        """Gradients of the summed losses; returns sum of losses and of weights by prompt."""
-        sums: dict[int, tuple[float, float]] = {}
-        budget = self.settings.micro_tokens or (1 << 60)
-        noise = self._noise() if self.settings.noise else None
-        for piece in micro_batches([num_tokens(row) for row in rows], token_budget=budget):
-            batch = Batch(tuple(rows[i] for i in piece))
-            tensors = self.method(noise=noise)
-            state = self.store.get(batch) if self.store is not None else None
-            scores = self.model.scores(
-                batch, state, prompts=tensors, checkpoint=self.settings.recompute == "always" and state is None
-            )
-            losses = self.problem.losses(scores, batch.rows, smoothing=self.settings.smoothing)
-            torch.stack([loss for loss, _ in losses.values()]).sum().backward()  # type: ignore[no-untyped-call]
-            for k, (loss, weight) in losses.items():
-                total, count = sums.get(k, (0.0, 0.0))
-                sums[k] = (total + float(loss.detach()), count + float(weight))
-        return sums
-
-    def _noise(self) -> Callable[[int, str, torch.Size], Tensor]:
-        seeds = self.problem.seeds or range(self.problem.num_prompts)
-
-        def draw(prompt: int, slot: str, shape: torch.Size) -> Tensor:
-            name = sum(map(ord, slot))
-            generator = torch.Generator().manual_seed((seeds[prompt] << 40) + (name << 24) + self.step)
-            return torch.randn(shape, generator=generator) * self.settings.noise
-
-        return draw
+    def _rows(self, indices: Sequence[int], prompts: tuple[int, ...]) -> list[Asked]:
+        """The rows that ask the given prompts about the given examples, less those that ask none."""
+        if prompts != self._merged_for:
+            self._merged, self._merged_for = {}, prompts
+        for i in indices:
+            if i not in self._merged:
+                row = self.problem.merged(self.problem.train, i, prompts)
+                self._merged[i] = None if row is None else self.gradients.asked(row)
+        return [asked for i in indices if (asked := self._merged[i]) is not None]
 
     # --- judging
 
     def _evaluate(self) -> None:
-        active, indices, rows = self._validation()
-        values: dict[int, float] = {}
-        with torch.no_grad():
-            tensors = self.method()
-            scores = self.model.score_all(rows, store=self.store, prompts=tensors)
-        for k in active:
-            one = self.progress[k]
-            mine = scores[k]
-            values[k] = self.problem.judge(k, mine, [indices[i] for i in mine.rows.tolist()])
-            ((_, (loss, weight)),) = self.problem.losses({k: mine}, rows, smoothing=0.0).items()
-            mean = float(loss) / max(float(weight), 1e-12)
-            recent = [losses[k] for losses in self._recent if k in losses]
-            if recent:
-                one.losses.append((self.step, sum(recent) / len(recent)))
-            one.evaluations.append((self.step, values[k], mean))
-            if (values[k], -mean) > (one.value, -one.loss):
-                one.value, one.loss, one.step, one.stale = values[k], mean, self.step, 0
-                self.best[k] = self._copy(k)
-            else:
-                one.stale += 1
-                if one.stale >= (self.settings.patience or 1):
-                    one.stop = "patience"
-        self._recent.clear()
-        self.on_event(Event("evaluate", self.step, self.steps, values=values))
+        start = self.clock()
+        looks = self.looks(self.active)
+        with self._whole():
+            for k, (value, loss) in looks.items():
+                one = self.progress[k]
+                recent = [losses[k] for losses in self._recent if k in losses]
+                if recent:
+                    one.losses.append((self.step, sum(recent) / len(recent)))
+                if math.isnan(value):
+                    self._diverged(k)
+                elif one.judged(self.step, value, loss, patience=self.settings.patience or 1):
+                    self.best[k] = self._copy(k)
+            self._recent.clear()
+            self._evaluated = self.step
+        self._look_seconds = self.clock() - start
+        values, losses = ({k: look[i] for k, look in looks.items()} for i in (0, 1))
+        self._tell("evaluate", values=values, losses=losses, seconds=self._look_seconds)
 
-    def _validation(self) -> tuple[tuple[int, ...], list[int], list[Row]]:
-        """Prompts, example indices and merged rows to judge; kept until a prompt stops."""
-        if self._validation_rows is None or self._validation_rows[0] != self.active:
-            part = self.problem.validation
-            found = [(i, self.problem.merged(part, i, self.active)) for i in range(len(part[0]))]
-            there = [(i, row) for i, row in found if row is not None]
-            self._validation_rows = (self.active, [i for i, _ in there], [row for _, row in there])
-        return self._validation_rows
+    def _judge_best(self) -> None:
+        """The best of each prompt on all validation rows."""
+        prompts = tuple(k for k, one in enumerate(self.progress) if math.isfinite(one.value))
+        for k in prompts:
+            self._restore(k, self.best[k])
+        for k, (value, loss) in (self.looks(prompts, all_rows=True) if prompts else {}).items():
+            self.progress[k].value, self.progress[k].loss = value, loss
 
     # --- prompts that end
 
@@ -335,21 +312,32 @@ class Trainer:
             tuple(one.evaluations),
         )
 
-    def _rows(self, indices: Sequence[int], prompts: tuple[int, ...]) -> list[Row]:
-        """The rows that ask the given prompts about the given examples, less those that ask none."""
-        return [row for i in indices if (row := self._row(i, prompts)).target]
+    # --- telling
 
-    def _row(self, index: int, prompts: tuple[int, ...]) -> Row:
-        if prompts != self._merged_for:
-            self._merged, self._merged_for = {}, prompts
-        if index not in self._merged:
-            self._merged[index] = self.problem.merged(self.problem.train, index, prompts) or Row(())
-        return self._merged[index]
+    def _tell(self, kind: Any, *, live: int = 0, **facts: Any) -> None:
+        left = None
+        if self._step_seconds:
+            looks = (self.steps - self.step) // self._every
+            left = (self.steps - self.step) * self._step_seconds + looks * self._look_seconds
+        self.on_event(
+            Event(
+                kind,
+                self.step,
+                self.steps,
+                live_tokens=live,
+                seconds_left=left,
+                memory_bytes=memory_in_use(self._device),
+                **facts,
+            )
+        )
 
     # --- checkpoints
 
     def _save(self) -> None:
-        assert self.path is not None
+        """Write the checkpoint; where that fails the one before stays, and the training goes on with a note."""
+        if self.path is None:
+            return
+        start = self.clock()
         tensors = {f"method.{name}": value for name, value in self.method.state_dict().items()}
         for k, optimiser in enumerate(self.optimisers):
             tensors |= {f"optimiser.{k}.{name}": value for name, value in optimiser.tensors().items()}
@@ -357,20 +345,31 @@ class Trainer:
         meta = {
             "pins": self.pins,
             "step": self.step,
+            "evaluated": self._evaluated,
+            "micro_tokens": self.gradients.micro_tokens,
+            "apart": self._apart,
             "recent": [{str(k): loss for k, loss in losses.items()} for losses in self._recent],
             "progress": [vars(one) for one in self.progress],
         }
-        checkpoint.write(self.path, tensors, meta)
-        self.on_event(Event("checkpoint", self.step, self.steps))
+        try:
+            checkpoint.write(self.path, tensors, meta)
+        except ResourceError as error:
+            text = f"no checkpoint at step {self.step}: {error}"
+            if not self.notes:  # said once, tried again every time
+                self.notes.append(text)
+                self._tell("note", text=text)
+            return
+        self._tell("checkpoint", seconds=self.clock() - start)
 
     def _resume(self) -> None:
         assert self.path is not None
         tensors, meta = checkpoint.read(self.path)
         checkpoint.check_pins(self.pins, meta["pins"])
-        self.step = meta["step"]
+        self.step, self._evaluated = meta["step"], meta["evaluated"]
+        self.gradients.micro_tokens, self._apart = meta["micro_tokens"], meta["apart"]
         self._recent = [{int(k): loss for k, loss in losses.items()} for losses in meta["recent"]]
         self.progress = [
-            _Progress(**{**one, **{name: [tuple(e) for e in one[name]] for name in ("losses", "evaluations")}})
+            Progress(**{**one, **{name: [tuple(e) for e in one[name]] for name in ("losses", "evaluations")}})
             for one in meta["progress"]
         ]
         self.method.load_state_dict(_below(tensors, "method."))

@@ -1,0 +1,134 @@
+"""A lesson: one thing to learn, with its rows, the starts of its prompts and how they are judged.
+
+Knows templates, tasks and start values; nothing of optimisers, checkpoints and faces.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from softprompt.core.errors import ConfigError, DataError, TrainingError
+from softprompt.core.metrics import make_metric
+from softprompt.core.records import Example, Row
+from softprompt.core.tensors import PromptTensors
+from softprompt.model.backbones.base import Backbone
+from softprompt.model.methods.starts import Start, StartSettings, head_from_answers, initialiser, start_prompt
+from softprompt.model.methods.vocabulary import TableStatistics, Vocabulary
+from softprompt.model.prompted import Scores
+from softprompt.model.templates.rows import RowBuilder
+
+__all__ = ["Learner", "Lesson", "vocabulary_of"]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One thing to learn.
+
+    Attributes:
+        name: For reports.
+        builder: Template, task and answers.
+        train: Examples, the same places for all lessons; None where this lesson leaves one out (another fold).
+        validation: Likewise.
+        start: Where the soft tokens start.
+        saved: The prompt to continue, for ``start.kind: prompt``.
+        metric: Decides on the validation rows; the task's first if None.
+    """
+
+    name: str
+    builder: RowBuilder
+    train: Sequence[Example | None]
+    validation: Sequence[Example | None]
+    start: StartSettings = field(default_factory=StartSettings)
+    saved: PromptTensors | None = None
+    metric: str | None = None
+
+
+class Learner:
+    """A lesson on a model.
+
+    Args:
+        lesson: What is to be learnt.
+        backbone: The frozen model.
+        vocabulary: The model's words.
+
+    Raises:
+        TrainingError: ``training.nothing_to_learn``, ``training.no_rows``.
+        DataError: ``data.no_target`` for an unlabelled row, and what the builder raises.
+    """
+
+    def __init__(self, lesson: Lesson, backbone: Backbone, vocabulary: Vocabulary) -> None:
+        self.lesson, self.backbone, self.vocabulary = lesson, backbone, vocabulary
+        self.task = lesson.builder.task
+        if not lesson.builder.template.slots and lesson.builder.answers != "vectors":
+            raise TrainingError(
+                "training.nothing_to_learn",
+                f"{lesson.name}: the template has no soft slot and the answers are words: no number can be learnt",
+                cure="put <soft 20> into the template, or choose 'answers: vectors'",
+            )
+        self.train = self._rows(lesson.train, "to learn from")
+        self.validation = self._rows(lesson.validation, "to judge by")
+
+    def _rows(self, examples: Sequence[Example | None], purpose: str) -> list[Row | None]:
+        rows = [None if example is None else self._row(example, i) for i, example in enumerate(examples)]
+        if not any(row is not None for row in rows):
+            raise TrainingError("training.no_rows", f"{self.lesson.name}: no row {purpose}", cure="give more rows")
+        return rows
+
+    def _row(self, example: Example, index: int) -> Row:
+        row = self.lesson.builder.row(example)
+        if not row.target:
+            where = example.source or example.id or f"row {index}"
+            raise DataError("data.no_target", f"{self.lesson.name}: the row has no answer", cure="label it").at(where)
+        return row
+
+    @property
+    def objective(self) -> str:
+        """Name of what is minimised."""
+        return "likelihood" if getattr(self.task, "kind", "") == "generate" else "choice"
+
+    def start(self, seed: int) -> Start:
+        """Where the prompt of a seed starts."""
+        one, builder = self.lesson, self.lesson.builder
+        slots = {
+            name: (
+                spec.length,
+                initialiser(
+                    one.start, self.vocabulary, slot=name, text=spec.start_text, says=self.task.says, saved=one.saved
+                ),
+            )
+            for name, spec in builder.template.slots.items()
+        }
+        head, scale = None, 1.0
+        if builder.answers == "vectors":
+            example = next(example for example in one.train if example is not None)
+            lead = builder.lead(example)
+            answers = [self.backbone.tokenizer.encode(f"{lead}{say}") for say in self.task.says]
+            saved = one.saved.head if one.saved is not None and one.start.kind == "prompt" else None
+            head = saved or head_from_answers(self.backbone.output_vectors, answers)
+            if len(head.bias) != len(answers):
+                came = f"the saved prompt has {len(head.bias)} label vectors, the task {len(answers)} labels"
+                raise ConfigError("config.invalid", came, cure="continue a prompt of the same labels")
+            scale = TableStatistics.measure(
+                lambda ids: self.backbone.output_vectors(ids)[0], size=self.backbone.spec.vocab_size
+            ).rms
+        return start_prompt(slots, scale=self.vocabulary.statistics.rms, seed=seed, head=head, head_scale=scale)
+
+    def judge(self, scores: Scores, indices: Sequence[int]) -> float:
+        """Validation score, higher is better; for free text the negative loss a token."""
+        if self.objective == "likelihood":
+            return -float((-scores.values[:, 0]).sum() / scores.lengths[:, 0].sum())
+        metric = make_metric(self.lesson.metric or self.task.metrics[0], labels=self.task.names)
+        examples = [self.lesson.validation[i] for i in indices]
+        items = [
+            metric.item(self.task.decode(values, example), self.task.reference(example))
+            for values, example in zip(scores.values.tolist(), examples, strict=True)
+            if example is not None
+        ]
+        total = float(metric.total(sum(items[1:], items[0])))
+        return total if metric.higher_is_better else -total
+
+
+def vocabulary_of(backbone: Backbone) -> Vocabulary:
+    """The model's words, for start values."""
+    special: frozenset[int] = getattr(backbone.tokenizer, "special_ids", frozenset())
+    size = min(backbone.spec.vocab_size, backbone.tokenizer.vocab_size)
+    return Vocabulary(backbone.embed, backbone.tokenizer.encode, size, special)

@@ -1,9 +1,9 @@
 """How candidate answers are told apart: the settings, and the way from their scores to probabilities.
 
-A candidate's score is the log-probability of all its tokens, or what a label vector gives (law 9). Probabilities are the
-softmax over the scores of one row. Two corrections are known for scores of words: the mean a token instead of the sum, so
-that long answers are not punished, and contextual calibration, so that an answer that the model likes whatever it reads
-gains nothing from it.
+A candidate's score is the log-probability of all its tokens, or what a label vector gives (law 9). Probabilities are
+the softmax over the scores of one row. Two corrections are known for scores of words: the mean a token instead of the
+sum, so that long answers are not punished, and contextual calibration, so that an answer that the model likes whatever
+it reads gains nothing from it.
 
 Knows nothing of models and tokens; arithmetic on plain arrays.
 """
@@ -35,9 +35,9 @@ MANY_LABELS = 20
 class AnswerSettings(Settings):
     """The ``answers:`` of a run.
 
-    >>> AnswerSettings(form="vectors", calibrate="contextual")
+    >>> AnswerSettings.parse({"form": "vectors", "calibrate": "contextual"})
     Traceback (most recent call last):
-    pydantic_core._pydantic_core.ValidationError: ...
+    softprompt.core.errors.ConfigError: settings: normalise and calibrate correct scores of words; ...
     >>> AnswerSettings().resolved(Task.classify(["no", "yes"]), num_parameters=6_500_000).form
     'vectors'
     """

@@ -1,0 +1,26 @@
+"""What a soft prompt is honestly compared with: baselines tuned as carefully, on the same rows, and the verdict.
+
+scikit-learn enters the package here and nowhere else, when a baseline that needs it is fitted.
+"""
+
+from softprompt.lab.comparison.baselines import LinearProbe, Majority, TfidfLogistic
+from softprompt.lab.comparison.contenders import Asked, Contender, Fitted, Standing, contend, judge
+from softprompt.lab.comparison.text_prompts import FewShot, ZeroShot
+from softprompt.lab.comparison.verdicts import Comparison, Difference, compare
+
+__all__ = [
+    "Asked",
+    "Comparison",
+    "Contender",
+    "Difference",
+    "FewShot",
+    "Fitted",
+    "LinearProbe",
+    "Majority",
+    "Standing",
+    "TfidfLogistic",
+    "ZeroShot",
+    "compare",
+    "contend",
+    "judge",
+]

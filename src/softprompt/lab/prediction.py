@@ -1,0 +1,362 @@
+"""From examples to predictions: one or several prompts over one reading of each text, as a stream.
+
+Examples come and predictions go in the same order, a chunk at a time, so a file of any length can be answered. Within
+a chunk rows are batched by length. What all rows have in common before their first field (demonstrations, a soft slot
+before the text) is read once.
+
+Knows rows, scores and decoding; no metrics and no references.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from softprompt.core.answers import CONTENT_FREE, AnswerSettings, answer_probabilities
+from softprompt.core.errors import ConfigError, TemplateError
+from softprompt.core.records import Batch, Example, Row, merge
+from softprompt.core.tasks import Task
+from softprompt.core.tensors import PromptTensors, State
+from softprompt.model.backbones.base import Backbone
+from softprompt.model.decoding import Decoding, decode
+from softprompt.model.prompted import PromptedModel, Scores, num_tokens, token_batches
+from softprompt.model.states import StateStore
+from softprompt.model.templates import RowBuilder
+
+__all__ = ["Ask", "Prediction", "Predictor", "candidate_names"]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One prompt and what it is asked.
+
+    Attributes:
+        builder: Template, task and form of the answers.
+        tensors: Of the prompt; empty for a text prompt.
+        answers: How scores become probabilities; its form is ``auto`` or the builder's.
+        decoding: How free text is written; None: greedily, as long as the task allows.
+        name: For people.
+
+    Raises:
+        ConfigError: ``config.invalid`` when settings and builder disagree.
+    """
+
+    builder: RowBuilder
+    tensors: PromptTensors = field(default_factory=PromptTensors)
+    answers: AnswerSettings = field(default_factory=AnswerSettings)
+    decoding: Decoding | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        form = self.builder.answers
+        if self.answers.form not in ("auto", form) or (form == "vectors" and self.answers.corrected):
+            message = f"the rows are built for answers: {form}, the settings say {self.answers.model_dump()}"
+            raise ConfigError("config.invalid", message, cure="build the rows with the form of the settings")
+
+    @property
+    def task(self) -> Task:
+        """What is asked."""
+        return self.builder.task
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether what the model would answer anyway is divided out."""
+        return self.answers.calibrate == "contextual"
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answer to one example.
+
+    Attributes:
+        id: Of the example.
+        text: Label name, candidate, or written text; also where the answer is withheld.
+        probabilities: By label name or candidate, in their order; None for free text.
+        confidence: Probability of ``text``; for free text the geometric mean of its tokens' probabilities.
+        abstained: Whether the confidence is too low for an answer.
+        cut: Tokens of the example that did not fit into the row.
+    """
+
+    id: str
+    text: str
+    probabilities: Mapping[str, float] | None
+    confidence: float
+    abstained: bool = False
+    cut: int = 0
+
+    @property
+    def answer(self) -> str | None:
+        """The text, None when withheld."""
+        return None if self.abstained else self.text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON.
+
+        >>> Prediction("7", "yes", {"no": 0.25, "yes": 0.75}, 0.75, abstained=True).to_dict()["answer"] is None
+        True
+        """
+        return {
+            "id": self.id,
+            "answer": self.answer,
+            "confidence": self.confidence,
+            "abstained": self.abstained,
+            "probabilities": None if self.probabilities is None else dict(self.probabilities),
+            "cut": self.cut,
+        }
+
+
+def candidate_names(task: Task, example: Example) -> tuple[str, ...]:
+    """What users call the candidates of an example, in order.
+
+    >>> candidate_names(Task.classify({"B1": "billing", "D2": "delivery"}), Example({}))
+    ('B1', 'D2')
+    """
+    count = len(task.candidates(example) or ())
+    return tuple(task.decode([float(i == k) for i in range(count)], example) for k in range(count))
+
+
+class Predictor:
+    """Asks a frozen model about examples.
+
+    Args:
+        backbone: The frozen model.
+        asks: Prompts that are asked about every example, over one reading of what they share.
+        store: Frozen states to use; without one each text is read once for all asks.
+        min_confidence: Below it an answer is withheld.
+        batch_tokens: Padded tokens a batch at most.
+        chunk_rows: Examples taken from the stream at a time.
+
+    >>> from softprompt.model.templates import Template
+    >>> from softprompt.testing import tiny
+    >>> backbone, task = tiny(), Task.classify(["no", "yes"])
+    >>> builder = RowBuilder(Template.parse("{text} It was {answer}"), task, backbone.tokenizer, max_tokens=64)
+    >>> (prediction,) = next(Predictor(backbone, [Ask(builder)]).predict([Example({"text": "Fine."}, id="a")]))
+    >>> prediction.id, sorted(prediction.probabilities), round(sum(prediction.probabilities.values()), 6)
+    ('a', ['no', 'yes'], 1.0)
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        asks: Sequence[Ask],
+        *,
+        store: StateStore | None = None,
+        min_confidence: float | None = None,
+        batch_tokens: int = 4096,
+        chunk_rows: int = 256,
+    ) -> None:
+        if min_confidence is not None and not 0 <= min_confidence <= 1:
+            message = f"min_confidence is a probability from 0 to 1, got {min_confidence}"
+            raise ConfigError("config.invalid", message)
+        self.backbone = backbone
+        self.asks = tuple(asks)
+        self.store = store
+        self.min_confidence = min_confidence
+        self.batch_tokens = batch_tokens
+        self.chunk_rows = chunk_rows
+        tensors = [ask.tensors for ask in self.asks]
+        self._model = PromptedModel(backbone, tensors)
+        self._compiled = _Compiled(backbone, tensors)
+        self._anyway: dict[int, list[Float[np.ndarray, " C"]]] = {}
+
+    def predict(self, examples: Iterable[Example]) -> Iterator[tuple[Prediction, ...]]:
+        """One prediction an ask for each example, in the order of both; labels are not looked at.
+
+        Raises:
+            TemplateError: as :meth:`RowBuilder.row`.
+            DataError: ``data.no_candidates``.
+        """
+        for chunk in _chunks(examples, self.chunk_rows):
+            columns: dict[int, list[Prediction]] = {}
+            scored = [k for k, ask in enumerate(self.asks) if ask.task.candidates(chunk[0]) is not None]
+            columns |= self._scored(scored, chunk) if scored else {}
+            for group in self._written_together(k for k in range(len(self.asks)) if k not in scored):
+                columns |= self._written(group, chunk)
+            yield from zip(*(columns[k] for k in range(len(self.asks))), strict=True)
+
+    def losses(self, examples: Iterable[Example]) -> Iterator[tuple[tuple[float, int], ...]]:
+        """For each example, by ask: negative log-likelihood of the right answer's words, and their tokens.
+
+        Raises:
+            DataError: ``data.no_target``.
+        """
+        for chunk in _chunks(examples, self.chunk_rows):
+            rows = []
+            for example in chunk:
+                for ask in self.asks:
+                    ask.task.reference(example)  # an unlabelled row says so here
+                rows.append(self._row(range(len(self.asks)), example, target=True))
+            found = self._scores(rows)
+            for i, row in enumerate(rows):
+                right = {k: row.target[k] for k in range(len(self.asks))}
+                yield tuple((-float(found[k][i][0][at]), int(found[k][i][1][at])) for k, at in right.items())
+
+    def only(self, k: int) -> "Predictor":
+        """The same for one of the asks."""
+        return Predictor(
+            self.backbone,
+            [self.asks[k]],
+            store=self.store,
+            min_confidence=self.min_confidence,
+            batch_tokens=self.batch_tokens,
+            chunk_rows=self.chunk_rows,
+        )
+
+    # --- candidates
+
+    def _scored(self, asks: Sequence[int], chunk: Sequence[Example]) -> dict[int, list[Prediction]]:
+        found = self._scores([self._row(asks, example, target=False) for example in chunk])
+        result: dict[int, list[Prediction]] = {}
+        for k in asks:
+            anyway = self._content_free(k, chunk) if self.asks[k].calibrated else [[]] * len(chunk)
+            result[k] = [self._choice(k, *row) for row in zip(chunk, found[k], anyway, strict=True)]
+        return result
+
+    def _choice(
+        self,
+        k: int,
+        example: Example,
+        scores: tuple[Float[np.ndarray, " C"], Float[np.ndarray, " C"]],
+        anyway: Sequence[Float[np.ndarray, " C"]],
+    ) -> Prediction:
+        ask = self.asks[k]
+        values, lengths = scores
+        by_token = lengths if ask.answers.normalise == "length" else None
+        p = answer_probabilities(values, lengths=by_token, content_free=anyway)
+        named = dict(zip(candidate_names(ask.task, example), p.tolist(), strict=True))
+        return self._prediction(ask, example, ask.task.decode(p.tolist(), example), named, float(p.max()))
+
+    def _content_free(self, k: int, chunk: Sequence[Example]) -> list[list[Float[np.ndarray, " C"]]]:
+        """Scores of the candidates for inputs without content, by example; once for all where candidates are fixed."""
+        fixed = self.asks[k].task.fixed_candidates
+        if fixed and k in self._anyway:
+            return [self._anyway[k]] * len(chunk)
+        blanks = [self._blank_rows(k, example) for example in (chunk[:1] if fixed else chunk)]
+        found = iter(self._scores([row for rows in blanks for row in rows])[k])
+        scores = [[next(found)[0] for _ in rows] for rows in blanks]
+        if not fixed:
+            return scores
+        self._anyway[k] = scores[0]
+        return scores * len(chunk)
+
+    def _blank_rows(self, k: int, example: Example) -> list[Row]:
+        """Rows with nothing to go by; an input is left out where the template then has no word before the answer."""
+        builder = self.asks[k].builder
+        rows = []
+        for words in CONTENT_FREE:
+            blank = Example(dict.fromkeys(builder.template.fields, words), candidates=example.candidates)
+            try:
+                rows.append(builder.row(blank, prompt_index=k, target=False))
+            except TemplateError as error:
+                if error.code != "template.no_context":
+                    raise
+        return rows
+
+    def _scores(self, rows: Sequence[Row]) -> dict[int, list[tuple[Float[np.ndarray, " C"], Float[np.ndarray, " C"]]]]:
+        """Scores and lengths of the candidates, by prompt and row that asks it."""
+        model = self._compiled if self.store is None and self._compiled.pays(rows) else self._model
+        found = model.score_all(rows, store=self.store, batch_tokens=self.batch_tokens)
+        return {prompt: _by_row(scores) for prompt, scores in found.items()}
+
+    def _row(self, asks: Iterable[int], example: Example, *, target: bool) -> Row:
+        return merge([self.asks[k].builder.row(example, prompt_index=k, target=target) for k in asks])
+
+    # --- free text
+
+    def _written_together(self, asks: Iterable[int]) -> Iterator[list[int]]:
+        """Asks that a written answer can be told apart by: those with soft slots; each text prompt goes alone."""
+        soft = []
+        for k in asks:
+            if self.asks[k].builder.template.slots and self.asks[k].decoding is None:
+                soft.append(k)
+            else:
+                yield [k]
+        for limit in sorted({self._decoding(k).max_new_tokens for k in soft}):
+            yield [k for k in soft if self._decoding(k).max_new_tokens == limit]
+
+    def _decoding(self, k: int) -> Decoding:
+        ask = self.asks[k]
+        return ask.decoding or Decoding(max_new_tokens=getattr(ask.task, "max_new_tokens", 64))
+
+    def _written(self, asks: Sequence[int], chunk: Sequence[Example]) -> dict[int, list[Prediction]]:
+        rows = [self._row(asks, example, target=False) for example in chunk]
+        result: dict[int, dict[int, Prediction]] = {k: {} for k in asks}
+        compiled = self._compiled.pays(rows)
+        for indices in token_batches(rows, self.batch_tokens):
+            batch = Batch(tuple(rows[i] for i in indices))
+            prefix = self._compiled.shared_state(batch) if compiled else None
+            prompts = [ask.tensors for ask in self.asks]
+            for one in decode(self.backbone, batch.rows, prompts, self._decoding(asks[0]), prefix=prefix):
+                k = one.prompt if len(asks) > 1 else asks[0]
+                i = indices[one.row]
+                confidence = math.exp(one.logprob / max(1, len(one.ids)))
+                # the blank before the answer is the template's; it stands in the answer's first token
+                text = one.text.removeprefix(self.asks[k].builder.lead(chunk[i]))
+                result[k][i] = self._prediction(self.asks[k], chunk[i], text, None, confidence)
+        return {k: [by_row[i] for i in range(len(chunk))] for k, by_row in result.items()}
+
+    def _prediction(
+        self, ask: Ask, example: Example, text: str, probabilities: Mapping[str, float] | None, confidence: float
+    ) -> Prediction:
+        abstained = self.min_confidence is not None and confidence < self.min_confidence
+        cut = sum(ask.builder.cut(_unlabelled(example)).values())
+        return Prediction(example.id, text, probabilities, confidence, abstained, cut)
+
+
+class _Compiled(PromptedModel):
+    """Reads what rows have in common before their first field once for all of them."""
+
+    def __init__(self, backbone: Backbone, prompts: Sequence[PromptTensors] = ()) -> None:
+        super().__init__(backbone, prompts)
+        self._prefixes: dict[tuple[object, ...], State] = {}
+
+    def pays(self, rows: Sequence[Row]) -> bool:
+        """Whether at least half of what the first row reads is common to all; only where branches share a line."""
+        if not rows or not self.backbone.spec.tree:
+            return False
+        common = sum(trunk.length for trunk in self.backbone.trunks(Batch((rows[0],)), frozen="field"))
+        return 2 * common >= num_tokens(rows[0])
+
+    def shared_state(self, batch: Batch) -> State | None:
+        """States of what stands before the first field of every row, each distinct beginning computed once."""
+        parts: list[State] = []
+        for row in batch:
+            trunks = self.backbone.trunks(Batch((row,)), frozen="field")
+            if any(trunk.key not in self._prefixes for trunk in trunks):
+                state = self.backbone.read(Batch((row,)), self.prompts, frozen="field")
+                self._prefixes |= {trunk.key: state.row(n) for n, trunk in enumerate(trunks)}
+            parts.extend(self._prefixes[trunk.key] for trunk in trunks)
+        return State.stack(parts) if parts else None
+
+    def scores(
+        self,
+        batch: Batch,
+        state: State | None = None,
+        *,
+        prompts: Sequence[PromptTensors] | None = None,
+        checkpoint: bool = False,
+    ) -> dict[int, Scores]:
+        tensors = self.prompts if prompts is None else tuple(prompts)
+        return self._collect(
+            self.backbone.forward(batch, tensors, state, frozen="field", checkpoint=checkpoint), tensors
+        )
+
+
+def _by_row(scores: Scores) -> list[tuple[Float[np.ndarray, " C"], Float[np.ndarray, " C"]]]:
+    values, lengths = scores.values.double().cpu().numpy(), scores.lengths.double().cpu().numpy()
+    there = lengths > 0
+    return [(v[t], n[t]) for v, n, t in zip(values, lengths, there, strict=True)]
+
+
+def _unlabelled(example: Example) -> Example:
+    return Example(example.fields, id=example.id, candidates=example.candidates, source=example.source)
+
+
+def _chunks(examples: Iterable[Example], size: int) -> Iterator[list[Example]]:
+    stream = iter(examples)
+    while chunk := list(islice(stream, size)):
+        yield chunk

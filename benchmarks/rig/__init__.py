@@ -1,0 +1,1 @@
+"""What the benchmarks measure with: settings, contenders, clocks, memory and pictures."""

@@ -24,6 +24,9 @@ __all__ = ["CALIBRATION", "Evaluation", "Item", "evaluate", "evaluate_asks"]
 #: Metrics of probabilities that every evaluation with probabilities reports.
 CALIBRATION = ("log_loss", "brier", "ece")
 
+#: Metrics that need more than the answers, which are all that items keep.
+_BEYOND_ANSWERS = ("perplexity", *CALIBRATION)
+
 Reference = str | tuple[str, ...]
 
 
@@ -58,7 +61,7 @@ class Evaluation:
         items: By example, in the order of the data.
         classes: Recall and precision by label; empty without fixed labels.
         calibration: Log-loss, Brier score and calibration error; empty without probabilities.
-        answered: Share right among the items that were answered.
+        answered: Share right among the items that were answered; None where all were withheld.
         abstained: Items without an answer; in ``metrics`` they count as wrong.
         cut: Rows of which something did not fit.
         seconds: For all predictions; prompts that were asked together share one reading, and its time.
@@ -89,6 +92,11 @@ class Evaluation:
         return f"{self.name}: {scores}, n = {len(self.items)}"
 
     @property
+    def comparable(self) -> tuple[str, ...]:
+        """The metrics that can be had again from the items, for a paired comparison."""
+        return tuple(name for name in self.metrics if name not in _BEYOND_ANSWERS)
+
+    @property
     def headline(self) -> Interval:
         """The score that decides."""
         return next(iter(self.metrics.values()))
@@ -99,6 +107,9 @@ class Evaluation:
         Raises:
             DataError: ``data.not_probabilities`` for a metric that needs more than answers.
         """
+        if metric in _BEYOND_ANSWERS:
+            message = f"{metric} needs more than answers, and an evaluation keeps its answers only"
+            raise DataError("data.not_probabilities", message, cure=f"choose from {', '.join(self.comparable)}")
         answers = [item.prediction for item in self.items]
         references = [item.reference for item in self.items]
         return score(make_metric(metric, labels=self.labels), answers, references, groups=groups(self.items))
@@ -193,7 +204,7 @@ def evaluate(
         items=items,
         classes=class_report(answers, [str(r) for r in references], labels=labels, level=level) if labels else (),
         calibration={metric: scored(metric) for metric in CALIBRATION} if probabilistic else {},
-        answered=wilson(sum(item.correct for item in given), len(given), level=level),
+        answered=wilson(sum(item.correct for item in given), len(given), level=level) if given else None,
         abstained=len(items) - len(given),
         cut=sum(one.cut > 0 for one in found),
         seconds=seconds,

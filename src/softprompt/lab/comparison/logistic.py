@@ -96,16 +96,16 @@ def fit_logistic(
     >>> fitted.strength, fitted.probabilities(x).argmax(1).tolist()
     (1.0, [0, 0, 1, 1])
     """
-    best, chosen, strength = np.nan, next(iter(train)), strengths[len(strengths) // 2]
+    best, chosen, strength = np.inf, next(iter(train)), strengths[len(strengths) // 2]
     spans = {variant: _Span.of(features) for variant, features in train.items()}
     for variant, span in spans.items():
         held_out = None if validation is None else (span.coordinates(validation[0][variant]), validation[1])
         for c in strengths:
             found = _held_out(span.rows, targets, c, num_labels=num_labels, validation=held_out, seed=seed)
-            if np.isnan(best) or found < best:
+            if found < best:  # never where there was nothing to choose on
                 best, chosen, strength = found, variant, c
     weight, bias = _fit(spans[chosen].rows, targets, strength, num_labels=num_labels)
-    return Logistic(chosen, strength, best, spans[chosen].weights(weight), bias)
+    return Logistic(chosen, strength, best if np.isfinite(best) else np.nan, spans[chosen].weights(weight), bias)
 
 
 @dataclass(frozen=True)

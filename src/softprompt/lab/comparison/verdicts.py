@@ -92,19 +92,20 @@ def compare(
     Args:
         standings: Judged on the same rows.
         reference: Name of the line that it is about.
-        metric: A score of answers; None: the task's first.
+        metric: A score of answers; None: the task's first such score.
         level: Of the intervals.
         seed: Of the resampling.
 
     Raises:
         ConfigError: ``config.unknown_name`` for a reference that is no line.
-        DataError: ``data.lengths_differ`` when two lines were judged on different rows.
+        DataError: ``data.lengths_differ`` when two lines were judged on different rows; ``data.not_probabilities`` for
+            a metric that needs more than answers.
     """
     lines = {one.name: one for one in standings}
     if reference not in lines:
         raise ConfigError("config.unknown_name", f"no line is called {reference!r}; {nearest(reference, lines)}")
     first = lines[reference].evaluation
-    metric = metric or next(iter(first.metrics))
+    metric = metric or next(iter(first.comparable or first.metrics))
     maker = make_metric(metric, labels=first.labels)
     others = [one.evaluation for one in standings if one.name != reference]
     intervals, p_values = [], []

@@ -1,0 +1,171 @@
+"""Baselines: what they answer on data where the right answer is known, and what they are allowed to see."""
+
+import numpy as np
+import pytest
+import torch
+
+from softprompt.core.errors import DataError
+from softprompt.core.records import Batch, Example, Node, Row, Text
+from softprompt.core.tasks import Task
+from softprompt.data.dataset import Dataset
+from softprompt.lab.comparison import LinearProbe, Majority, TfidfLogistic, contend
+from softprompt.lab.evaluation import evaluate
+from softprompt.model.backbones.base import Want
+from softprompt.model.backbones.loading import load
+from softprompt.model.templates import Template
+from softprompt.testing import tiny
+
+TASK = Task.classify(["good", "bad"])
+GOOD = ["lovely", "great", "wonderful", "perfect", "delightful"]
+BAD = ["broken", "awful", "terrible", "useless", "horrible"]
+THINGS = ["lamp", "kettle", "chair", "parcel", "table", "mug"]
+
+
+def reviews(count, *, seed=0, name="rows"):
+    rng = np.random.default_rng(seed)
+    rows = []
+    for n in range(count):
+        label = ("good", "bad")[n % 2]
+        word, thing = rng.choice(GOOD if label == "good" else BAD), rng.choice(THINGS)
+        rows.append(Example({"text": f"The {thing} was {word}."}, target=label, id=f"{name}-{n}"))
+    return Dataset(tuple(rows), name, TASK.names)
+
+
+def test_majority_says_what_was_most_frequent():
+    rows = Dataset(tuple(Example({"text": "x"}, target=label) for label in ["bad", "bad", "bad", "good"]))
+    (found,) = Majority().fit(rows, None, TASK).predict([Example({"text": "y"}, id="1")])
+    assert (found.text, dict(found.probabilities), found.id) == ("bad", {"good": 0.25, "bad": 0.75}, "1")
+
+
+def test_majority_of_a_choice_is_the_most_frequent_place():
+    task = Task.choose()
+    rows = Dataset(tuple(Example({}, target=t, candidates=("a", "b", "c")) for t in ["c", "c", "a"]))
+    fitted = Majority().fit(rows, None, task)
+    three, two = Example({}, candidates=("x", "y", "z")), Example({}, candidates=("x", "y"))
+    assert [one.text for one in fitted.predict([three, two])] == ["z", "x"]
+
+
+def test_majority_of_free_text_is_the_most_frequent_answer():
+    rows = Dataset(tuple(Example({"text": "x"}, target=t) for t in ["yes", ["no", "nope"], "no"]))
+    (found,) = Majority().fit(rows, None, Task.generate()).predict([Example({"text": "y"})])
+    assert (found.text, found.probabilities, found.confidence) == ("no", None, pytest.approx(2 / 3))
+
+
+@pytest.mark.parametrize("validated", [True, False])
+def test_tfidf_learns_the_words_that_decide(validated):
+    train, validation, test = reviews(40), reviews(20, seed=1) if validated else None, reviews(40, seed=2)
+    fitted = TfidfLogistic().fit(train, validation, TASK)
+    assert evaluate(fitted.predict(test), test, TASK).headline.estimate == 1.0
+    assert fitted.note.startswith("C = ")
+
+
+def test_tfidf_reads_the_fields_of_the_template_and_no_others():
+    leaked = [Example({**row.fields, "answer": row.target}, target=row.target) for row in reviews(40)]
+    blind = Dataset(tuple(Example({"text": "same", "answer": row.fields["answer"]}, row.target) for row in leaked))
+    fitted = TfidfLogistic().fit(blind, None, TASK)
+    assert len({one.confidence for one in fitted.predict(blind)}) == 1
+    seeing = TfidfLogistic(("answer",)).fit(blind, None, TASK)
+    assert [one.text for one in seeing.predict(blind)] == [row.target for row in blind]
+
+
+def test_tfidf_knows_no_word_that_only_validation_or_test_rows_have():
+    train = reviews(20)
+    validation = Dataset(tuple(Example({"text": "zzz qqq"}, target=row.target) for row in reviews(10)))
+    vocabulary = set().union(*(one.vocabulary_ for one in TfidfLogistic().fit(train, validation, TASK).vectorisers))
+    assert "lamp" in vocabulary
+    assert not {"zzz", "qqq"} & vocabulary
+
+
+def test_tfidf_counts_its_numbers_and_its_words_as_bytes():
+    fitted = TfidfLogistic().fit(reviews(20), None, TASK)
+    words = [word for one in fitted.vectorisers for word in one.vocabulary_]
+    assert fitted.num_trained == len(words) + 1
+    assert fitted.num_bytes == 8 * (2 * len(words) + 1) + sum(len(word.encode()) for word in words)
+
+
+def test_tfidf_of_punctuation_and_of_nothing():
+    marks = Dataset(tuple(Example({"text": t}, target=label) for t, label in [("!!", "good"), ("??", "bad")] * 4))
+    fitted = TfidfLogistic().fit(marks, None, TASK)
+    assert [one.text for one in fitted.predict(marks[:2])] == ["good", "bad"]
+    empty = Dataset(tuple(Example({"text": " "}, target=label) for label in ["good", "bad"] * 4))
+    with pytest.raises(DataError, match="no training row has text in text"):
+        TfidfLogistic().fit(empty, None, TASK)
+
+
+def test_one_label_is_nothing_to_learn():
+    rows = Dataset(tuple(Example({"text": "x"}, target="good") for _ in range(4)), classes=TASK.names)
+    for contender in (TfidfLogistic(), LinearProbe(tiny(), Template.parse("{text}{answer}"))):
+        with pytest.raises(DataError, match=r"data\.one_label"):
+            contender.fit(rows, None, TASK)
+
+
+# --- the frozen model's states
+
+
+def hidden_after(backbone, ids):
+    row = Row((Node(Text(tuple(ids))),))
+    return backbone.forward(Batch((row,)), want=Want(hidden=True)).hidden.values[0].numpy()
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "bloom"])
+def test_states_are_those_after_the_last_token_and_the_mean_over_the_text(family):
+    backbone = tiny(family)
+    encode = backbone.tokenizer.encode
+    examples = [Example({"text": "hi you"}), Example({"text": "No."}), Example({"text": ""})]
+    probe = LinearProbe(backbone, Template.parse("{bos}Read: {text}<soft 3> It was {answer}"), batch_tokens=40)
+    with torch.no_grad():
+        states = probe.states(examples, TASK)
+        for n, example in enumerate(examples):
+            head = (256, *encode("Read:"))
+            body = encode(" " + example.fields["text"]) if example.fields["text"] else ()
+            last = hidden_after(backbone, head + body + encode(" It was"))
+            assert states["last"][n] == pytest.approx(last, abs=1e-4)
+            mean = [hidden_after(backbone, (head + body)[: len(head) + k + 1]) for k in range(len(body))]
+            assert states["mean"][n] == pytest.approx(np.mean(mean, axis=0) if body else last, abs=1e-4)
+    assert (states["both"] == np.hstack([states["last"], states["mean"]])).all()
+
+
+def test_a_long_text_is_averaged_over_evenly_spaced_tokens():
+    backbone = tiny()
+    text = "abcdefgh" * 20  # 160 tokens
+    states = LinearProbe(backbone, Template.parse("{text}:{answer}")).states([Example({"text": text})], TASK)
+    ids = backbone.tokenizer.encode(text)
+    with torch.no_grad():
+        mean = np.mean([hidden_after(backbone, ids[: round((k + 1) * 160 / 64)]) for k in range(64)], axis=0)
+    assert states["mean"][0] == pytest.approx(mean, abs=1e-4)
+
+
+def test_the_probe_finds_what_the_embedded_model_knows():
+    backbone = load("embedded", dtype="fp32")
+    probe = LinearProbe(backbone, Template.preset("classify"))
+    train, validation, test = reviews(60), reviews(20, seed=1), reviews(30, seed=2)
+    fitted = probe.fit(train, validation, TASK)
+    assert evaluate(fitted.predict(test), test, TASK).headline.estimate >= 0.9
+    assert fitted.num_bytes == 8 * fitted.num_trained
+    assert fitted.num_trained in (256 + 1, 512 + 1)
+
+
+# --- the run
+
+
+def test_only_contenders_that_can_do_the_task_are_fitted_and_every_line_is_told():
+    told = []
+    rows = Dataset(tuple(Example({"text": "x"}, target="yes", id=str(n)) for n in range(4)))
+    backbone = tiny()
+    contenders = [Majority(), TfidfLogistic(), LinearProbe(backbone, Template.preset("generate"))]
+    task = Task.generate()
+    standings = contend(contenders, task, train=rows, test=rows, on_standing=told.append)
+    assert [one.name for one in standings] == ["majority"]
+    assert told == list(standings)
+    assert standings[0].evaluation.metrics["exact_match"].estimate == 1.0
+    assert (standings[0].num_trained, standings[0].num_bytes) == (0, 0)
+
+
+def test_lines_carry_the_test_scores_times_and_sizes():
+    train, test = reviews(40), reviews(20, seed=2)
+    majority, words = contend([Majority(), TfidfLogistic()], TASK, train=train, test=test)
+    assert majority.evaluation.headline.estimate == 0.5
+    assert words.evaluation.headline.estimate == 1.0
+    assert words.fit_seconds > 0 < words.predict_seconds
+    assert words.num_bytes > 8 * words.num_trained > 0
+    assert [item.id for item in words.evaluation.items] == [row.id for row in test]

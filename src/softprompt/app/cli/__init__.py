@@ -20,16 +20,16 @@ __all__ = ["app", "main", "run"]
 LEARN, USE, LOOK, HOUSE = "Learn", "Use", "Look before", "Keep house"
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         from importlib.metadata import version
 
         typer.echo(f"softprompt {version('softprompt')}")
         raise typer.Exit
+    return wanted
 
 
 def _root(
-    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and exit.")
     ] = False,
@@ -39,14 +39,12 @@ def _root(
     Exit status: 0 done, 130 stopped with Ctrl-C (the best so far is kept), else the kind of error: see
     docs/reference/errors.md.
     """
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
 
 
 def make_app() -> typer.Typer:
     """The application, built from the table of commands."""
     options: dict[str, Any] = {"rich_markup_mode": "rich", "context_settings": {"help_option_names": ["-h", "--help"]}}
-    made = typer.Typer(name="softprompt", invoke_without_command=True, add_completion=True, callback=_root, **options)
+    made = typer.Typer(name="softprompt", no_args_is_help=True, add_completion=True, callback=_root, **options)
     made.command(rich_help_panel=LEARN)(tune.tune)
     made.command(rich_help_panel=USE)(evaluate.evaluate)
     made.command(rich_help_panel=USE)(predict.predict)

@@ -84,7 +84,7 @@ def render(out: Screen, evaluations: list[dict[str, Any]]) -> None:
             out.print(class_table(one["classes"]))
         if one["abstained"]:
             out.say()
-            answered = interval(one["answered"])
-            out.say(f"{counted(one['abstained'], 'answer')} withheld; of those given {answered} are right")
+            given = f"; of those given {interval(one['answered'])} are right" if one["answered"] else ""
+            out.say(f"{counted(one['abstained'], 'answer')} withheld{given}")
         if one["cut"]:
             out.say(f"{counted(one['cut'], 'row')} too long for the model: cut", style="yellow")

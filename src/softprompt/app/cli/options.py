@@ -109,7 +109,7 @@ Device = Annotated[str | None, typer.Option(metavar="DEVICE", help="auto, cpu, c
 
 Prompts = Annotated[
     list[Path],
-    typer.Argument(metavar="PROMPT...", help="Saved prompts of one model: folders, zip files, run folders."),
+    typer.Argument(metavar="PROMPT", help="Saved prompts of one model: folders, zip files, run folders."),
 ]
 OfModel = Annotated[
     str | None,

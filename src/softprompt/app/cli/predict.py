@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TextIO
@@ -70,18 +70,17 @@ def predict(
             face.note(f"{face.kept[0] if face.kept else 'no rows'}")
 
 
-def read_lines(file: TextIO) -> Iterator[dict[str, Any] | str]:
+def read_lines(lines: Iterable[str]) -> Iterator[dict[str, Any] | str]:
     """Rows from lines: JSON objects when the first line is one, else plain texts; blank lines are passed over.
 
     Raises:
         DataError: ``data.bad_json`` with the line; ``data.no_rows`` when nothing comes.
 
-    >>> import io
-    >>> list(read_lines(io.StringIO('Where is it?\\n\\n{no json}\\n')))
+    >>> list(read_lines(["Where is it?\\n", "\\n", "{no json}\\n"]))
     ['Where is it?', '{no json}']
     """
     objects: bool | None = None
-    for number, line in enumerate(file, 1):
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         if objects is None:

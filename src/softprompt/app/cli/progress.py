@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 from softprompt.app.cli.words import amount, duration, fact
@@ -32,7 +33,9 @@ class Lines(Watcher):
         clock: Seconds.
     """
 
-    def __init__(self, console: "Screen", *, every: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, console: "Screen", *, every: int | float = 5.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._console, self._every, self._clock = console, every, clock
         self._name, self._unit = "", ""
         self._total: int | None = None
@@ -103,8 +106,8 @@ class Bars(Watcher):
         """The current stage is over: it keeps its line if it took long enough to be seen."""
         if self._progress is not None and self._task is not None:
             task = self._progress.task(self._task)
-            if task.total is None or task.completed:
-                done = task.total or task.completed or 1
+            if task.total is None:  # a stage that could not know: it is done now
+                done = task.completed or 1
                 self._progress.update(self._task, total=done, completed=done)
             self._progress.stop_task(self._task)
             if (task.elapsed or 0.0) < PATIENCE:
@@ -115,20 +118,21 @@ class Bars(Watcher):
 class _LateProgress(Progress):
     """Bars that appear when a stage has lasted a second; where the window is narrow, their facts stand below."""
 
-    WIDE = 96  #: columns from which the facts stand beside the bar
+    WIDE = 110  #: columns from which the facts stand beside the bar
 
     def __init__(self, console: Console) -> None:
         wide = console.width >= self.WIDE
         columns: list[ProgressColumn] = [
             TextColumn("{task.description}"),
             BarColumn(bar_width=24 if wide else 12),
-            _Counted(),
-            _Times(),
+            _Counted(table_column=Column(no_wrap=True)),
+            _Times(table_column=Column(no_wrap=True)),
         ]
         if wide:
-            columns.append(TextColumn("{task.fields[facts]}", style="dim"))
+            facts = Column(no_wrap=True, overflow="ellipsis")
+            columns.append(TextColumn("{task.fields[facts]}", style="dim", table_column=facts))
+        self._wide = wide  # before the parent's: it renders at once
         super().__init__(*columns, console=console, refresh_per_second=5)
-        self._wide = wide
 
     def task(self, task_id: TaskID) -> Task:
         """The task of an id."""
@@ -139,7 +143,7 @@ class _LateProgress(Progress):
         """Tasks worth a line."""
         tasks = [task for task in self.tasks if (task.elapsed or 0.0) >= PATIENCE / 2]
         parts: list[RenderableType] = [self.make_tasks_table(tasks)] if tasks else []
-        if not self._wide and tasks and not tasks[-1].finished and (facts := tasks[-1].fields["facts"]):
+        if not self._wide and tasks and not _over(tasks[-1]) and (facts := tasks[-1].fields["facts"]):
             parts.append(Text(f"  {facts}", style="dim", no_wrap=True, overflow="ellipsis"))
         yield Group(*parts)
 
@@ -148,9 +152,7 @@ class _Counted(ProgressColumn):
     """``120/400 steps``."""
 
     def render(self, task: Task) -> Text:
-        if task.total is None and not task.completed:
-            return Text("")
-        if task.finished and task.fields["unit"] == "":
+        if not task.completed or (_over(task) and not task.fields["unit"]):
             return Text("")
         return Text(amount(int(task.completed), None if task.total is None else int(task.total), task.fields["unit"]))
 
@@ -159,12 +161,17 @@ class _Times(ProgressColumn):
     """Time left, and at the end the time it took."""
 
     def render(self, task: Task) -> Text:
-        spent = (task.finished_time if task.finished else task.elapsed) or 0.0
-        left = None if task.finished else _left(task.completed, task.total, spent)
+        spent = task.elapsed or 0.0
+        left = None if _over(task) else _left(task.completed, task.total, spent)
         return Text(f"{duration(left)} left" if left else duration(spent), style="cyan")
 
 
-def _left(done: float, total: float | None, spent: float) -> float | None:
+def _over(task: Task) -> bool:
+    """Whether a stage is over; one that stopped early keeps its count."""
+    return task.finished or task.stop_time is not None
+
+
+def _left(done: int | float, total: int | float | None, spent: float) -> float | None:
     """Seconds left at the pace so far; None while it cannot be said."""
     return spent * (total - done) / done if total and done and done < total else None
 

@@ -7,7 +7,7 @@ from typing import Any
 __all__ = ["age", "amount", "counted", "duration", "fact", "interval", "percent", "size"]
 
 
-def size(num_bytes: float) -> str:
+def size(num_bytes: int | float) -> str:
     """Bytes in decimal units.
 
     >>> size(512), size(20_480), size(9.4e9)
@@ -21,7 +21,7 @@ def size(num_bytes: float) -> str:
     return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: int | float) -> str:
     """A time span, two units at most.
 
     >>> duration(0.0123), duration(3.21), duration(75), duration(3 * 3600 + 125), duration(200_000)
@@ -68,7 +68,7 @@ def amount(done: int, total: int | None, unit: str) -> str:
     return f"{done:,}{'' if total is None else f'/{total:,}'} {unit}".rstrip()
 
 
-def percent(value: float, *, digits: int = 1) -> str:
+def percent(value: int | float, *, digits: int = 1) -> str:
     """A share.
 
     >>> percent(0.5234)

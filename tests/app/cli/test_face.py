@@ -1,0 +1,122 @@
+"""Results go to stdout, all else to stderr; whatever goes wrong is a line and an exit status."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+
+from softprompt.app.cli.face import Face, to_json
+from softprompt.app.cli.failures import failure_text
+from softprompt.core import errors
+from softprompt.core.errors import ConfigError, SoftpromptError, TemplateError
+
+
+def fail(error: BaseException, *, kept: str = "", **settings: bool) -> int:
+    """The exit status of a command that meets an error."""
+
+    def command() -> None:
+        with Face(**settings) as face:
+            face.kept = [kept] if kept else []
+            raise error
+
+    with pytest.raises(typer.Exit) as caught:
+        command()
+    return caught.value.exit_code
+
+
+@pytest.mark.parametrize("kind", SoftpromptError.__subclasses__(), ids=lambda kind: kind.__name__)
+def test_every_kind_of_error_has_its_status_and_one_line(
+    kind: type[SoftpromptError], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = next(code for code in errors.CATALOGUE if code.startswith(f"{kind.prefix}."))
+    assert fail(kind(code, "it is broken", cure="mend it").at("rows.csv", "line 3")) == kind.exit_status != 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"error: rows.csv: line 3: it is broken [{code}]; mend it\n"
+
+
+def test_json_error_is_a_document_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fail(ConfigError("config.invalid", "steps: wrong", cure="see [docs]").at("run.yaml"), as_json=True) == 2
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {
+        "error": {
+            "code": "config.invalid",
+            "message": "steps: wrong",
+            "cure": "see [docs]",
+            "where": ["run.yaml"],
+            "exit_status": 2,
+        }
+    }
+    assert err.count("\n") == 1
+
+
+def test_stream_of_rows_is_not_ended_by_a_document(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fail(ConfigError("config.invalid", "wrong"), as_json=True, stream=True) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_code_stands_in_the_first_line_of_many() -> None:
+    error = TemplateError("template.unclosed", "a brace\n  line 1:\n    {text\n    ^", cure="close it")
+    assert failure_text(error).plain.splitlines() == [
+        "error: a brace [template.unclosed]",
+        "  line 1:",
+        "    {text",
+        "    ^",
+        "  close it",
+    ]
+
+
+def test_bug_is_one_line_and_shows_its_traceback_on_request(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SOFTPROMPT_TRACEBACK", raising=False)
+    assert fail(KeyError("soft")) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: KeyError: 'soft' [bug]; ")
+    assert "SOFTPROMPT_TRACEBACK=1" in err
+    assert err.count("\n") == 1
+    monkeypatch.setenv("SOFTPROMPT_TRACEBACK", "1")
+    assert fail(KeyError("soft")) == 1
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_interrupt_says_what_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fail(KeyboardInterrupt(), kept="12 rows are answered") == 130
+    assert capsys.readouterr() == ("", "stopped; 12 rows are answered\n")
+
+
+def test_what_is_kept_is_said_after_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fail(ConfigError("config.invalid", "wrong"), kept="runs/a keeps what is done so far") == 2
+    assert capsys.readouterr().err.splitlines()[1] == "runs/a keeps what is done so far"
+
+
+def test_broken_pipe_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fail(BrokenPipeError()) == 141
+    assert capsys.readouterr() == ("", "")
+
+
+def test_exit_passes_through(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fail(typer.Exit(3)) == 3
+    assert capsys.readouterr() == ("", "")
+
+
+def test_markup_in_texts_is_text(capsys: pytest.CaptureFixture[str]) -> None:
+    with Face() as face:
+        face.note("labels [bold]yes[/bold] :smile: [0.3, 0.4]")
+        face.show({}, lambda out: out.say("[red]x[/red]"))
+    out, err = capsys.readouterr()
+    assert (out, err) == ("[red]x[/red]\n", "labels [bold]yes[/bold] :smile: [0.3, 0.4]\n")
+
+
+def test_long_lines_are_left_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with Face() as face:
+        face.show({}, lambda out: out.say("word " * 100))
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_json_has_no_infinity_and_knows_numpy() -> None:
+    data = {"a": float("inf"), "b": np.float32(0.5), "c": np.arange(2), "d": Path("x"), 1: {"e": (None, True)}}
+    assert json.loads(to_json(data)) == {"a": None, "b": 0.5, "c": [0, 1], "d": "x", "1": {"e": [None, True]}}
+    assert "ü" in to_json({"text": "über"})

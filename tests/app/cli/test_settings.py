@@ -1,0 +1,128 @@
+"""Flags, ``--set`` and files become one mapping of settings."""
+
+from pathlib import Path
+
+import pytest
+
+from softprompt.app.cli.options import changes_of, columns_of
+from softprompt.app.cli.settings import parse_labels, parse_seconds, parse_sets, read_config, with_changes
+from softprompt.core.errors import ConfigError
+
+FILE = """
+name: mine
+model: embedded
+data: {train: rows.csv, columns: {text: body}}
+task: {labels: [yes, no]}
+training: {steps: 9, effort: quick}
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "run.yaml"
+    path.write_text(FILE, encoding="utf-8")
+    return path
+
+
+def test_file_flags_and_set_give_the_same_run(path: Path) -> None:
+    flags = changes_of(
+        ["training.steps=9"],
+        name="mine",
+        model="embedded",
+        train="rows.csv",
+        text_column="body",
+        labels="yes,no",
+        effort="quick",
+    )
+    sets = ["name=mine", "data.train=rows.csv", "data.columns={text: body}", "task.labels=[yes, no]"]
+    sets += ["training.steps=9", "training.effort=quick", "model=embedded"]
+    assert read_config(path, {}) == read_config(None, flags) == read_config(None, changes_of(sets))
+
+
+def test_flags_win_over_the_file_and_set_over_flags(path: Path) -> None:
+    config = read_config(path, changes_of(["training.steps=3"], effort="thorough", dtype="fp32", seed=[4]))
+    assert (config.training.steps, config.training.effort, config.training.seeds) == (3, "thorough", (4,))
+    assert (config.model.name, config.model.dtype) == ("embedded", "fp32")
+    assert changes_of(["training.effort=quick"], effort="thorough")["training.effort"] == "quick"
+
+
+def test_names_come_from_the_file_or_the_rows(path: Path) -> None:
+    path.write_text("data: {train: rows.csv}", encoding="utf-8")
+    assert read_config(path, {}).name == "run"
+    assert read_config(None, changes_of(train="in/tickets.train.csv.gz", target="topic")).name == "tickets-topic"
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ("training.stps=1", "config.unknown_key", "did you mean 'steps'"),
+        ("trainin.steps=1", "config.unknown_key", "did you mean 'training'"),
+        ("training.steps=many", "config.invalid", "training.steps"),
+        ("training.steps=[1", "config.unreadable", "--set training.steps:1:"),
+        ("training.steps", "config.usage", "KEY=VALUE"),
+        ("=1", "config.usage", "KEY=VALUE"),
+        ("training..steps=1", "config.usage", "KEY=VALUE"),
+        ("method=residul", "config.invalid", "residul"),
+    ],
+)
+def test_wrong_settings_are_named(path: Path, change: str, code: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_config(path, changes_of([change]))
+    assert caught.value.code == code
+    assert words in str(caught.value)
+
+
+def test_all_faults_are_reported_at_once_with_the_file(path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_config(path, {"training.steps": 0, "model.dtype": "fp8", "nme": "x"})
+    text = str(caught.value)
+    assert text.startswith(f"{path}: 3 faults")
+    assert all(part in text for part in ("training.steps", "model.dtype", "did you mean 'name'"))
+
+
+def test_nothing_given_is_a_usage_error() -> None:
+    with pytest.raises(ConfigError, match="neither a settings file nor --train") as caught:
+        read_config(None, {})
+    assert caught.value.code == "config.usage"
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("1.5h", 5400), ("10 min", 600), (".5m", 30)])
+def test_times(text: str, seconds: float) -> None:
+    assert parse_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-3", "10 parsecs", "1e3"])
+def test_no_times(text: str) -> None:
+    with pytest.raises(ConfigError, match="is no time"):
+        parse_seconds(text)
+
+
+def test_labels_with_texts_for_some_only() -> None:
+    assert parse_labels(" a , b,") == ["a", "b"]
+    assert parse_labels("a=x=y, b=z") == {"a": "x=y", "b": "z"}
+    with pytest.raises(ConfigError, match="'b' has no answer text"):
+        parse_labels("a=x,b")
+
+
+def test_set_keeps_a_text_that_looks_like_yaml() -> None:
+    assert parse_sets(["template.text='{text}<soft 5> It was {answer}'"]) == {
+        "template.text": "{text}<soft 5> It was {answer}"
+    }
+
+
+def test_short_forms_grow_and_the_file_is_not_touched() -> None:
+    data = {"template": "{text} {answer}", "method": "plain", "name": "n"}
+    grown = with_changes(data, {"template.keep": "tail", "method.max_rms": 2})
+    assert grown == {
+        "template": {"text": "{text} {answer}", "keep": "tail"},
+        "method": {"name": "plain", "max_rms": 2},
+        "name": "n",
+    }
+    assert data["template"] == "{text} {answer}"
+
+
+def test_columns() -> None:
+    assert columns_of(None) is None
+    assert columns_of(["question=q", "context=c d"]) == {"question": "q", "context": "c d"}
+    with pytest.raises(ConfigError, match="names no field and column"):
+        columns_of(["question"])

@@ -1,0 +1,209 @@
+"""``evaluate`` and ``predict`` with saved prompts of the embedded model."""
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from softprompt.app.cli.predict import read_lines
+from softprompt.core.errors import DataError
+from tests.app.cli.conftest import ROWS, write_rows
+
+SOFTPROMPT = [sys.executable, "-c", "from softprompt.app.cli import main; main()"]
+
+
+# ---------------------------------------------------------------- evaluate
+
+
+def test_evaluate_one_prompt(cli, prompts, rows: Path) -> None:
+    done = cli("evaluate", prompts["good"], "--data", rows)
+    assert done.status == 0
+    assert f"good on {rows}: 40 rows" in done.out
+    for words in ("accuracy", "macro_f1", "log_loss", "recall", "precision"):
+        assert words in done.out
+
+
+def test_evaluate_as_json_has_an_interval_for_every_metric_and_every_item(cli, prompts, rows: Path) -> None:
+    done = cli("evaluate", prompts["good"], prompts["tone"], "--data", rows, "--json")
+    assert done.status == 0
+    assert [one["name"] for one in done.json] == ["good", "tone"]
+    for one in done.json:
+        assert len(one["items"]) == 40
+        for score in (*one["metrics"].values(), *one["calibration"].values()):
+            assert score["low"] <= score["estimate"] <= score["high"]
+
+
+def test_evaluate_several_prompts_in_a_narrow_window(cli, prompts, rows: Path, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    done = cli("evaluate", prompts["good"], prompts["tone"], "--data", "rows.jsonl")
+    assert done.status == 0
+    assert "2 prompts on rows.jsonl" in done.out
+
+
+def test_evaluate_with_other_columns_and_withheld_answers(cli, prompts, tmp_path: Path) -> None:
+    write_rows(tmp_path / "other.jsonl", [{"body": row["text"], "tone": row["label"]} for row in ROWS])
+    words = ["evaluate", prompts["good"], "--data", "other.jsonl", "--text-column", "body", "--target", "tone"]
+    done = cli(*words, "--min-confidence", "1")
+    assert done.status == 0
+    assert "40 answers withheld" in done.out
+    assert cli(*words, "--target", "tone").status == 2
+
+
+def test_evaluate_takes_a_run_folder_for_its_prompt(cli, prompts, rows: Path, tmp_path: Path) -> None:
+    shutil.copytree(prompts["good"], tmp_path / "runs" / "mine" / "prompt")
+    done = cli("evaluate", "runs/mine", "--data", rows, "--json")
+    assert done.json[0]["prompt"] == "runs/mine/prompt"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "code"),
+    [
+        (["--data", "no.csv"], 3, "data.missing_file"),
+        (["--data", "unlabelled.jsonl"], 3, "data.missing_column"),
+        (["--data", "strange.jsonl"], 3, "data.unknown_label"),
+        (["--data", "rows.jsonl", "--text-column", "body"], 3, "data.missing_column"),
+        (["--data", "rows.jsonl", "--column", "text"], 2, "config.usage"),
+        (["--data", "rows.jsonl", "--model", "./nowhere"], 5, "model.not_found"),
+        (["--data", "rows.jsonl", "--model", "empty"], 5, "model.unreadable"),
+        (["--data", "rows.jsonl", "--model", "pickled"], 5, "model.no_safetensors"),
+        (["--data", "rows.jsonl", "--dtype", "fp8"], 2, "config.invalid"),
+        (["--data", "rows.jsonl", "--device", "cuda:99"], 5, "model.no_device"),
+    ],
+)
+def test_evaluate_bad_input(cli, prompts, rows: Path, tmp_path: Path, words, status: int, code: str) -> None:
+    write_rows(tmp_path / "unlabelled.jsonl", [{"text": "a"}])
+    write_rows(tmp_path / "strange.jsonl", [{"text": "a", "label": "best"}])
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "pickled").mkdir()
+    (tmp_path / "pickled" / "config.json").write_text("{}")
+    (tmp_path / "pickled" / "pytorch_model.bin").write_bytes(b"x")
+    done = cli("evaluate", prompts["good"], *words)
+    assert (done.status, done.out) == (status, "")
+    assert done.err.splitlines()[-1].startswith("error: ")
+    assert f"[{code}]" in done.err
+
+
+def test_prompt_for_another_model_is_refused_with_the_difference(cli, prompts, rows: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(prompts["good"], tmp_path / "other"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["model"]["fingerprint"] = "0" * 64
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    done = cli("evaluate", folder, "--data", rows)
+    assert done.status == 6
+    assert "[prompt.other_model]" in done.err
+    assert "000000000000… -> " in done.err
+    both = cli("predict", prompts["good"], folder, "--text", "x")
+    assert both.status == 6
+    assert "one reading needs one model" in both.err
+
+
+# ---------------------------------------------------------------- predict
+
+
+def test_predict_texts_of_the_command_line(cli, prompts) -> None:
+    done = cli("predict", prompts["good"], "--text", "good morning", "-t", "bad, bad")
+    assert done.status == 0
+    assert [row["id"] for row in done.lines] == ["1", "2"]
+    for row in done.lines:
+        assert row["answer"] in ("good", "bad")
+        assert sum(row["probabilities"].values()) == pytest.approx(1)
+
+
+def test_predict_a_file_with_several_prompts_into_a_file(cli, prompts, rows: Path, tmp_path: Path) -> None:
+    words = ["predict", prompts["good"], prompts["tone"], "--input", rows, "--output", "out.jsonl"]
+    done = cli(*words, "--min-confidence", "1")
+    assert (done.status, done.out) == (0, "")
+    assert "40 rows are answered in out.jsonl" in done.err
+    found = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in found] == [row["id"] for row in map(json.loads, rows.read_text().splitlines())] or (
+        len(found) == 40
+    )
+    assert found[0]["answers"]["good"]["answer"] is None
+    assert found[0]["answers"]["tone"]["abstained"] is True
+
+
+def test_predict_lines_from_stdin(cli, prompts, monkeypatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"text": "good"}\n\n{"text": "bad"}\n'))
+    objects = cli("predict", prompts["good"], "--input", "-")
+    assert len(objects.lines) == 2
+    monkeypatch.setattr("sys.stdin", io.StringIO("good\nbad\n"))
+    texts = cli("predict", prompts["good"], "--input", "-")
+    assert [row["answer"] for row in texts.lines] == [row["answer"] for row in objects.lines]
+
+
+def test_lines_are_told_apart_by_the_first() -> None:
+    assert list(read_lines(['{"a": 1}', ' {"a": 2} '])) == [{"a": 1}, {"a": 2}]
+    assert list(read_lines(["[1, 2]", "{curly"])) == ["[1, 2]", "{curly"]
+    with pytest.raises(DataError, match="stdin:2") as caught:
+        list(read_lines(['{"a": 1}', "plain"]))
+    assert caught.value.code == "data.bad_json"
+    with pytest.raises(DataError, match="an object like the lines before"):
+        list(read_lines(['{"a": 1}', "[1]"]))
+    with pytest.raises(DataError, match="nothing came from stdin"):
+        list(read_lines(["\n", " "]))
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "code"),
+    [
+        ([], 2, "config.usage"),
+        (["--text", "a", "--input", "rows.jsonl"], 2, "config.usage"),
+        (["--input", "no.jsonl"], 3, "data.missing_file"),
+        (["--input", "fields.jsonl"], 3, "data.unknown_field"),
+        (["--text", "a", "--output", "no/such/folder.jsonl"], 8, "resource.write_failed"),
+        (["--text", "a", "--json", "--model", "./nowhere"], 5, "model.not_found"),
+    ],
+)
+def test_predict_bad_input(cli, prompts, rows: Path, tmp_path: Path, words, status: int, code: str) -> None:
+    write_rows(tmp_path / "fields.jsonl", [{"body": "a"}])
+    done = cli("predict", prompts["good"], *words)
+    assert (done.status, done.out) == (status, "")
+    assert f"[{code}]" in done.err
+
+
+def test_predict_without_a_prompt(cli) -> None:
+    done = cli("predict", "nowhere", "--text", "a")
+    assert done.status == 6
+    assert "[prompt.not_found]" in done.err
+
+
+# ---------------------------------------------------------------- as a process
+
+
+def test_pipe_that_closes_early_is_quiet(prompts, tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "many.jsonl", ROWS * 20)
+    words = [*SOFTPROMPT, "predict", str(prompts["good"]), "--input", str(rows)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        first = process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait() == 141
+    assert json.loads(first)["answer"] in ("good", "bad")
+    assert "Traceback" not in said
+    assert "rror" not in said
+
+
+def test_ctrl_c_keeps_what_is_answered(prompts, tmp_path: Path) -> None:
+    words = [*SOFTPROMPT, "predict", str(prompts["good"]), "--input", "-"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        for row in ROWS:
+            process.stdin.write(json.dumps(row) + "\n")
+        process.stdin.flush()
+        while "parameters" not in (line := process.stderr.readline()):
+            assert line, "the model was never loaded"
+        os.kill(process.pid, signal.SIGINT)
+        _, said = process.communicate()
+    assert process.returncode == 130
+    assert said.splitlines()[-1].startswith("stopped")
+    assert "Traceback" not in said

@@ -228,7 +228,8 @@ def merge(rows: Sequence[Row]) -> Row:
                 seen[key] = len(nodes)
                 nodes.append(Node(node.segment, parent, node.side, node.sees))
             where.append(seen[key])
-        target.update(row.target)
+        for prompt, right in row.target.items():
+            assert target.setdefault(prompt, right) == right, f"two rows have different targets for prompt {prompt}"
     first = rows[0]
     return Row(tuple(nodes), first.id, first.weight, first.group, target)
 

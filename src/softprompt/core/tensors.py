@@ -25,12 +25,12 @@ class SlotTensors:
     Attributes:
         embed: Vectors that enter exactly where the embedding module's output enters (scale of some models included).
         hidden: Vectors inserted before layer m, by m.
-        kv: Keys (after rotation) and values by layer.
+        kv: Keys (after rotation) [G, P, Dk] and values [G, P, Dv] by layer.
     """
 
     embed: Float[Tensor, "P E"] | None = None
     hidden: Mapping[int, Float[Tensor, "P H"]] = field(default_factory=dict)
-    kv: Mapping[int, tuple[Float[Tensor, "G P D"], Float[Tensor, "G P D"]]] = field(default_factory=dict)
+    kv: Mapping[int, tuple[Float[Tensor, "_ P _"], Float[Tensor, "_ P _"]]] = field(default_factory=dict)
 
     @property
     def length(self) -> int:
@@ -138,13 +138,13 @@ class State:
     length are padded on the LEFT, so that what follows is physically contiguous (splice rule 1).
 
     Attributes:
-        keys: Per layer, after rotation; padding is zero.
-        values: Per layer.
+        keys: [B, G, T, Dk] by layer, after rotation; padding is zero. G and the widths may differ by layer.
+        values: [B, G, T, Dv] by layer.
         lengths: Number of real tokens by row; the next token of row i has position ``lengths[i]``.
     """
 
-    keys: tuple[Float[Tensor, "B G T Dk"], ...]
-    values: tuple[Float[Tensor, "B G T Dv"], ...]
+    keys: tuple[Float[Tensor, "B _ T _"], ...]
+    values: tuple[Float[Tensor, "B _ T _"], ...]
     lengths: tuple[int, ...]
 
     def __len__(self) -> int:

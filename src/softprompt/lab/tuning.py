@@ -260,7 +260,7 @@ class _Work:
             probe = _Probe(names, [], [rate] * len(names), [])
         elif "probe" in self.decisions:
             found = self.decisions.decide("probe", dict)
-            probe = _Probe(names, places, found["rates"], [], [tuple(pair) for pair in found["values"]])
+            probe = _Probe(names, places, found["rates"], [], [tuple(noted) for noted in found["values"]])
         else:
             changes = {"steps": settings.probe_steps, "evaluations": 3, "patience": 10**6}
             limit = self._left() * PROBE_SHARE if settings.max_time is not None else None
@@ -270,7 +270,7 @@ class _Work:
             if not probe.interrupted:
                 found = {
                     "rates": chosen,
-                    "values": [(n, v) for n in range(len(names)) for v in probe.values(n).items()],
+                    "values": [(n, *v) for n in range(len(names)) for v in probe.values(n).items()],
                 }
                 self.decisions.decide("probe", lambda: found)
         self.seconds["probe"] = time.monotonic() - start
@@ -379,7 +379,7 @@ class _Probe:
     places: Sequence[Place]
     rates: Sequence[float]
     outcomes: Sequence[Outcome]
-    noted: Sequence[tuple[int, tuple[float, float]]] = ()
+    noted: Sequence[tuple[int, float, float]] = ()
 
     @property
     def interrupted(self) -> bool:
@@ -389,7 +389,7 @@ class _Probe:
     def values(self, lesson: int) -> dict[float, float]:
         """Validation score by rate."""
         if not self.outcomes:
-            return {rate: value for n, (rate, value) in self.noted if n == lesson}
+            return {rate: value for n, rate, value in self.noted if n == lesson}
         return {
             rate: one.value if one.stop != "diverged" else -math.inf
             for (n, rate, _), one in zip(self.places, self.outcomes, strict=True)

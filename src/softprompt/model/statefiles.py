@@ -102,7 +102,7 @@ def trusted(path: Path, numel: int, dtype: torch.dtype) -> Tensor | None:
 def _checksum(tensor: Tensor) -> str:
     """Of the bytes, block by block: about a second a gigabyte."""
     found = hashlib.blake2b(digest_size=16)
-    view = memoryview(tensor.view(torch.uint8).numpy())
+    view = memoryview(tensor.view(torch.uint8).numpy())  # type: ignore[arg-type] # numpy arrays are buffers
     for start in range(0, len(view), _BLOCK):
         found.update(view[start : start + _BLOCK])
     return found.hexdigest()

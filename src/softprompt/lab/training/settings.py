@@ -22,12 +22,13 @@ class Defaults(Settings):
     patience: int
 
 
-#: Rates are in units of the table's scale (see the methods): 0.01 moves a number by a hundredth of what is typical.
+#: Rates are in units of the table's scale (see the methods): 0.1 moves a number by a tenth of what is typical. Measured
+#: on the embedded model, see docs/training.md.
 EFFORTS: dict[Effort, Defaults] = {
-    "quick": Defaults(steps=150, seeds=1, probe_steps=30, rates=(0.01, 0.03, 0.1), evaluations=6, patience=4),
-    "normal": Defaults(steps=400, seeds=3, probe_steps=60, rates=(0.003, 0.01, 0.03, 0.1), evaluations=10, patience=5),
+    "quick": Defaults(steps=150, seeds=1, probe_steps=25, rates=(0.03, 0.1, 0.3), evaluations=6, patience=4),
+    "normal": Defaults(steps=300, seeds=3, probe_steps=50, rates=(0.03, 0.1, 0.3), evaluations=10, patience=5),
     "thorough": Defaults(
-        steps=1500, seeds=5, probe_steps=150, rates=(0.001, 0.003, 0.01, 0.03, 0.1), evaluations=20, patience=8
+        steps=1000, seeds=5, probe_steps=100, rates=(0.003, 0.01, 0.03, 0.1, 0.3), evaluations=20, patience=8
     ),
 }
 
@@ -38,9 +39,11 @@ class TrainingSettings(Settings):
     effort: Effort = Field("normal", description="one dial for all defaults below")
     steps: int | None = Field(None, ge=1, description="optimiser steps")
     batch_size: int = Field(16, ge=1, description="rows a step")
-    seeds: tuple[int, ...] | None = Field(None, description="one prompt is trained a seed; their spread is reported")
+    seeds: tuple[int, ...] | None = Field(
+        None, min_length=1, description="one prompt is trained a seed; their spread is reported"
+    )
     rate: float | None = Field(None, gt=0, description="learning rate in units of the table's scale; None probes")
-    rates: tuple[float, ...] | None = Field(None, description="rates of the probe")
+    rates: tuple[float, ...] | None = Field(None, min_length=1, description="rates of the probe")
     probe_steps: int | None = Field(None, ge=1, description="steps of the probe")
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="of the rate, after the warm-up")
     warmup: float = Field(0.06, ge=0, lt=1, description="share of the steps with rising rate")

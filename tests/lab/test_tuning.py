@@ -1,0 +1,389 @@
+"""From lessons to prompts: the probe, the seeds, several lessons, what cuts a run short, what a resumed run repeats."""
+
+import errno
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from softprompt.core.errors import ConfigError, DataError, TrainingError
+from softprompt.core.records import Example
+from softprompt.core.tasks import Task
+from softprompt.lab import tuning
+from softprompt.lab.training import forecast
+from softprompt.lab.training.outcome import Event
+from softprompt.lab.training.settings import TrainingSettings
+from softprompt.lab.tuning import Lesson, Tuning, tune
+from softprompt.model.methods.plain import PlainSettings
+from softprompt.model.methods.starts import StartSettings
+from softprompt.model.states import StateStore
+from softprompt.model.templates import RowBuilder, Template
+from tests.lab.training.small import bits, llama
+
+SETTINGS = TrainingSettings(
+    steps=4, batch_size=4, seeds=(0, 1), rates=(0.01, 0.05), probe_steps=3, evaluations=2, cache_memory=1 << 22
+)
+WORDS = {"no": "alpha", "yes": "beta"}
+
+
+def examples(count: int, *, labelled: bool = True) -> list[Example]:
+    names = list(WORDS)
+    return [
+        Example({"text": f"{WORDS[names[i % 2]]} {i}"}, names[i % 2] if labelled else None, source=f"rows:{i}")
+        for i in range(count)
+    ]
+
+
+def lesson(
+    name: str = "one", template: str = "{text}<soft 3> is {answer}", *, answers: Any = "vectors", **rest: Any
+) -> Lesson:
+    task = rest.pop("task", Task.classify(list(WORDS)))
+    builder = RowBuilder(Template.parse(template), task, llama().tokenizer, max_tokens=64, answers=answers)
+    given = {"train": examples(8), "validation": examples(4), **rest}
+    return Lesson(name, builder, **given)
+
+
+def run(lessons: Sequence[Lesson] | None = None, *, settings: TrainingSettings = SETTINGS, **rest: Any) -> Tuning:
+    return tune(llama(), lessons or [lesson()], method=PlainSettings(), settings=settings, **rest)
+
+
+def with_(**changes: Any) -> TrainingSettings:
+    return TrainingSettings.model_validate({**SETTINGS.model_dump(exclude_unset=True), **changes})
+
+
+def every_bit(found: Tuning) -> list[Any]:
+    return [(one.rate, one.probe, one.chosen, [bits(outcome) for outcome in one.outcomes]) for one in found.learnt]
+
+
+class At:
+    """Raises at the n-th event of a stage."""
+
+    def __init__(self, stage: str, count: int, error: type[BaseException] = KeyboardInterrupt) -> None:
+        self.stage, self.left, self.error = stage, count, error
+
+    def __call__(self, stage: str, event: Event) -> None:
+        self.left -= stage == self.stage
+        if stage == self.stage and self.left == 0:
+            raise self.error
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+# --- the whole way
+
+
+def test_a_probe_chooses_the_rate_and_fresh_seeds_are_reported():
+    stages: list[tuple[str, Event]] = []
+    found = run(on_event=lambda stage, event: stages.append((stage, event)))
+    (learnt,) = found.learnt
+    assert set(learnt.probe) == {0.01, 0.05}
+    assert learnt.rate in learnt.probe
+    assert learnt.seeds == (0, 1)
+    assert [outcome.stop for outcome in learnt.outcomes] == ["finished", "finished"]
+    assert learnt.outcomes[learnt.chosen].value == max(outcome.value for outcome in learnt.outcomes)
+    assert learnt.prompt is learnt.outcomes[learnt.chosen].tensors
+    assert learnt.spread[0] == pytest.approx(sum(outcome.value for outcome in learnt.outcomes) / 2)
+    assert not found.interrupted
+    assert found.notes == ()
+    assert set(found.seconds) == {"read", "probe", "train"}
+    assert list(dict.fromkeys(stage for stage, _ in stages)) == ["probe", "train"]
+    assert found.states is not None
+    assert found.states.texts == {"memory": 8}  # four of the validation texts are training texts
+
+
+def test_the_probe_has_a_seed_that_no_report_has(monkeypatch: Any):
+    seeds: list[list[int]] = []
+    stage = tuning._Work._stage
+
+    def spied(self: Any, name: str, places: Any, settings: Any) -> Any:
+        seeds.append([seed for _, _, seed in places])
+        return stage(self, name, places, settings)
+
+    monkeypatch.setattr(tuning._Work, "_stage", spied)
+    run(settings=with_(seeds=[-1, 3]))
+    assert seeds == [[-2, -2], [-1, 3]]
+
+
+def test_one_rate_needs_no_probe():
+    for settings in (with_(rate=0.02), with_(rates=[0.02])):
+        found = run(settings=settings)
+        assert (found.learnt[0].rate, found.learnt[0].probe) == (0.02, {})
+
+
+def test_lessons_together_are_lessons_alone():
+    other = lesson("other", "{text}<soft 2>, so {answer}", answers="words")
+    settings = with_(rate=0.02)
+    together = run([lesson(), other], settings=settings)
+    for one, own in zip(together.learnt, ([lesson()], [other]), strict=True):
+        alone = run(own, settings=settings).learnt[0]
+        assert one.name == alone.name
+        for (_, a), (_, b) in zip(one.prompt.tensors(), alone.prompt.tensors(), strict=True):
+            assert float((a - b).abs().max()) < 1e-4
+
+
+def test_free_text_is_learnt_and_judged_by_its_loss():
+    rows = [Example({"text": f"say {word}"}, word) for word in ("one", "two", "three", "four")]
+    one = lesson(
+        template="{text}<soft 3>: {answer}",
+        answers="words",
+        task=Task.generate(max_new_tokens=8),
+        train=rows,
+        validation=rows,
+    )
+    (learnt,) = run([one], settings=with_(steps=6, rates=[0.1], smoothing=0.1)).learnt
+    outcome = learnt.outcomes[0]
+    assert outcome.value == pytest.approx(-outcome.loss, rel=1e-5)
+    assert outcome.evaluations[-1][1] > outcome.evaluations[0][1]
+
+
+def test_a_metric_of_which_less_is_better_counts_the_other_way():
+    one = lesson(metric="accuracy")
+    rows = run([one], settings=with_(rate=0.02)).learnt[0]
+    assert 0 <= rows.outcomes[0].value <= 1
+
+
+def test_a_saved_prompt_is_continued_head_and_all():
+    first = run(settings=with_(rate=0.05)).learnt[0].prompt
+    again = lesson(start=StartSettings(kind="prompt"), saved=first)
+    (outcome, _) = run([again], settings=with_(rate=1e-12, steps=1)).learnt[0].outcomes
+    for (_, a), (_, b) in zip(outcome.tensors.tensors(), first.tensors(), strict=True):
+        assert float((a - b).abs().max()) < 1e-6
+
+
+def test_a_soft_slot_before_the_text_needs_no_states():
+    found = run([lesson(template="<soft 3>{text} is {answer}")], settings=with_(rate=0.02))
+    assert found.states is None
+
+
+def test_only_texts_that_are_reached_are_read():
+    found = run([lesson(train=examples(100))], settings=with_(rate=0.02, steps=2, probe_steps=1))
+    assert found.states is not None
+    assert found.states.texts["memory"] <= 2 * 4 + 4
+
+
+# --- what cannot be learnt
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"train": [None] * 3}, TrainingError, r"training\.no_rows"),
+        ({"validation": [None] * 3}, TrainingError, r"training\.no_rows"),
+        ({"train": examples(3, labelled=False)}, DataError, r"rows:0: .*data\.no_target"),
+        ({"validation": examples(3, labelled=False)}, DataError, r"data\.no_target"),
+        ({"template": "{text} is {answer}", "answers": "words"}, TrainingError, r"nothing_to_learn.*<soft 20>"),
+    ],
+)
+def test_what_cannot_be_learnt_is_said(change: dict[str, Any], error: type[Exception], message: str):
+    with pytest.raises(error, match=message):
+        run([lesson(**change)])
+
+
+def test_label_vectors_alone_are_something_to_learn():
+    assert run([lesson(template="{text} is {answer}")], settings=with_(rate=0.05)).learnt[0].prompt.head is not None
+
+
+def test_lessons_of_different_sizes_are_refused():
+    with pytest.raises(ConfigError, match="one: 8 and 4; other: 3 and 4"):
+        run([lesson(), lesson("other", train=examples(3))])
+    with pytest.raises(ConfigError, match="came: none"):
+        tune(llama(), [], method=PlainSettings())
+
+
+def test_all_diverged_is_an_error_that_names_the_rate():
+    with pytest.raises(TrainingError, match=r"training\.diverged.*lower training\.rate"):
+        run(settings=with_(rate=1e30))
+
+
+def test_one_lesson_that_diverges_loses_nothing_of_the_other(monkeypatch: Any):
+    monkeypatch.setattr(tuning, "_best_rate", lambda places, outcomes, n: (0.05, 1e30)[n])
+    found = run([lesson(), lesson("other")])
+    assert [outcome.stop for outcome in found.learnt[0].outcomes] == ["finished"] * 2
+    assert [outcome.stop for outcome in found.learnt[1].outcomes] == ["diverged"] * 2
+    assert "other: not finite at rate 1e+30" in found.notes[0]
+
+
+# --- cut short
+
+
+def test_ctrl_c_while_reading_goes_on_to_the_caller():
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(on_read=stop)
+
+
+def test_ctrl_c_in_the_probe_keeps_its_best():
+    found = run(on_event=At("probe", 4))
+    (learnt,) = found.learnt
+    assert found.interrupted
+    assert learnt.seeds == (-1,)
+    assert learnt.outcomes[0].stop == "interrupted"
+    assert math.isfinite(learnt.outcomes[0].value)
+    assert learnt.rate in learnt.probe
+
+
+def test_ctrl_c_in_the_training_keeps_the_best_of_both(monkeypatch: Any):
+    found = run(settings=with_(probe_steps=30, rates=[0.05, 0.02]), on_event=At("train", 2))
+    assert found.interrupted
+    assert found.learnt[0].seeds == (-1,), "the probe had come further"
+    (outcome,) = found.learnt[0].outcomes
+    assert outcome.value >= max(value for _, value, _ in outcome.evaluations[:1])
+    late = run(settings=with_(rate=0.05, steps=30, evaluations=30), on_event=At("train", 50))
+    assert late.learnt[0].seeds == (0, 1)
+
+
+def test_ctrl_c_before_anything_was_judged_goes_on_to_the_caller(monkeypatch: Any):
+    def stop(*arguments: Any, **named: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("softprompt.lab.training.looks.Looks.__call__", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+
+
+class Clock:
+    """Seconds that only steps take."""
+
+    def __init__(self, monkeypatch: Any) -> None:
+        self.now = 0.0
+        monkeypatch.setattr("time.monotonic", lambda: self.now)
+
+    def __call__(self, stage: str, event: Event) -> None:
+        self.now += event.kind == "step"
+
+
+def test_time_counts_reading_probe_and_training(monkeypatch: Any):
+    clock = Clock(monkeypatch)
+
+    def read(done: int, total: int) -> None:
+        clock.now += 10 / 8 if done == total else 0
+
+    settings = with_(steps=100, probe_steps=100, evaluations=100, max_time=40.0)
+    trainer_init = tuning.Trainer.__init__
+    monkeypatch.setattr(
+        tuning.Trainer,
+        "__init__",
+        lambda self, *arguments, **named: trainer_init(self, *arguments, **named, clock=lambda: clock.now),
+    )
+    found = run(settings=settings, on_event=clock, on_read=read)
+    assert clock.now <= 41
+    assert found.seconds["read"] > 0
+    assert 0 < found.seconds["probe"] <= 14
+    steps = found.settings.steps
+    assert steps is not None
+    assert 15 <= steps <= 30, "what is left, by the pace of the probe"
+    assert found.learnt[0].outcomes[0].stop == "finished", "the schedule came to its end"
+    assert "fit into max_time" in found.notes[0]
+
+
+# --- going on
+
+
+@pytest.mark.parametrize(("stage", "event"), [("probe", 3), ("probe", 9), ("train", 1), ("train", 6), ("train", 9)])
+def test_law_5_a_tuning_killed_and_resumed_is_the_same(stage: str, event: int, tmp_path: Path):
+    settings = with_(checkpoint_every=1e-9)
+    with pytest.raises(Killed):
+        run(settings=settings, folder=tmp_path, on_event=At(stage, event, Killed))
+    again = run(settings=settings, folder=tmp_path)
+    assert every_bit(again) == every_bit(run(settings=settings))
+    assert every_bit(run(settings=settings, folder=tmp_path)) == every_bit(again), "and a third time, at once"
+
+
+def test_what_was_measured_is_not_measured_again(tmp_path: Path, monkeypatch: Any):
+    """Memory that is free today must not move the bits of a run that began yesterday."""
+    settings = with_(checkpoint_every=1e-9, cache_memory=None)
+    monkeypatch.setattr(forecast, "available_bytes", lambda device=None: 1 << 30)
+    with pytest.raises(Killed):
+        run(settings=settings, folder=tmp_path, on_event=At("train", 3, Killed))
+    decided = json.loads((tmp_path / "decided.json").read_text())
+    monkeypatch.setattr(forecast, "available_bytes", lambda device=None: 100)
+    again = run(settings=settings, folder=tmp_path)
+    assert json.loads((tmp_path / "decided.json").read_text()) == decided
+    assert again.settings.micro_tokens == decided["memory"][0]
+    assert again.states is not None
+    assert set(again.states.texts) == {"memory"}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"rows": 1}, "rows was"),
+        ({"steps": 5}, "training.steps was 4, is 5"),
+        ({"seeds": (0, 2)}, "prompts was"),
+        ({"cache_memory": 0}, None),  # decided when the run began
+    ],
+)
+def test_another_run_is_refused_with_the_difference(change: dict[str, Any], named: str | None, tmp_path: Path):
+    settings = with_(checkpoint_every=1e-9, rate=0.05)
+    with pytest.raises(Killed):
+        run(settings=settings, folder=tmp_path, on_event=At("train", 3, Killed))
+    train = examples(8)[change.pop("rows", 0) :]
+    other = with_(checkpoint_every=1e-9, rate=0.05, **change)
+    if named is None:
+        assert run([lesson(train=train)], settings=other, folder=tmp_path)
+        return
+    with pytest.raises(TrainingError, match=r"training\.resume_mismatch") as caught:
+        run([lesson(train=train)], settings=other, folder=tmp_path)
+    assert named in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["decided.json", "train.checkpoint"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\x00" * 100])
+def test_a_broken_file_is_refused(name: str, content: bytes, tmp_path: Path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(TrainingError, match=r"training\.bad_checkpoint"):
+        run(settings=with_(rate=0.05), folder=tmp_path)
+
+
+def test_a_full_disk_ends_nothing(tmp_path: Path, monkeypatch: Any):
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    found = run(folder=tmp_path)
+    monkeypatch.undo()
+    assert every_bit(found) == every_bit(run())
+    assert any("no checkpoint at step" in note and "resource.disk_full" in note for note in found.notes)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_states_of_somebody_else_are_used_and_left_open():
+    with StateStore(llama()) as store:
+        first = run(store=store)
+        assert store.num_kept(lesson_rows()) == 8
+        assert run(store=store).states.texts == {}  # type: ignore[union-attr]
+        assert every_bit(run(store=store)) == every_bit(first)
+
+
+def lesson_rows() -> list[Any]:
+    one = lesson()
+    return [one.builder.row(example) for example in one.train if example is not None]
+
+
+# --- memory
+
+
+def test_kept_bytes_are_a_matter_of_live_tokens():
+    """With cached states the text is not live: more rows fit into one pass."""
+    after = run(settings=with_(rate=0.05)).settings.micro_tokens
+    before = run([lesson(template="<soft 3>{text} is {answer}")], settings=with_(rate=0.05)).settings.micro_tokens
+    assert after is not None
+    assert before is not None
+    assert after > 0
+    assert before > 0
+
+
+def test_layers_are_recomputed_where_one_row_does_not_fit(monkeypatch: Any):
+    monkeypatch.setattr(forecast, "available_bytes", lambda device=None: 1 << 14)
+    one = lesson(template="<soft 3>{text} is {answer}")
+    assert run([one], settings=with_(rate=0.05)).settings.recompute == "always"
+    monkeypatch.setattr(forecast, "available_bytes", lambda device=None: 1 << 30)
+    assert run([one], settings=with_(rate=0.05)).settings.recompute == "never"

@@ -20,10 +20,11 @@ from softprompt.core.answers import CONTENT_FREE, AnswerSettings, answer_probabi
 from softprompt.core.errors import ConfigError, TemplateError
 from softprompt.core.records import Batch, Example, Row, merge
 from softprompt.core.tasks import Task
-from softprompt.core.tensors import PromptTensors, State
+from softprompt.core.tensors import PromptTensors
+from softprompt.lab.compiled import CompiledModel
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.decoding import Decoding, decode
-from softprompt.model.prompted import PromptedModel, Scores, num_tokens, token_batches
+from softprompt.model.prompted import PromptedModel, Scores, token_batches
 from softprompt.model.states import StateStore
 from softprompt.model.templates import RowBuilder
 
@@ -160,7 +161,7 @@ class Predictor:
         self.chunk_rows = chunk_rows
         tensors = [ask.tensors for ask in self.asks]
         self._model = PromptedModel(backbone, tensors)
-        self._compiled = _Compiled(backbone, tensors)
+        self._compiled = CompiledModel(backbone, tensors)
         self._anyway: dict[int, list[Float[np.ndarray, " C"]]] = {}
 
     def predict(self, examples: Iterable[Example]) -> Iterator[tuple[Prediction, ...]]:
@@ -305,45 +306,6 @@ class Predictor:
         abstained = self.min_confidence is not None and confidence < self.min_confidence
         cut = sum(ask.builder.cut(_unlabelled(example)).values())
         return Prediction(example.id, text, probabilities, confidence, abstained, cut)
-
-
-class _Compiled(PromptedModel):
-    """Reads what rows have in common before their first field once for all of them."""
-
-    def __init__(self, backbone: Backbone, prompts: Sequence[PromptTensors] = ()) -> None:
-        super().__init__(backbone, prompts)
-        self._prefixes: dict[tuple[object, ...], State] = {}
-
-    def pays(self, rows: Sequence[Row]) -> bool:
-        """Whether at least half of what the first row reads is common to all; only where branches share a line."""
-        if not rows or not self.backbone.spec.tree:
-            return False
-        common = sum(trunk.length for trunk in self.backbone.trunks(Batch((rows[0],)), frozen="field"))
-        return 2 * common >= num_tokens(rows[0])
-
-    def shared_state(self, batch: Batch) -> State | None:
-        """States of what stands before the first field of every row, each distinct beginning computed once."""
-        parts: list[State] = []
-        for row in batch:
-            trunks = self.backbone.trunks(Batch((row,)), frozen="field")
-            if any(trunk.key not in self._prefixes for trunk in trunks):
-                state = self.backbone.read(Batch((row,)), self.prompts, frozen="field")
-                self._prefixes |= {trunk.key: state.row(n) for n, trunk in enumerate(trunks)}
-            parts.extend(self._prefixes[trunk.key] for trunk in trunks)
-        return State.stack(parts) if parts else None
-
-    def scores(
-        self,
-        batch: Batch,
-        state: State | None = None,
-        *,
-        prompts: Sequence[PromptTensors] | None = None,
-        checkpoint: bool = False,
-    ) -> dict[int, Scores]:
-        tensors = self.prompts if prompts is None else tuple(prompts)
-        return self._collect(
-            self.backbone.forward(batch, tensors, state, frozen="field", checkpoint=checkpoint), tensors
-        )
 
 
 def _by_row(scores: Scores) -> list[tuple[Float[np.ndarray, " C"], Float[np.ndarray, " C"]]]:

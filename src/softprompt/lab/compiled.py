@@ -1,0 +1,61 @@
+"""A prompted model that reads the common beginning of its rows once: demonstrations, or a soft slot before the text.
+
+What stands before the first field of a template is the same for every example, so its states are computed once and every
+row goes on from there. Knows rows and the model; no templates, no tasks.
+"""
+
+from collections.abc import Sequence
+
+from softprompt.core.records import Batch, Row
+from softprompt.core.tensors import PromptTensors, State
+from softprompt.model.backbones.base import Backbone
+from softprompt.model.prompted import PromptedModel, Scores, num_tokens
+
+__all__ = ["CompiledModel"]
+
+
+class CompiledModel(PromptedModel):
+    """Scores rows from the states of what stands before their first field.
+
+    >>> from softprompt.core.records import Answer, Node, Text
+    >>> from softprompt.testing import tiny
+    >>> nodes = Node(Text((5, 6, 7))), Node(Text((8,), "text"), 0), Node(Answer((9, 257)), 1)
+    >>> model = CompiledModel(tiny())
+    >>> model.pays([Row(nodes)]), model.shared_state(Batch((Row(nodes),) * 2)).lengths
+    (True, (3, 3))
+    """
+
+    def __init__(self, backbone: Backbone, prompts: Sequence[PromptTensors] = ()) -> None:
+        super().__init__(backbone, prompts)
+        self._prefixes: dict[tuple[object, ...], State] = {}
+
+    def pays(self, rows: Sequence[Row]) -> bool:
+        """Whether at least half of what the first row reads is common to all; only where branches share a line."""
+        if not rows or not self.backbone.spec.tree:
+            return False
+        common = sum(trunk.length for trunk in self.backbone.trunks(Batch((rows[0],)), frozen="field"))
+        return 2 * common >= num_tokens(rows[0])
+
+    def shared_state(self, batch: Batch) -> State | None:
+        """States of what stands before the first field of every row, each distinct beginning computed once."""
+        parts: list[State] = []
+        for row in batch:
+            trunks = self.backbone.trunks(Batch((row,)), frozen="field")
+            if any(trunk.key not in self._prefixes for trunk in trunks):
+                state = self.backbone.read(Batch((row,)), self.prompts, frozen="field")
+                self._prefixes |= {trunk.key: state.row(n) for n, trunk in enumerate(trunks)}
+            parts.extend(self._prefixes[trunk.key] for trunk in trunks)
+        return State.stack(parts) if parts else None
+
+    def scores(
+        self,
+        batch: Batch,
+        state: State | None = None,
+        *,
+        prompts: Sequence[PromptTensors] | None = None,
+        checkpoint: bool = False,
+    ) -> dict[int, Scores]:
+        tensors = self.prompts if prompts is None else tuple(prompts)
+        return self._collect(
+            self.backbone.forward(batch, tensors, state, frozen="field", checkpoint=checkpoint), tensors
+        )

@@ -1,7 +1,7 @@
 """A prompted model that reads the common beginning of its rows once: demonstrations, or a soft slot before the text.
 
-What stands before the first field of a template is the same for every example, so its states are computed once and every
-row goes on from there. Knows rows and the model; no templates, no tasks.
+What stands before the first field of a template is the same for every example, so its states are computed once and
+every row goes on from there. Knows rows and the model; no templates, no tasks.
 """
 
 from collections.abc import Sequence

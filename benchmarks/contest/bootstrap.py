@@ -26,7 +26,7 @@ def score(right: Bool[np.ndarray, "S N"], *, level: float = 0.95, seed: int = 0)
         seed: Of the resampling.
 
     >>> print(score(np.array([[True, False] * 50, [True, True] * 50])))
-    0.750 [0.450, 1.000]
+    0.750 [0.420, 1.000]
     """
     rng = np.random.default_rng(seed)
     rows = _row_counts(rng, right.shape[1])
@@ -41,7 +41,7 @@ def difference(
 
     >>> better = difference(np.ones((5, 200), bool), np.tile(np.arange(200) % 4 > 0, (5, 1)))
     >>> print(better)
-    0.250 [0.195, 0.310]
+    0.250 [0.190, 0.315]
     """
     assert first.shape[1] == second.shape[1], "both were judged on the same rows"
     rng = np.random.default_rng(seed)

@@ -27,7 +27,9 @@ __all__ = ["add_flags", "contest", "plan_from"]
 def add_flags(parser: argparse.ArgumentParser, *, work: Path) -> None:
     """The flags of both commands; ``work`` is where results are kept unless said otherwise."""
     parser.add_argument("--seeds", type=int, default=5, help="prompts a learned contender")
-    parser.add_argument("--steps", type=int, default=400, help="optimiser steps of each training, on both sides")
+    parser.add_argument(
+        "--steps", type=int, default=Plan().steps, help="optimiser steps of each training, on both sides"
+    )
     parser.add_argument("--batch", type=int, default=16, help="rows a step, on both sides")
     parser.add_argument(
         "--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), help="who takes part now"
@@ -37,6 +39,7 @@ def add_flags(parser: argparse.ArgumentParser, *, work: Path) -> None:
     parser.add_argument("--dtype", choices=("auto", "bf16", "fp16", "fp32"), default="auto", help="of the frozen model")
     parser.add_argument("--device", default="auto", help="cpu, cuda, ...")
     parser.add_argument("--json", type=Path, metavar="FILE", help="report; .md and .svg are written beside it")
+    parser.add_argument("--render", action="store_true", help="train nothing; report what is kept, of any defaults")
     parser.add_argument("--quick", action="store_true", help="a minute to see that everything works; no result")
 
 
@@ -58,7 +61,7 @@ def contest(
 ) -> dict[str, Any]:
     """Play and write the report; results of contenders that stood before are in it too."""
     torch.set_num_threads(args.threads)
-    work = Work(args.work)
+    work = Work(args.work, only_kept=args.render)
     with threadpool_limits(args.threads), warnings.catch_warnings():
         # PEFT and transformers warn about what they set themselves
         warnings.simplefilter("ignore")

@@ -35,7 +35,7 @@ def play(
         backbone: The frozen model that all contenders use that use one.
         problems: In the order of the report.
         plan: How.
-        work: Keeps results, and gives those back that stand.
+        work: Keeps results, and gives those back that stand; with ``only_kept`` the others are left out.
         on_outcome: Told the problem's name, each outcome, and how long it took now.
     """
     found: dict[str, dict[str, Outcome]] = {problem.name: {} for problem in problems}
@@ -43,7 +43,12 @@ def play(
         for problem in problems:
             for name in (name for name in stage if name in plan.contenders):
                 start = time.perf_counter()
-                outcome = _outcome(name, backbone, problem, plan, work)
+                try:
+                    outcome = _outcome(name, backbone, problem, plan, work)
+                except LookupError:
+                    if not work.only_kept:
+                        raise
+                    continue
                 found[problem.name][name] = outcome
                 on_outcome(problem.name, outcome, time.perf_counter() - start)
     return {

@@ -110,7 +110,7 @@ class OurTuning:
         return found, search, clock.lap()
 
     def _setting(self) -> dict[str, Any]:
-        spec, problem = self.backbone.spec, self.problem
+        spec, problem, training = self.backbone.spec, self.problem, self.config.training.resolved()
         return {
             "model": spec.fingerprint,
             "dtype": str(spec.dtype),
@@ -120,5 +120,8 @@ class OurTuning:
             "answers": self.builder.answers,
             "method": self.config.method.model_dump(mode="json"),
             "start": self.config.start.model_dump(mode="json"),
-            "training": self.config.training.resolved().model_dump(mode="json"),
+            "steps": training.steps,
+            "batch_size": training.batch_size,
+            "seeds": training.seeds,
+            "training": training.model_dump(mode="json"),
         }

@@ -101,10 +101,12 @@ class Work:
 
     Args:
         folder: Made when it is not there.
+        only_kept: Make nothing; what was trained with other defaults than today's counts as well.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, only_kept: bool = False) -> None:
         self.folder = folder
+        self.only_kept = only_kept
 
     def path(self, *names: str, ending: str = "") -> Path:
         """Where something of these names lies; a name may hold dots.
@@ -121,7 +123,10 @@ class Work:
         if not path.is_file():
             return None
         kept = json.loads(path.read_text("utf-8"))
-        return kept["result"] if kept["setting"] == _plain(setting) else None
+        overlooked = {"training"} if self.only_kept else set()
+        return (
+            kept["result"] if _without(kept["setting"], overlooked) == _without(_plain(setting), overlooked) else None
+        )
 
     def keep(self, *names: str, setting: Mapping[str, Any], result: Mapping[str, Any]) -> None:
         """Keep a result, whole or not at all."""
@@ -135,13 +140,23 @@ class Work:
         beside.replace(path)
 
     def once(self, *names: str, setting: Mapping[str, Any], make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-        """What was kept, or what ``make`` gives, kept."""
+        """What was kept, or what ``make`` gives, kept.
+
+        Raises:
+            LookupError: Nothing was kept, and nothing may be made.
+        """
         found = self.find(*names, setting=setting)
+        if found is None and self.only_kept:
+            raise LookupError(f"{self.path(*names)} was not kept")
         if found is None:
             self.keep(*names, setting=setting, result=make())
             found = self.find(*names, setting=setting)
             assert found is not None
         return found
+
+
+def _without(data: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key not in keys}
 
 
 def _plain(data: Mapping[str, Any]) -> Any:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from softprompt.lab.training.settings import EFFORTS
+
 __all__ = ["CONTENDERS", "DOCUMENTED", "GRID", "Plan", "Recipe"]
 
 #: Key -> what it is, in the order of the tables.
@@ -49,7 +51,7 @@ class Plan:
 
     Attributes:
         seeds: Prompts a learned contender.
-        steps: Of each training, for both sides.
+        steps: Of each training, for both sides; those of our default effort.
         batch_size: Rows a step, for both sides.
         grid: What PEFT's best is chosen from.
         contenders: Which take part.
@@ -57,7 +59,7 @@ class Plan:
     """
 
     seeds: int = 5
-    steps: int = 400
+    steps: int = EFFORTS["normal"].steps
     batch_size: int = 16
     grid: Sequence[Recipe] = GRID
     contenders: Sequence[str] = tuple(CONTENDERS)

@@ -140,6 +140,17 @@ def test_a_result_of_another_setting_is_made_again(tmp_path: Path) -> None:
     assert work.once("moods", "TEXT-0.03", setting={"steps": 2}, make=lambda: {"score": 3}) == {"score": 3}
 
 
+def test_rendering_makes_nothing_and_overlooks_changed_defaults(tmp_path: Path) -> None:
+    Work(tmp_path).keep("moods", "after", setting={"rows": 1, "training": {"rate": 1}}, result={"score": 1})
+    rendered = Work(tmp_path, only_kept=True)
+    new = {"rows": 1, "training": {"rate": 2}}
+    assert Work(tmp_path).find("moods", "after", setting=new) is None
+    assert rendered.once("moods", "after", setting=new, make=dict) == {"score": 1}
+    for names, setting in ((("moods", "before"), new), (("moods", "after"), new | {"rows": 2})):
+        with pytest.raises(LookupError, match="was not kept"):
+            rendered.once(*names, setting=setting, make=dict)
+
+
 # --- PEFT
 
 
@@ -221,6 +232,10 @@ def test_anybody_can_repeat_it_on_a_model_and_a_file(
     stamps = {path: path.stat().st_mtime_ns for path in work.rglob("mood/*")}
     benchmarks.adopt.main(arguments)
     assert {path: path.stat().st_mtime_ns for path in work.rglob("mood/*")} == stamps
+    (work / "mood" / "after.json").unlink()
+    benchmarks.adopt.main([*arguments, "--render"])
+    (contested,) = json.loads((work / "mails.json").read_text())["problems"]
+    assert list(contested["contenders"]) == [name for name in CONTENDERS if name != "after"]
 
 
 def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

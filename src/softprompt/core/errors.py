@@ -126,7 +126,7 @@ CATALOGUE: dict[str, str] = {
     "training.bad_checkpoint": "A checkpoint that cannot be read.",
     "training.resume_mismatch": "A checkpoint of another run.",
     "training.diverged": "Every prompt of a run came to numbers that are not finite.",
-    "training.nothing_to_learn": "The template has no soft slot and the answers are words: there is no number to learn.",
+    "training.nothing_to_learn": "No soft slot, and answers in words: there is no number to learn.",
     "training.no_rows": "No row is left to learn from or to judge by.",
 }
 

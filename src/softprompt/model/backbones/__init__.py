@@ -1,1 +1,1 @@
-"""Frozen models as softprompt drives them: the only door to transformers, and the one place where prompts meet a model."""
+"""Frozen models as softprompt drives them: the only door to transformers, and where prompts meet a model."""

@@ -1,1 +1,0 @@
-"""How a prompt lives: saved, exported, served, watched."""

@@ -18,7 +18,7 @@ from .problems import Problem
 __all__ = ["play"]
 
 #: All problems pass a stage before the next begins.
-_STAGES = (("majority", "tfidf", "probe"), ("peft", "peft_best"), ("after", "before"))
+_STAGES = (("majority", "tfidf", "probe"), ("after",), ("peft_best",), ("before",), ("peft",))
 
 
 def play(

@@ -10,7 +10,7 @@ import typer
 from softprompt.app.cli.face import Face, to_json
 from softprompt.app.cli.failures import failure_text
 from softprompt.core import errors
-from softprompt.core.errors import ConfigError, SoftpromptError, TemplateError
+from softprompt.core.errors import ConfigError, SoftpromptError, TemplateError, TrainingError
 
 
 def fail(error: BaseException, *, kept: str = "", **settings: bool) -> int:
@@ -18,7 +18,7 @@ def fail(error: BaseException, *, kept: str = "", **settings: bool) -> int:
 
     def command() -> None:
         with Face(**settings) as face:
-            face.kept = [kept] if kept else []
+            face.kept = lambda: kept
             raise error
 
     with pytest.raises(typer.Exit) as caught:
@@ -88,8 +88,10 @@ def test_interrupt_says_what_is_kept(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_what_is_kept_is_said_after_an_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert fail(ConfigError("config.invalid", "wrong"), kept="runs/a keeps what is done so far") == 2
-    assert capsys.readouterr().err.splitlines()[1] == "runs/a keeps what is done so far"
+    assert fail(TrainingError("training.diverged", "no number left"), kept="runs/a keeps it") == 7
+    assert capsys.readouterr().err.splitlines()[1] == "runs/a keeps it"
+    assert fail(ConfigError("config.invalid", "wrong"), kept="runs/a keeps it") == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_broken_pipe_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:

@@ -119,11 +119,9 @@ def test_predict_a_file_with_several_prompts_into_a_file(cli, prompts, rows: Pat
     words = ["predict", prompts["good"], prompts["tone"], "--input", rows, "--output", "out.jsonl"]
     done = cli(*words, "--min-confidence", "1")
     assert (done.status, done.out) == (0, "")
-    assert "40 rows are answered in out.jsonl" in done.err
+    assert "40 rows answered in out.jsonl" in done.err
     found = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-    assert [row["id"] for row in found] == [row["id"] for row in map(json.loads, rows.read_text().splitlines())] or (
-        len(found) == 40
-    )
+    assert len(found) == 40
     assert found[0]["answers"]["good"]["answer"] is None
     assert found[0]["answers"]["tone"]["abstained"] is True
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
-from softprompt.app.cli import cache, data, doctor, evaluate, predict, show, template, tune
+from softprompt.app.cli import cache, data, demo, doctor, evaluate, predict, show, template, tune
 from softprompt.app.cli.face import Face
 from softprompt.app.cli.failures import BROKEN_PIPE, INTERRUPTED, usage_error
 
@@ -45,6 +45,7 @@ def make_app() -> typer.Typer:
     """The application, built from the table of commands."""
     options: dict[str, Any] = {"rich_markup_mode": "rich", "context_settings": {"help_option_names": ["-h", "--help"]}}
     made = typer.Typer(name="softprompt", no_args_is_help=True, add_completion=True, callback=_root, **options)
+    made.command(rich_help_panel=LEARN)(demo.demo)
     made.command(rich_help_panel=LEARN)(tune.tune)
     made.command(rich_help_panel=USE)(evaluate.evaluate)
     made.command(rich_help_panel=USE)(predict.predict)

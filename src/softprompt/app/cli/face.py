@@ -31,13 +31,11 @@ from softprompt.app.cli.failures import (
     wants_traceback,
 )
 from softprompt.app.cli.progress import Bars, Lines
+from softprompt.app.cli.tables import PIPE_WIDTH
 from softprompt.app.watch import Watcher
-from softprompt.core.errors import SoftpromptError
+from softprompt.core.errors import ConfigError, SoftpromptError
 
 __all__ = ["Face", "Screen", "to_json"]
-
-#: Columns where nobody looks through a window: wide enough that no table is folded.
-PIPE_WIDTH = 160
 
 
 class Screen(Console):
@@ -54,6 +52,10 @@ class Screen(Console):
     def say(self, text: str | Text = "", *, style: str | None = None) -> None:
         """One line that the terminal, not rich, wraps: paths and commands can be copied whole."""
         self.print(text, style=style, soft_wrap=True)
+
+    def prose(self, text: str, *, style: str | None = None) -> None:
+        """Sentences, folded between words on a terminal and left whole elsewhere."""
+        self.print(text, style=style, soft_wrap=not self.is_terminal and "COLUMNS" not in self._environ)
 
     def say_all(self, *lines: str) -> None:
         """Several lines."""
@@ -72,6 +74,11 @@ class Face:
     Args:
         as_json: One JSON document on stdout instead of a rendering; an error is a document too.
         stream: stdout carries rows, not one document (``predict``).
+
+    Attributes:
+        out: stdout.
+        err: stderr.
+        kept: Asked when a command is cut short: what of its work is kept; empty for nothing.
     """
 
     def __init__(self, *, as_json: bool = False, stream: bool = False) -> None:
@@ -79,7 +86,7 @@ class Face:
         self.stream = stream
         self.out = Screen()
         self.err = Screen(stderr=True)
-        self.kept: list[str] = []
+        self.kept: Callable[[], str] = lambda: ""
 
     @cached_property
     def watcher(self) -> Watcher:
@@ -129,7 +136,7 @@ class Face:
             self.settle()
             sys.stdout.flush()
         elif isinstance(error, KeyboardInterrupt):
-            raise typer.Exit(self.cut_short("; ".join(["stopped", *self.kept]))) from None
+            raise typer.Exit(self.cut_short("; ".join(filter(None, ("stopped", self.kept()))))) from None
         elif isinstance(error, BrokenPipeError):
             self.settle()
             raise typer.Exit(BROKEN_PIPE) from None
@@ -141,8 +148,8 @@ class Face:
         if wants_traceback():
             self.err.file.write("".join(traceback.format_exception(error)))
         self.print_error(failure_text(error))
-        if self.kept:
-            self.print_error(Text("; ".join(self.kept), style="yellow"))
+        if (kept := self.kept()) and not isinstance(error, ConfigError):  # which comes before anything is done
+            self.print_error(Text(kept, style="yellow"))
         if self.as_json and not self.stream:
             self.write(to_json(document(error), indent=2))
         raise typer.Exit(status_of(error) if isinstance(error, SoftpromptError) else BUG) from None

@@ -14,6 +14,7 @@ from softprompt.app.cli.face import Face, to_json
 from softprompt.app.cli.failures import usage_error
 from softprompt.app.cli.options import columns_of, model_of
 from softprompt.app.cli.paths import prompt_paths
+from softprompt.app.cli.words import counted
 from softprompt.core.errors import DataError, ResourceError
 
 
@@ -60,14 +61,16 @@ def predict(
             min_confidence=min_confidence,
             watcher=face.watcher,
         )
+        count = 0
+        face.kept = lambda: f"{counted(count, 'row')} answered" + (f" in {output}" if output else "")
         with opened(output, face) as file:
-            for count, answer in enumerate(answers, 1):
+            for answer in answers:
                 file.write(to_json(answer.to_dict()) + "\n")
                 if output is None:
                     file.flush()
-                face.kept = [f"{count:,} rows are answered" + (f" in {output}" if output else "")]
+                count += 1
         if output is not None:
-            face.note(f"{face.kept[0] if face.kept else 'no rows'}")
+            face.note(face.kept())
 
 
 def read_lines(lines: Iterable[str]) -> Iterator[dict[str, Any] | str]:

@@ -8,7 +8,7 @@ import typer
 
 from softprompt.app.cli import options
 from softprompt.app.cli.face import Face, Screen
-from softprompt.app.cli.tables import class_table, comparison_table, grid, standing_lines
+from softprompt.app.cli.tables import class_table, comparison_table, grid, verdict_sentences
 from softprompt.app.cli.words import age, duration, interval, size
 
 
@@ -91,13 +91,15 @@ def render_run(out: Screen, card: dict[str, Any]) -> None:
     out.heading(f"run {card['name']}: {card['state']}{took}{score}")
     report = card["report"]
     if report.get("comparison"):
-        out.print(comparison_table(report["comparison"]))
-        out.say_all(*standing_lines(report["comparison"]))
+        out.print(comparison_table(report["comparison"], width=out.width))
+        out.say()
+        for sentence in verdict_sentences(report["comparison"]):
+            out.prose(sentence)
     if report and report["evaluation"]["classes"]:
         out.say()
         out.print(class_table(report["evaluation"]["classes"]))
     for note in report.get("notes", ()):
-        out.say(f"note: {note}", style="dim")
+        out.prose(f"note: {note}", style="dim")
     if card["resumes"]:
         out.say("it was not finished: the same command goes on from its checkpoint", style="yellow")
     if card["prompt"] is not None:

@@ -9,17 +9,21 @@ from rich.text import Text
 
 from softprompt.app.cli.words import counted, duration, interval, percent, size
 
-__all__ = ["class_table", "comparison_table", "grid", "metric_table", "plan_lines", "standing_lines"]
+__all__ = ["PIPE_WIDTH", "class_table", "comparison_table", "grid", "metric_table", "plan_lines", "verdict_sentences"]
 
 Cell = str | Text
 
+PIPE_WIDTH = 160  #: columns where nobody looks through a window: wide enough that no table is folded
+WIDE, MIDDLE = 90, 72  #: columns below which a table leaves out what matters least, and next to least
+
 
 def grid(*head: str, numbers: Sequence[int] = ()) -> Table:
-    """An empty table; the columns in ``numbers`` are aligned to the right and never folded."""
+    """An empty table; columns in ``numbers`` are aligned to the right, they and nameless ones are never folded."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for index, name in enumerate(head):
         right = index in numbers
-        table.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")
+        bounds = not name and index > 0  # an interval stands beside its score without a name of its own
+        table.add_column(name, justify="right" if right else "left", no_wrap=right or bounds, overflow="fold")
     return table
 
 
@@ -50,27 +54,31 @@ def class_table(classes: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def comparison_table(comparison: Mapping[str, Any]) -> Table:
-    """The contenders by the score that decides, with what each took and weighs; the prompt itself stands out."""
-    metric = comparison["metric"]
-    table = grid("", metric, "", "learning", "answering", "size", numbers=(1, 3, 4, 5))
+def comparison_table(comparison: Mapping[str, Any], *, width: int = PIPE_WIDTH) -> Table:
+    """The contenders by the score that decides, with what each took and weighs; the prompt itself stands out.
+
+    Args:
+        comparison: Of a report.
+        width: Columns there are; where they are too few, the times go.
+    """
+    metric, wide, middle = comparison["metric"], width >= WIDE, width >= MIDDLE
+    times = [*(["learning"] if middle else []), *(["answering"] if wide else [])]
+    table = grid("", metric, "", *times, "size", numbers=(1, 3, 4, 5))
     for one in comparison["standings"]:
-        style = "bold" if one["name"] == comparison["reference"] else ""
-        cells = (
+        cells = [
             one["name"],
             *_score(one["evaluation"]["metrics"][metric]),
-            duration(one["fit_seconds"]),
-            duration(one["predict_seconds"]),
+            *([duration(one["fit_seconds"])] if middle else []),
+            *([duration(one["predict_seconds"])] if wide else []),
             size(one["num_bytes"]) if one["num_bytes"] else "-",
-        )
-        table.add_row(*cells, style=style)
+        ]
+        table.add_row(*cells, style="bold" if one["name"] == comparison["reference"] else "")
     return table
 
 
-def standing_lines(comparison: Mapping[str, Any]) -> list[str]:
-    """The verdicts in words, a paragraph of short lines."""
-    sentences = [one["sentence"] for one in comparison["differences"]]
-    return ["", *sentences] if sentences else []
+def verdict_sentences(comparison: Mapping[str, Any]) -> list[str]:
+    """The verdicts in words, one a contender."""
+    return [one["sentence"] for one in comparison["differences"]]
 
 
 def plan_lines(plan: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 """``softprompt tune``: a run from a settings file, from flags, or from both."""
 
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Any
 
 import typer
@@ -9,8 +10,8 @@ from softprompt.app.cli import options
 from softprompt.app.cli.face import Face, Screen
 from softprompt.app.cli.options import TRAINING, changes_of
 from softprompt.app.cli.settings import read_config
-from softprompt.app.cli.tables import class_table, comparison_table, plan_lines, standing_lines
-from softprompt.app.cli.words import duration, interval, size
+from softprompt.app.cli.tables import class_table, comparison_table, plan_lines, verdict_sentences
+from softprompt.app.cli.words import counted, duration, interval, size
 
 
 def tune(
@@ -93,13 +94,19 @@ def tune(
             return
         from softprompt.app.recipes.tune import tune as run
 
-        face.kept = [f"{settings.folder} keeps what is done so far, and the same command goes on from there"]
+        face.kept = lambda: kept_in(settings.folder)
         report = run(settings, face.watcher, fresh=fresh)
-        face.kept = []
         document = report.to_dict()
         face.show(document, lambda out: render(out, document, size_bytes=report.prompt.num_bytes))
         if document["interrupted"] and "time" not in document["stopped"]:
             raise typer.Exit(face.cut_short(f"stopped; the best prompt so far is kept in {document['prompt']}"))
+
+
+def kept_in(folder: Path) -> str:
+    """What a run that was cut short can go on from."""
+    if not any(folder.glob("*.checkpoint")):
+        return ""
+    return f"{folder} keeps what is done so far, and the same command goes on from there"
 
 
 def render(out: Screen, report: dict[str, Any], *, size_bytes: int) -> None:
@@ -109,11 +116,16 @@ def render(out: Screen, report: dict[str, Any], *, size_bytes: int) -> None:
     rows = len(evaluation["items"])
     out.heading(f"{evaluation['name']}: {metric} {interval(score)} on {rows:,} {report['split']} rows")
     if report["comparison"]:
-        out.print(comparison_table(report["comparison"]))
-        out.say_all(*standing_lines(report["comparison"]))
+        out.print(comparison_table(report["comparison"], width=out.width))
+        out.say()
+        for sentence in verdict_sentences(report["comparison"]):
+            out.prose(sentence)
     if evaluation["classes"]:
         out.heading("by class")
         out.print(class_table(evaluation["classes"]))
+    if len(report["seeds"]) > 1:
+        out.heading(f"{counted(len(report['seeds']), 'seed')}")
+        out.say(seeds_line(report, metric))
     if report["held_out"]:
         held, found = next(iter(report["held_out"]["metrics"].items()))
         out.say()
@@ -123,6 +135,17 @@ def render(out: Screen, report: dict[str, Any], *, size_bytes: int) -> None:
         )
     out.say()
     for note in report["notes"]:
-        out.say(f"note: {note}", style="dim")
+        out.prose(f"note: {note}", style="dim")
+    if report["interrupted"]:
+        out.say("note: cut short before the last step: more time may give more", style="yellow")
     out.say(f"saved: {report['prompt']}, {size(size_bytes)}, after {duration(report['seconds']['total'])}")
     out.say(f'next:  softprompt predict {report["prompt"]} --text "..."')
+
+
+def seeds_line(report: dict[str, Any], metric: str) -> str:
+    """Mean and spread over the seeds, and which of them is saved."""
+    values = [scores[metric]["estimate"] for scores in report["seeds"].values()]
+    spread = f"from {min(values):.3f} to {max(values):.3f}"
+    return (
+        f"{metric} {fmean(values):.3f} in the mean, {spread}; saved: seed {report['chosen_seed']}, best on validation"
+    )

@@ -1,0 +1,222 @@
+"""``tune`` from flags and from a file, down to the prompt that answers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from softprompt.app.cli.tables import class_table, comparison_table, metric_table, plan_lines
+from tests.app.cli.conftest import write_rows
+
+QUICK = ["--set", "training.steps=3", "--set", "training.rate=0.03", "--set", "training.evaluations=1"]
+QUICK += ["--text-column", "text", "--template", "{text}<soft 2> It was {answer}"]
+
+SETTINGS = """
+name: tone
+data: {train: rows.jsonl, test: test.jsonl}
+template: "{text}<soft 2> It was {answer}"
+training: {steps: 3, rate: 3e-2, seeds: [0, 1], evaluations: 1}
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path, rows: Path) -> Path:
+    """A run with two seeds and baselines."""
+    words = ("good", "bad")
+    write_rows(
+        tmp_path / "test.jsonl", [{"text": f"{words[n % 2]} news {n}", "label": words[n % 2]} for n in range(20)]
+    )
+    path = tmp_path / "run.yaml"
+    path.write_text(SETTINGS, encoding="utf-8")
+    return path
+
+
+def test_from_rows_to_answers(cli, rows: Path) -> None:
+    done = cli("tune", "--train", rows, "--seed", "0", "--set", "baselines=false", *QUICK, "--json")
+    assert done.status == 0, done.err
+    assert done.json["folder"] == "runs/rows"
+    assert done.json["comparison"] is None
+    assert done.json["evaluation"]["metrics"]["accuracy"]["low"] is not None
+    (run,) = cli("runs", "--json").json
+    assert run["state"] == "finished"
+    assert cli("predict", "runs/rows", "--text", "good").lines[0]["answer"] in ("good", "bad")
+    assert cli("show", "runs/rows").status == 0
+    again = cli("tune", "--train", rows, "--seed", "0", "--set", "baselines=false", *QUICK)
+    assert again.status == 2
+    assert "[config.run_exists]" in again.err
+    assert "--fresh" in again.err
+    assert "keeps what is done" not in again.err
+
+
+def test_report_for_people(cli, settings: Path) -> None:
+    done = cli("tune", settings)
+    assert done.status == 0, done.err
+    for words in (
+        "tone: accuracy",
+        "on 20 test rows",
+        "majority",
+        "TF-IDF",
+        "zero-shot",
+        "by class",
+        "2 seeds",
+        "saved: seed",
+    ):
+        assert words in done.out
+    assert done.out.splitlines()[-1] == 'next:  softprompt predict runs/tone/prompt --text "..."'
+    assert "[bug]" not in done.err
+
+
+def test_dry_run_writes_nothing_and_says_time_memory_and_disk(cli, settings: Path, tmp_path: Path) -> None:
+    done = cli("tune", settings, "--dry-run")
+    assert done.status == 0
+    lines = {line.split()[0] for line in done.out.splitlines() if line}
+    assert {"rows", "template", "answers", "tokens", "train", "time", "memory", "disk"} <= lines
+    assert "runs/tone" in done.out
+    assert not (tmp_path / "runs").exists()
+    document = cli("tune", settings, "--dry-run", "--json", "--effort", "thorough").json
+    assert document["settings"]["training"]["effort"] == "thorough"
+    assert document["seconds"]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "code"),
+    [
+        ([], 2, "config.usage"),
+        (["no.yaml"], 2, "config.unreadable"),
+        (["run.yaml", "--set", "training.stps=3"], 2, "config.unknown_key"),
+        (["run.yaml", "--effort", "heroic"], 2, "config.invalid"),
+        (["run.yaml", "--max-time", "soon"], 2, "config.usage"),
+        (["run.yaml", "--task", "clasify"], 2, "config.invalid"),
+        (["run.yaml", "--labels", "good"], 2, "config.invalid"),
+        (["run.yaml", "--labels", "good,worse"], 3, "data.unknown_label"),
+        (["run.yaml", "--train", "missing.csv"], 3, "data.missing_file"),
+        (["run.yaml", "--target", "tone"], 3, "data.missing_column"),
+        (["run.yaml", "--template", "{body} {answer}"], 3, "data.unknown_field"),
+        (["run.yaml", "--template", "{text} {label}<soft 2> {answer}"], 3, "data.leaked_answer"),
+        (["run.yaml", "--template", "{text}<soft 2>"], 4, "template.no_answer"),
+        (["run.yaml", "--template", "{text}<soft 9000> {answer}"], 4, "template.too_long"),
+        (["run.yaml", "--model", "./nowhere"], 5, "model.not_found"),
+        (["run.yaml", "--device", "cuda:99"], 5, "model.no_device"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_trained(cli, settings: Path, words, status: int, code: str) -> None:
+    done = cli("tune", *words, "--dry-run")
+    assert (done.status, done.out) == (status, ""), done.err
+    assert f"[{code}]" in done.err
+
+
+def test_error_as_json_names_the_file(cli, settings: Path) -> None:
+    settings.write_text("data: {train: rows.jsonl}\ntraning: {steps: 1}\n", encoding="utf-8")
+    done = cli("tune", settings, "--json")
+    assert done.status == 2
+    assert done.json["error"]["code"] == "config.unknown_key"
+    assert done.json["error"]["where"] == [str(settings)]
+    assert "did you mean 'training'" in done.json["error"]["message"]
+
+
+def test_ctrl_c_keeps_the_best_prompt(rows: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-c", "from softprompt.app.cli import main; main()", "tune", "--train", str(rows), *QUICK]
+    words += ["--set", "training.steps=100000", "--set", "training.evaluations=10000", "--set", "baselines=false"]
+    words += ["--seed", "0", "--output", "run", "--json"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path) as process:
+        assert process.stderr is not None
+        log = tmp_path / "run" / "log.jsonl"
+        while not (log.is_file() and '"evaluate"' in log.read_text()):
+            assert process.poll() is None, process.stderr.read()
+        os.kill(process.pid, signal.SIGINT)
+        out, said = process.communicate()
+    assert process.returncode == 130
+    assert json.loads(out)["interrupted"] is True
+    assert "Traceback" not in said
+    assert said.splitlines()[-1] == "stopped; the best prompt so far is kept in run/prompt"
+    assert (tmp_path / "run" / "prompt" / "manifest.json").is_file()
+
+
+# ---------------------------------------------------------------- tables
+
+
+def interval(estimate: float) -> dict[str, float]:
+    return {"estimate": estimate, "low": estimate - 0.1, "high": estimate + 0.1}
+
+
+def standing(name: str) -> dict[str, object]:
+    evaluation = {"metrics": {"accuracy": interval(0.5)}}
+    return {"name": name, "fit_seconds": 75, "predict_seconds": 0.2, "num_bytes": 25_600, "evaluation": evaluation}
+
+
+def width_of(table, width: int) -> int:
+    from rich.console import Console
+
+    console = Console(width=width, color_system=None)
+    with console.capture() as caught:
+        console.print(table)
+    return max(len(line.rstrip()) for line in caught.get().splitlines())
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_tables_fit_the_window(width: int) -> None:
+    names = ["TF-IDF + logistic regression", "soft prompt"]
+    comparison = {
+        "metric": "accuracy",
+        "reference": names[1],
+        "standings": list(map(standing, names)),
+        "differences": [],
+    }
+    assert width_of(comparison_table(comparison, width=width), width) <= width
+    classes = [
+        {"label": "a", "n": 4, "recall": interval(0.5), "precision": {"estimate": None, "low": 0, "high": 1}, "f1": 0}
+    ]
+    assert width_of(class_table(classes), width) <= width
+
+
+def test_comparison_leaves_out_times_where_there_is_no_room() -> None:
+    comparison = {"metric": "accuracy", "reference": "a", "standings": [standing("a")], "differences": []}
+    heads = {
+        width: [column.header for column in comparison_table(comparison, width=width).columns]
+        for width in (60, 80, 100)
+    }
+    assert heads == {
+        60: ["", "accuracy", "", "size"],
+        80: ["", "accuracy", "", "learning", "size"],
+        100: ["", "accuracy", "", "learning", "answering", "size"],
+    }
+
+
+def test_metrics_of_several_prompts_are_lines() -> None:
+    one = {"name": "a", "metrics": {"accuracy": interval(0.5)}, "calibration": {"brier": interval(0.2)}}
+    other = {"name": "b", "metrics": {"rouge_l": interval(0.3)}, "calibration": {}}
+    assert [column.header for column in metric_table([one, other]).columns] == [
+        "prompt",
+        "accuracy",
+        "brier",
+        "rouge_l",
+    ]
+    assert metric_table([one]).row_count == 2
+
+
+def test_plan_names_stages_that_happen() -> None:
+    data = {"splits": {"train": {"rows": 240}}, "warnings": ["look out"]}
+    plan = {
+        "data": data,
+        "template": "t",
+        "answers": "words",
+        "frozen_tokens": 0,
+        "live_tokens": 0,
+        "steps": {"probe": 0, "train": 1},
+        "prompts": {"probe": 0, "train": 3},
+        "seconds": {"read": 0.0, "train": 90.0},
+        "state_bytes": 0,
+        "available_bytes": 8e9,
+        "disk_bytes": 1e6,
+        "settings": {"output": None, "name": "a"},
+    }
+    lines = plan_lines(plan)
+    assert "train      1 step, 3 prompts side by side" in lines
+    assert not any(line.startswith("probe") for line in lines)
+    assert "time       about 1 min 30 s (train 1 min 30 s)" in lines
+    assert lines[-1] == "  look out"

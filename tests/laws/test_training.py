@@ -159,7 +159,7 @@ def forget_the_best(monkeypatch: Any) -> None:
     resume = Trainer._resume
 
     def without(self: Trainer) -> None:
-        best = self.best
+        best = list(self.best)
         resume(self)
         self.best = best
 

@@ -133,7 +133,8 @@ def _setting(report: Mapping[str, Any]) -> str:
         f"intervals are 95 %, over seeds and rows. Seconds are {clock}; *choose* is what finding the rate (and reading "
         f"the texts) took, *train* all seeds together.\n\n"
         f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['threads']} thread(s) used, "
-        f"{machine['memory_gb']} GB, load {machine['load_average']} when written. Python {machine['python']}, {versions}."
+        f"{machine['memory_gb']} GB, load {machine['load_average']} when written. "
+        f"Python {machine['python']}, {versions}."
     )
 
 

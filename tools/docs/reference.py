@@ -77,7 +77,8 @@ def commands(group: Any, parent: Any = None) -> Iterator[Any]:
     """A context for every command of a typer application, depth first, groups before their commands."""
     context = group.make_context(group.name, [], parent=parent, resilient_parsing=True)
     yield context
-    for command in getattr(group, "commands", {}).values():
+    for name in getattr(group, "list_commands", lambda _: [])(context):
+        command = group.get_command(context, name)
         if not command.hidden:
             yield from commands(command, context)
 

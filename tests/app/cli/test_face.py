@@ -1,5 +1,6 @@
 """Results go to stdout, all else to stderr; whatever goes wrong is a line and an exit status."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -97,6 +98,27 @@ def test_what_is_kept_is_said_after_an_error(capsys: pytest.CaptureFixture[str])
 def test_broken_pipe_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     assert fail(BrokenPipeError()) == 141
     assert capsys.readouterr() == ("", "")
+
+
+def test_full_disk_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fail(OSError(errno.ENOSPC, "No space left on device", "answers.jsonl"), kept="3 rows answered") == 8
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("error: no room is left for answers.jsonl [resource.disk_full]; ")
+    assert second == "3 rows answered"
+
+
+def test_last_words_of_stdout_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def command() -> None:
+        with Face() as face:
+            face.show({}, lambda out: None)
+
+    monkeypatch.setattr("sys.stdout.flush", full)
+    with pytest.raises(typer.Exit) as caught:
+        command()
+    assert caught.value.exit_code == 8
 
 
 def test_exit_passes_through(capsys: pytest.CaptureFixture[str]) -> None:

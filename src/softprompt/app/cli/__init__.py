@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from softprompt.app.cli import cache, data, demo, doctor, evaluate, predict, show, template, tune
@@ -17,7 +18,17 @@ from softprompt.app.cli.failures import BROKEN_PIPE, INTERRUPTED, usage_error
 
 __all__ = ["app", "main", "run"]
 
-LEARN, USE, LOOK, HOUSE = "Learn", "Use", "Look before", "Keep house"
+LEARN, LOOK, USE, HOUSE = "Learn", "Look before", "Use", "Keep house"
+
+#: As the help lists them.
+ORDER = ("demo", "tune", "template", "data", "evaluate", "predict", "show", "runs", "cache", "doctor")
+
+
+class _InOrder(TyperGroup):
+    """Commands and groups in one order; typer lists all groups last."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=ORDER.index)
 
 
 def _version(wanted: bool) -> bool:
@@ -44,7 +55,9 @@ def _root(
 def make_app() -> typer.Typer:
     """The application, built from the table of commands."""
     options: dict[str, Any] = {"rich_markup_mode": "rich", "context_settings": {"help_option_names": ["-h", "--help"]}}
-    made = typer.Typer(name="softprompt", no_args_is_help=True, add_completion=True, callback=_root, **options)
+    made = typer.Typer(
+        cls=_InOrder, name="softprompt", no_args_is_help=True, add_completion=True, callback=_root, **options
+    )
     made.command(rich_help_panel=LEARN)(demo.demo)
     made.command(rich_help_panel=LEARN)(tune.tune)
     made.command(rich_help_panel=USE)(evaluate.evaluate)

@@ -7,6 +7,7 @@
 The ``with`` turns whatever goes wrong inside into one line on stderr and the exit status of the error. Knows no recipe.
 """
 
+import errno
 import json
 import math
 import sys
@@ -33,7 +34,7 @@ from softprompt.app.cli.failures import (
 from softprompt.app.cli.progress import Bars, Lines
 from softprompt.app.cli.tables import PIPE_WIDTH
 from softprompt.app.watch import Watcher
-from softprompt.core.errors import ConfigError, SoftpromptError
+from softprompt.core.errors import ConfigError, ResourceError, SoftpromptError
 
 __all__ = ["Face", "Screen", "to_json"]
 
@@ -134,14 +135,20 @@ class Face:
     ) -> None:
         if error is None:
             self.settle()
-            sys.stdout.flush()
-        elif isinstance(error, KeyboardInterrupt):
-            raise typer.Exit(self.cut_short("; ".join(filter(None, ("stopped", self.kept()))))) from None
-        elif isinstance(error, BrokenPipeError):
-            self.settle()
-            raise typer.Exit(BROKEN_PIPE) from None
-        elif isinstance(error, Exception) and not isinstance(error, typer.Exit | typer.Abort):
-            self._fail(error)
+            error = _flush()
+        match error:
+            case None | typer.Exit() | typer.Abort():
+                return
+            case KeyboardInterrupt():
+                raise typer.Exit(self.cut_short("; ".join(filter(None, ("stopped", self.kept()))))) from None
+            case BrokenPipeError():
+                self.settle()
+                raise typer.Exit(BROKEN_PIPE) from None
+            case OSError(errno=errno.ENOSPC):
+                message = f"no room is left for {error.filename or 'the output'}"
+                self._fail(ResourceError("resource.disk_full", message, cure="make room, or write elsewhere"))
+            case Exception():
+                self._fail(error)
 
     def _fail(self, error: Exception) -> None:
         self.settle()
@@ -153,6 +160,15 @@ class Face:
         if self.as_json and not self.stream:
             self.write(to_json(document(error), indent=2))
         raise typer.Exit(status_of(error) if isinstance(error, SoftpromptError) else BUG) from None
+
+
+def _flush() -> OSError | None:
+    """What goes wrong when the last of stdout is written."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        return error
+    return None
 
 
 def to_json(data: Any, *, indent: int | None = None) -> str:

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -63,7 +63,7 @@ def predict(
         )
         count = 0
         face.kept = lambda: f"{counted(count, 'row')} answered" + (f" in {output}" if output else "")
-        with opened(output, face) as file:
+        with nullcontext(face.out.file) if output is None else opened(output) as file:
             for answer in answers:
                 file.write(to_json(answer.to_dict()) + "\n")
                 if output is None:
@@ -111,19 +111,14 @@ def _object(line: str, number: int) -> dict[str, Any]:
     return found
 
 
-@contextmanager
-def opened(path: Path | None, face: Face) -> Iterator[TextIO]:
-    """Where the lines go.
+def opened(path: Path) -> TextIO:
+    """A file to write.
 
     Raises:
         ResourceError: ``resource.write_failed``.
     """
-    if path is None:
-        yield face.out.file  # type: ignore[misc]
-        return
     try:
-        with path.open("w", encoding="utf-8") as file:
-            yield file
+        return path.open("w", encoding="utf-8")
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror}"
         raise ResourceError("resource.write_failed", message, cure="name another --output") from None

@@ -1,12 +1,12 @@
 """The lines of the tables: what else would have done, and what the trained prompts do, on the same test rows."""
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 from softprompt.app.demo.rows import FIELD
 from softprompt.app.demo.training import Trained
 from softprompt.app.recipes.prepare import Prepared
 from softprompt.app.watch import Watcher
+from softprompt.core.errors import ExtraError
 from softprompt.core.tensors import PromptTensors
 from softprompt.lab.comparison import (
     Asked,
@@ -19,6 +19,7 @@ from softprompt.lab.comparison import (
     contend,
     judge,
 )
+from softprompt.lab.comparison.logistic import sklearn
 from softprompt.lab.prediction import Ask
 
 __all__ = ["asks_of", "baselines", "judged"]
@@ -34,10 +35,11 @@ def baselines(ready: Sequence[Prepared], watcher: Watcher, notes: list[str]) -> 
     """
     backbone, template = ready[0].backbone, ready[0].template
     contenders: list[Contender] = [Majority()]
-    if find_spec("sklearn"):
+    try:
+        sklearn("linear_model", purpose=TfidfLogistic.name)  # here, so that no line pays for the import
         contenders.append(TfidfLogistic(fields=(FIELD,)))
-    else:
-        notes.append("without scikit-learn there is no TF-IDF baseline; pip install 'softprompt[compare]'")
+    except ExtraError as error:
+        notes.append(str(error))
         watcher.note(notes[-1])
     # One draw of demonstrations: several cost a reading of all of them for every text.
     longest = ready[0].builder.max_tokens

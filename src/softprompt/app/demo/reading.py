@@ -71,6 +71,7 @@ def compare_readings(
     ways = ([Predictor(backbone, asks)], [Predictor(backbone, [ask]) for ask in asks])
     times: tuple[list[float], list[float]] = ([], [])
     same = compared = 0
+    furthest = 0.0
     begun = time.perf_counter()
     for number, example in enumerate(islice(cycle(examples), WARM_UP + MOST_TEXTS)):
         said: dict[int, list[Prediction]] = {}
@@ -80,10 +81,17 @@ def compare_readings(
                 times[way].append(milliseconds)
         same += sum(one.text == other.text for one, other in zip(said[0], said[1], strict=True))
         compared += len(asks)
+        furthest = max(furthest, *map(_difference, said[0], said[1]))
         if len(times[0]) >= LEAST_TEXTS and time.perf_counter() - begun > seconds:
             break
     shared, apart = map(statistics.median, times)
-    return OneReading(len(asks), shared, apart, len(times[0]), same / compared)
+    return OneReading(len(asks), shared, apart, len(times[0]), same / compared, furthest)
+
+
+def _difference(one: Prediction, other: Prediction) -> float:
+    """Largest difference of a probability."""
+    p, q = one.probabilities or {}, other.probabilities or {}
+    return max((abs(p[name] - q[name]) for name in p), default=0.0)
 
 
 def _timed(predictors: Sequence[Predictor], example: Example) -> tuple[list[Prediction], float]:

@@ -97,6 +97,7 @@ class OneReading:
         apart_ms: Median milliseconds a text, one prompt after the other.
         num_texts: Texts measured.
         same_answers: Share of the answers that are equal both ways.
+        max_difference: Largest difference of a probability between both ways.
     """
 
     num_prompts: int
@@ -104,6 +105,7 @@ class OneReading:
     apart_ms: float
     num_texts: int
     same_answers: float
+    max_difference: float
 
     @property
     def ratio(self) -> float:

@@ -72,6 +72,7 @@ def train(ready: Sequence[Prepared], *, place: Place, seconds: float, max_steps:
 
     Raises:
         TrainingError: as :func:`softprompt.lab.tuning.tune`.
+        KeyboardInterrupt: the user ended it: there is no half of a comparison to keep.
     """
     begun = time.perf_counter()
     mine = tuple(placed(one, place) for one in ready)
@@ -97,9 +98,11 @@ def train(ready: Sequence[Prepared], *, place: Place, seconds: float, max_steps:
             store=store,
             on_event=heard,
         )
-    cut = any(one.stop == "time" for learnt in found.learnt for one in learnt.outcomes)
+    stops = {one.stop for learnt in found.learnt for one in learnt.outcomes}
+    if "interrupted" in stops:
+        raise KeyboardInterrupt
     step_seconds = statistics.median(heard.steps) if heard.steps else 0.0
-    learning = Learning(place, len(heard.steps), time.perf_counter() - begun, read, step_seconds, cut)
+    learning = Learning(place, len(heard.steps), time.perf_counter() - begun, read, step_seconds, "time" in stops)
     return Trained(mine, found.learnt, learning)
 
 
@@ -112,7 +115,8 @@ class _Pace:
 
 
 def _pace(backbone: Backbone, lessons: Sequence[Lesson], settings: TrainingSettings, store: StateStore) -> _Pace:
-    """Measured on a few rows; the first step warms up and does not count."""
+    """Measured on a few rows; the first step warms up, and the faster of the others counts: if that was luck, the time
+    limit ends the training."""
     few = [
         replace(one, train=tuple(one.train[:PACE_ROWS]), validation=tuple(one.validation[: PACE_ROWS // 2]))
         for one in lessons
@@ -129,14 +133,14 @@ def _pace(backbone: Backbone, lessons: Sequence[Lesson], settings: TrainingSetti
 
     short = settings.model_copy(update={"steps": PACE_STEPS, "evaluations": 1})
     tune(backbone, few, method=PlainSettings(), settings=short, store=store, on_event=hear)
-    return _Pace(statistics.fmean(steps[1:]), looks[-1] / len(few[0].validation))
+    return _Pace(min(steps[1:]), looks[-1] / len(few[0].validation))
 
 
 def _steps(pace: _Pace, seconds: float, *, num_validation: int, max_steps: int) -> int:
     """Steps that fit beside the evaluations, one of them before the first step; one at least.
 
     >>> _steps(_Pace(0.1, 0.01), 20.0, num_validation=100, max_steps=1000)
-    126
+    130
     """
     judging = (EVALUATIONS + 1) * num_validation * pace.row_seconds
     return max(1, min(max_steps, int((PLANNED * seconds - judging) / pace.step_seconds)))

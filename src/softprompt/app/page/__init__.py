@@ -27,7 +27,7 @@ def render(document: Mapping[str, Any]) -> str:
         loader=FunctionLoader(_part), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {name: getattr(words, name) for name in words.__all__}
-    environment.globals |= {name: getattr(charts, name) for name in charts.__all__}
+    environment.globals |= {"axis": charts.axis, "bars": charts.bars, "interval_row": charts.interval_row}
     return environment.get_template("page.html.j2").render({**document, **view(document)})
 
 

@@ -4,13 +4,33 @@ Colours and type come from the page's style sheet by class. Every picture says i
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from markupsafe import Markup
 
-__all__ = ["axis", "bars", "interval_row"]
+__all__ = ["Bar", "axis", "bars", "interval_row"]
 
 Number = float | int
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A bar with its words.
+
+    Attributes:
+        name: What it is.
+        value: Its length in words.
+        length: Its length.
+        pieces: What it is made of, all alike.
+        kind: Class of the style sheet.
+    """
+
+    name: str
+    value: str
+    length: Number
+    pieces: int = 1
+    kind: Literal["main", "second", "other"] = "main"
 
 
 def interval_row(interval: Mapping[str, Any], *, reference: Number | None = None, strong: bool = False) -> Markup:
@@ -46,31 +66,27 @@ def axis(ticks: Sequence[Number] = (0, 0.25, 0.5, 0.75, 1)) -> Markup:
     return head + Markup("").join(parts) + Markup("</svg>")
 
 
-def bars(rows: Sequence[tuple[str, str, Number, int, str]]) -> Markup:
-    """Bars of lengths that can be compared.
+def bars(rows: Sequence[Bar]) -> Markup:
+    """Bars whose lengths can be compared.
 
-    Args:
-        rows: Name, value in words, length, number of pieces it is made of, class (``main`` or ``other``).
-
-    >>> print(bars([("one reading", "10 ms", 10, 1, "main"), ("two", "20 ms", 20, 2, "other")]))
+    >>> print(bars([Bar("one reading", "10 ms", 10), Bar("two", "20 ms", 20, pieces=2, kind="other")]))
     <div class="bars"><div class="bar main"><div class="bar-words"><span>one reading</span><strong>10 ms</strong>...
     """
-    longest = max((row[2] for row in rows), default=1) or 1
+    longest = max((row.length for row in rows), default=1) or 1
     return Markup('<div class="bars">') + Markup("").join(_bar(row, longest) for row in rows) + Markup("</div>")
 
 
-def _bar(row: tuple[str, str, Number, int, str], longest: Number) -> Markup:
-    name, value, length, pieces, kind = row
-    whole = 100 * length / longest
-    gap = 0.6 if pieces > 1 else 0.0
-    each = max((whole - gap * (pieces - 1)) / pieces, 0.3)
+def _bar(row: Bar, longest: Number) -> Markup:
+    whole = 100 * row.length / longest
+    gap = 0.6 if row.pieces > 1 else 0.0
+    each = max((whole - gap * (row.pieces - 1)) / row.pieces, 0.3)
     rects = Markup("").join(
         Markup('<rect x="{:.2f}%" y="0" width="{:.2f}%" height="14" rx="2"/>').format(n * (each + gap), each)
-        for n in range(pieces)
+        for n in range(row.pieces)
     )
-    words = Markup('<div class="bar-words"><span>{}</span><strong>{}</strong></div>').format(name, value)
+    words = Markup('<div class="bar-words"><span>{}</span><strong>{}</strong></div>').format(row.name, row.value)
     picture = Markup('<svg width="100%" height="14" aria-hidden="true">') + rects + Markup("</svg>")
-    return Markup('<div class="bar {}">').format(kind) + words + picture + Markup("</div>")
+    return Markup('<div class="bar {}">').format(row.kind) + words + picture + Markup("</div>")
 
 
 def _at(share: Number) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from softprompt.app.page.charts import Bar
 from softprompt.app.page.words import THIN, duration, milliseconds, percent
 
 __all__ = ["view"]
@@ -36,29 +37,33 @@ def _machine(document: Document) -> str:
     return _count(cores, "processor core") if device == "cpu" else device
 
 
-def _reading_bars(reading: Document) -> list[tuple[str, str, float, int, str]]:
-    count = reading["num_prompts"]
-    shared = (f"one reading, {_count(count, 'answer')}", milliseconds(reading["shared_ms"]), reading["shared_ms"])
-    apart = (f"{_count(count, 'reading')}, an answer each", milliseconds(reading["apart_ms"]), reading["apart_ms"])
-    return [(*shared, 1, "main"), (*apart, count, "other")] if count > 1 else [(*shared, 1, "main")]
+def _reading_bars(reading: Document) -> list[Bar]:
+    count, shared, apart = reading["num_prompts"], reading["shared_ms"], reading["apart_ms"]
+    one = Bar(f"one reading, {_count(count, 'answer')}", milliseconds(shared), shared)
+    if count == 1:
+        return [one]
+    return [one, Bar(f"{_count(count, 'reading')}, an answer each", milliseconds(apart), apart, count, "other")]
 
 
 def _same(reading: Document) -> str:
     if reading["num_prompts"] == 1:
         return ""
-    if reading["same_answers"] == 1:
-        return "The answers are the same both ways."
-    return f"{percent(reading['same_answers'])}{THIN}% of the answers are the same both ways; the rest are near ties."
+    same = (
+        "All answers are"
+        if reading["same_answers"] == 1
+        else f"{percent(reading['same_answers'])}{THIN}% of the answers are"
+    )
+    apart = f"no probability differs by more than {percent(reading['max_difference'])} points"
+    return f"{same} the same both ways, and {apart}."
 
 
-def _step_bars(learning: Sequence[Document]) -> list[tuple[str, str, float, int, str]]:
+def _step_bars(learning: Sequence[Document]) -> list[Bar]:
     return [
-        (
+        Bar(
             f"{one['place']} the text",
             f"{_count(one['steps'], 'step')}, {milliseconds(1000 * one['step_seconds'])} each",
             one["steps"],
-            1,
-            "main" if one["place"] == "after" else "other",
+            kind="main" if one["place"] == "after" else "second",
         )
         for one in learning
     ]
@@ -92,7 +97,7 @@ def _question(question: Document, num_test: int) -> dict[str, Any]:
                 "kind": _kind(number, comparison),
                 "score": score,
                 "learning": duration(one["fit_seconds"]) if one["num_trained"] else "–",
-                "a_text": milliseconds(1000 * one["predict_seconds"] / num_test) if one["predict_seconds"] else "–",
+                "a_text": milliseconds(1000 * one["predict_seconds"] / num_test),
                 "num_bytes": one["num_bytes"],
                 "note": one["note"],
             }

@@ -5,11 +5,13 @@ from typing import Any
 
 __all__ = ["bounds", "capitalize_first", "duration", "milliseconds", "percent", "points", "size", "times"]
 
+Number = float | int
+
 #: Between a number and its unit: no line break, and narrower than a blank.
 THIN = "\u202f"
 
 
-def percent(value: float, digits: int = 1) -> str:
+def percent(value: Number, digits: int = 1) -> str:
     """A share.
 
     >>> percent(0.5), percent(0.515)
@@ -18,7 +20,7 @@ def percent(value: float, digits: int = 1) -> str:
     return f"{100 * value:.{digits}f}"
 
 
-def points(value: float) -> str:
+def points(value: Number) -> str:
     """A share as a whole number of per cent.
 
     >>> points(0.515)
@@ -47,7 +49,7 @@ def capitalize_first(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: Number) -> str:
     """A time span.
 
     >>> duration(0.004), duration(0.26), duration(18.2), duration(75)
@@ -58,16 +60,18 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f}{THIN}s" if seconds < 10 else f"{seconds:.0f}{THIN}s"
 
 
-def milliseconds(value: float) -> str:
+def milliseconds(value: Number) -> str:
     """A short time.
 
-    >>> milliseconds(3.14), milliseconds(31.4)
-    ('3.1\\u202fms', '31\\u202fms')
+    >>> milliseconds(3.14), milliseconds(31.4), milliseconds(0.01)
+    ('3.1\\u202fms', '31\\u202fms', '<\\u202f0.1\\u202fms')
     """
+    if value < 0.05:
+        return f"<{THIN}0.1{THIN}ms"
     return f"{value:.1f}{THIN}ms" if value < 10 else f"{value:.0f}{THIN}ms"
 
 
-def size(num_bytes: float) -> str:
+def size(num_bytes: Number) -> str:
     """Bytes in decimal units; nothing is a dash.
 
     >>> size(0), size(900), size(25_620), size(1_464_301)
@@ -81,7 +85,7 @@ def size(num_bytes: float) -> str:
     return f"{num_bytes / 1e9:.1f}{THIN}GB"
 
 
-def times(value: float) -> str:
+def times(value: Number) -> str:
     """A ratio.
 
     >>> times(2.04), times(11.7)

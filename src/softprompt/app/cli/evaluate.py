@@ -72,16 +72,18 @@ def targets_for(targets: list[str] | None, prompts: list[Path]) -> list[str] | N
 
 def render(out: Screen, evaluations: list[dict[str, Any]]) -> None:
     """The table of scores, then for each prompt its classes and what is to be known."""
+    if len({one["name"] for one in evaluations}) < len(evaluations):  # told apart by where they lie
+        evaluations = [{**one, "name": one["prompt"]} for one in evaluations]
     if len(evaluations) > 1:
         out.heading(f"{counted(len(evaluations), 'prompt')} on {evaluations[0]['data']}")
-        out.print(metric_table(evaluations))
+        out.print(metric_table(evaluations, width=out.width))
     for one in evaluations:
         out.heading(f"{one['name']} on {one['data']}: {counted(len(one['items']), 'row')}, {duration(one['seconds'])}")
         if len(evaluations) == 1:
-            out.print(metric_table(evaluations))
+            out.print(metric_table(evaluations, width=out.width))
         if one["classes"]:
             out.say()
-            out.print(class_table(one["classes"]))
+            out.print(class_table(one["classes"], width=out.width))
         if one["abstained"]:
             out.say()
             given = f"; of those given {interval(one['answered'])} are right" if one["answered"] else ""

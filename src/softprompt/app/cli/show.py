@@ -1,6 +1,5 @@
 """``softprompt show`` and ``softprompt runs``: what was made, by path and as a list."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,8 +7,8 @@ import typer
 
 from softprompt.app.cli import options
 from softprompt.app.cli.face import Face, Screen
-from softprompt.app.cli.tables import class_table, comparison_table, grid, verdict_sentences
-from softprompt.app.cli.words import age, duration, interval, size
+from softprompt.app.cli.tables import class_table, comparison_table, grid, run_table, verdict_sentences
+from softprompt.app.cli.words import duration, interval, size
 
 
 def show(
@@ -97,7 +96,7 @@ def render_run(out: Screen, card: dict[str, Any]) -> None:
             out.prose(sentence)
     if report and report["evaluation"]["classes"]:
         out.say()
-        out.print(class_table(report["evaluation"]["classes"]))
+        out.print(class_table(report["evaluation"]["classes"], width=out.width))
     for note in report.get("notes", ()):
         out.prose(f"note: {note}", style="dim")
     if card["resumes"]:
@@ -111,16 +110,4 @@ def render_runs(out: Screen, found: list[dict[str, Any]], folder: Path) -> None:
     if not found:
         out.say(f"no runs in {folder}; softprompt tune makes one")
         return
-    table = grid("run", "state", "score", "", "rows", "took", "when", numbers=(2, 5))
-    for run in found:
-        value, _, bounds = interval(run["score"]).partition(" ") if run["score"] else ("", "", "")
-        table.add_row(
-            str(run["folder"]),
-            run["state"],
-            f"{run['metric']} {value}" if value else "",
-            bounds,
-            run["split"] or "",
-            "" if run["seconds"] is None else duration(run["seconds"]),
-            age(datetime.fromisoformat(run["changed"])),
-        )
-    out.print(table)
+    out.print(run_table(found, width=out.width))

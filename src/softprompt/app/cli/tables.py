@@ -1,15 +1,25 @@
 """Tables of results: what stands beside what, with intervals. All take plain data, as ``--json`` shows it."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from softprompt.app.cli.words import counted, duration, interval, percent, size
+from softprompt.app.cli.words import age, counted, duration, interval, percent, size
 
-__all__ = ["PIPE_WIDTH", "class_table", "comparison_table", "grid", "metric_table", "plan_lines", "verdict_sentences"]
+__all__ = [
+    "PIPE_WIDTH",
+    "class_table",
+    "comparison_table",
+    "grid",
+    "metric_table",
+    "plan_lines",
+    "run_table",
+    "verdict_sentences",
+]
 
 Cell = str | Text
 
@@ -27,8 +37,8 @@ def grid(*head: str, numbers: Sequence[int] = ()) -> Table:
     return table
 
 
-def metric_table(evaluations: Sequence[Mapping[str, Any]]) -> Table:
-    """Metrics with intervals, a column an evaluation, or a line an evaluation when there are several."""
+def metric_table(evaluations: Sequence[Mapping[str, Any]], *, width: int = PIPE_WIDTH) -> Table:
+    """Metrics with intervals: a line a metric, or of several evaluations a line each with as many metrics as fit."""
     names = list(dict.fromkeys(name for one in evaluations for name in (*one["metrics"], *one["calibration"])))
     if len(evaluations) == 1:
         (only,) = evaluations
@@ -37,6 +47,7 @@ def metric_table(evaluations: Sequence[Mapping[str, Any]]) -> Table:
             found = {**only["metrics"], **only["calibration"]}[name]
             table.add_row(name, *_score(found))
         return table
+    names = names[: max(1, (width - 16) // 24)]
     table = grid("prompt", *names, numbers=range(1, len(names) + 1))
     for one in evaluations:
         scores = {**one["metrics"], **one["calibration"]}
@@ -44,12 +55,29 @@ def metric_table(evaluations: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def class_table(classes: Sequence[Mapping[str, Any]]) -> Table:
-    """Recall, precision and F1 a class, with the rows behind them."""
-    table = grid("class", "rows", "recall", "", "precision", "", "F1", numbers=(1, 2, 4, 6))
+def class_table(classes: Sequence[Mapping[str, Any]], *, width: int = PIPE_WIDTH) -> Table:
+    """Recall, precision and F1 a class, with the rows behind them; precision goes where there is no room."""
+    middle = width >= MIDDLE
+    table = grid("class", "rows", "recall", "", *(["precision", ""] if middle else []), "F1", numbers=(1, 2, 4, 6))
     for one in classes:
+        precision = _score(one["precision"]) if middle else ()
+        table.add_row(one["label"], f"{one['n']:,}", *_score(one["recall"]), *precision, f"{one['f1']:.3f}")
+    return table
+
+
+def run_table(runs: Sequence[Mapping[str, Any]], *, width: int = PIPE_WIDTH) -> Table:
+    """A line a run; in a narrow window only what it reached and when."""
+    wide = width >= WIDE
+    table = grid("run", "state", "score", *(["", "rows", "took"] if wide else []), "when", numbers=(2, 5))
+    for run in runs:
+        value, _, bounds = interval(run["score"]).partition(" ") if run["score"] else ("", "", "")
+        took = "" if run["seconds"] is None else duration(run["seconds"])
         table.add_row(
-            one["label"], f"{one['n']:,}", *_score(one["recall"]), *_score(one["precision"]), f"{one['f1']:.3f}"
+            str(run["folder"]),
+            run["state"],
+            f"{run['metric']} {value}" if value else "",
+            *([bounds, run["split"] or "", took] if wide else []),
+            age(datetime.fromisoformat(run["changed"])),
         )
     return table
 

@@ -122,7 +122,7 @@ def render(out: Screen, report: dict[str, Any], *, size_bytes: int) -> None:
             out.prose(sentence)
     if evaluation["classes"]:
         out.heading("by class")
-        out.print(class_table(evaluation["classes"]))
+        out.print(class_table(evaluation["classes"], width=out.width))
     if len(report["seeds"]) > 1:
         out.heading(f"{counted(len(report['seeds']), 'seed')}")
         out.say(seeds_line(report, metric))

@@ -89,8 +89,8 @@ def fact(name: str, value: object) -> str:
             return f"{words} {value}"
         case int() | float() if name.endswith("_bytes"):
             return f"{words} {size(value)}"
-        case int() | float() if name.endswith("_per_second"):
-            return f"{value:,.0f} {name.removesuffix('_per_second').replace('_', ' ')}/s"
+        case int() | float() if name.endswith(("_per_second", "_per_s")):
+            return f"{value:,.0f} {name.rsplit('_per_', 1)[0].replace('_', ' ')}/s"
         case int() | float() if name == "seconds_left":
             return f"{duration(value)} left"
         case int():

@@ -43,7 +43,7 @@ class Scores:
 class PromptedModel:
     """A backbone with prompts, by prompt index.
 
-    >>> from softprompt.core.records import Node, Soft, Text
+    >>> from softprompt.core.records import Answer, Node, Text
     >>> from softprompt.testing import tiny
     >>> row = Row((Node(Text((5, 6), "text")), Node(Answer((9, 257), 0), 0), Node(Answer((8, 257), 1), 0)))
     >>> PromptedModel(tiny()).scores(Batch((row,)))[0].values.shape

@@ -90,7 +90,7 @@ def test_a_large_manifest_is_refused(prompt: Prompt):
     refused("prompt.too_large", {**prompt._files(), MANIFEST: b" " * (4 * 2**20 + 1)})
 
 
-GONE = object()
+GONE = "(gone)"  # a value that no manifest holds; a plain object would name tests by its address
 DESCRIBED = ("files", TENSORS, "tensors")
 
 

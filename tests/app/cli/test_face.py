@@ -11,7 +11,7 @@ import typer
 from softprompt.app.cli.face import Face, to_json
 from softprompt.app.cli.failures import failure_text
 from softprompt.core import errors
-from softprompt.core.errors import ConfigError, SoftpromptError, TemplateError, TrainingError
+from softprompt.core.errors import ConfigError, ResourceError, SoftpromptError, TemplateError, TrainingError
 
 
 def fail(error: BaseException, *, kept: str = "", **settings: bool) -> int:
@@ -89,10 +89,11 @@ def test_interrupt_says_what_is_kept(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_what_is_kept_is_said_after_an_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert fail(TrainingError("training.diverged", "no number left"), kept="runs/a keeps it") == 7
+    assert fail(ResourceError("resource.disk_full", "no room"), kept="runs/a keeps it") == 8
     assert capsys.readouterr().err.splitlines()[1] == "runs/a keeps it"
-    assert fail(ConfigError("config.invalid", "wrong"), kept="runs/a keeps it") == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    for error in (ConfigError("config.invalid", "wrong"), TrainingError("training.diverged", "no number left")):
+        assert fail(error, kept="runs/a keeps it") == error.exit_status
+        assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_broken_pipe_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:

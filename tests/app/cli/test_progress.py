@@ -60,6 +60,14 @@ def test_long_stage_says_a_line_every_few_seconds_and_how_long_it_took(
     assert len(said) == 4
 
 
+def test_full_count_is_said_once(lines: Lines, clock: Clock, file: io.StringIO) -> None:
+    lines.stage("read", total=2, unit="texts")
+    clock.now = 9
+    lines.advance(2)
+    lines.done()
+    assert file.getvalue() == "read: 2/2 texts, 9.0 s\n"
+
+
 def test_stage_that_counts_nothing_says_its_time(lines: Lines, clock: Clock, file: io.StringIO) -> None:
     lines.stage("load embedded")
     clock.now += 3

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from softprompt.app.cli.face import Face
 from softprompt.app.cli.tables import class_table, comparison_table, metric_table, plan_lines
+from softprompt.app.cli.tune import render
 from tests.app.cli.conftest import write_rows
 
 QUICK = ["--set", "training.steps=3", "--set", "training.rate=0.03", "--set", "training.evaluations=1"]
@@ -68,6 +70,27 @@ def test_report_for_people(cli, settings: Path) -> None:
         assert words in done.out
     assert done.out.splitlines()[-1] == 'next:  softprompt predict runs/tone/prompt --text "..."'
     assert "[bug]" not in done.err
+
+
+def test_run_that_diverges_is_an_error(cli, rows: Path) -> None:
+    words = ["--seed", "0", "--set", "baselines=false", "--set", "training.steps=6", "--set", "training.clip=null"]
+    done = cli("tune", "--train", rows, *QUICK[4:], *words, "--set", "training.rate=1e30")
+    assert (done.status, done.out) == (7, "")
+    assert done.err.splitlines()[-1].startswith("error: rows: no seed stayed finite at rate 1e+30 [training.diverged]")
+
+
+def test_report_says_what_was_cut_short(capsys: pytest.CaptureFixture[str]) -> None:
+    evaluation = {"name": "a", "metrics": {"accuracy": interval(0.5)}, "items": [{}] * 8, "classes": []}
+    report = {"evaluation": evaluation, "split": "test", "comparison": None, "seeds": {"0": {}}, "notes": ["look"]}
+    report |= {"held_out": evaluation, "stopped": ["diverged", "time"], "interrupted": True, "prompt": "run/prompt"}
+    with Face() as face:
+        render(face.out, report | {"seconds": {"total": 75}}, size_bytes=25_600)
+    out = capsys.readouterr().out
+    assert "a: accuracy 0.500 [0.400, 0.600] on 8 test rows" in out
+    assert "cross-validation: accuracy 0.500" in out
+    assert "1 of 2 seeds came to numbers that are not finite" in out
+    assert "cut short before the last step" in out
+    assert "saved: run/prompt, 25.6 kB, after 1 min 15 s" in out
 
 
 def test_dry_run_writes_nothing_and_says_time_memory_and_disk(cli, settings: Path, tmp_path: Path) -> None:

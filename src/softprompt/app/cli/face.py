@@ -34,7 +34,7 @@ from softprompt.app.cli.failures import (
 from softprompt.app.cli.progress import Bars, Lines
 from softprompt.app.cli.tables import PIPE_WIDTH
 from softprompt.app.watch import Watcher
-from softprompt.core.errors import ConfigError, ResourceError, SoftpromptError
+from softprompt.core.errors import ConfigError, ResourceError, SoftpromptError, TrainingError
 
 __all__ = ["Face", "Screen", "to_json"]
 
@@ -155,7 +155,8 @@ class Face:
         if wants_traceback():
             self.err.file.write("".join(traceback.format_exception(error)))
         self.print_error(failure_text(error))
-        if (kept := self.kept()) and not isinstance(error, ConfigError):  # which comes before anything is done
+        useless = isinstance(error, ConfigError | TrainingError)  # nothing was done, or it would only happen again
+        if (kept := self.kept()) and not useless:
             self.print_error(Text(kept, style="yellow"))
         if self.as_json and not self.stream:
             self.write(to_json(document(error), indent=2))

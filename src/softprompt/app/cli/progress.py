@@ -53,6 +53,8 @@ class Lines(Watcher):
     def advance(self, done: int, **facts: object) -> None:
         self._done = done
         self._facts = {**self._facts, **facts}
+        if self._total is not None and done >= self._total:
+            return  # the end of the stage says it
         now = self._clock()
         if now - self._said >= (self._every if self._shown else min(self._every, PATIENCE)):
             self._said, self._shown = now, True

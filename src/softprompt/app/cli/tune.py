@@ -136,6 +136,9 @@ def render(out: Screen, report: dict[str, Any], *, size_bytes: int) -> None:
     out.say()
     for note in report["notes"]:
         out.prose(f"note: {note}", style="dim")
+    if diverged := report["stopped"].count("diverged"):
+        what = f"{diverged} of {counted(len(report['stopped']), 'seed')} came to numbers that are not finite"
+        out.prose(f"note: {what}; the best before is kept; a lower training.rate may help", style="yellow")
     if report["interrupted"]:
         out.say("note: cut short before the last step: more time may give more", style="yellow")
     out.say(f"saved: {report['prompt']}, {size(size_bytes)}, after {duration(report['seconds']['total'])}")

@@ -82,6 +82,8 @@ def fact(name: str, value: object) -> str:
 
     >>> fact("loss", 0.41239), fact("tokens_per_second", 12345.6), fact("memory_bytes", 2.1e9), fact("seconds_left", 75)
     ('loss 0.412', '12,346 tokens/s', 'memory 2.1 GB', '1 min 15 s left')
+    >>> fact("loss", 1.9e31), fact("rate", 1e-5), fact("rows", 1200)
+    ('loss 1.9e+31', 'rate 1.0e-05', 'rows 1,200')
     """
     words = name.removesuffix("_bytes").replace("_", " ")
     match value:
@@ -96,7 +98,7 @@ def fact(name: str, value: object) -> str:
         case int():
             return f"{words} {value:,}"
         case float():
-            return f"{words} {value:.3f}" if abs(value) >= 0.001 or value == 0 else f"{words} {value:.1e}"
+            return f"{words} {value:.3f}" if 0.001 <= abs(value) < 10_000 or value == 0 else f"{words} {value:.1e}"
     return f"{words} {value}"
 
 

@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.table import Table
 
 from softprompt.app.cli.face import Face
-from softprompt.app.cli.tables import class_table, comparison_table, metric_table, plan_lines
+from softprompt.app.cli.tables import class_table, comparison_table, metric_table, plan_lines, run_table
 from softprompt.app.cli.tune import render
 from tests.app.cli.conftest import write_rows
 
@@ -172,9 +174,11 @@ def standing(name: str) -> dict[str, object]:
     return {"name": name, "fit_seconds": 75, "predict_seconds": 0.2, "num_bytes": 25_600, "evaluation": evaluation}
 
 
-def width_of(table, width: int) -> int:
-    from rich.console import Console
+def heads(table: Table) -> list[object]:
+    return [column.header for column in table.columns]
 
+
+def width_of(table: Table, width: int) -> int:
     console = Console(width=width, color_system=None)
     with console.capture() as caught:
         console.print(table)
@@ -184,26 +188,26 @@ def width_of(table, width: int) -> int:
 @pytest.mark.parametrize("width", [60, 80, 160])
 def test_tables_fit_the_window(width: int) -> None:
     names = ["TF-IDF + logistic regression", "soft prompt"]
-    comparison = {
-        "metric": "accuracy",
-        "reference": names[1],
-        "standings": list(map(standing, names)),
-        "differences": [],
-    }
-    assert width_of(comparison_table(comparison, width=width), width) <= width
-    classes = [
-        {"label": "a", "n": 4, "recall": interval(0.5), "precision": {"estimate": None, "low": 0, "high": 1}, "f1": 0}
-    ]
-    assert width_of(class_table(classes), width) <= width
+    comparison = {"metric": "accuracy", "reference": names[1], "standings": list(map(standing, names))}
+    run = {"folder": "runs/tickets-topic", "state": "unfinished", "score": interval(0.5), "metric": "accuracy"}
+    run |= {"split": "test", "seconds": 7200, "changed": "2024-05-01T00:00:00+00:00"}
+    nothing = {"estimate": None, "low": 0, "high": 1}
+    one = {"label": "a", "n": 4, "recall": interval(0.5), "precision": nothing, "f1": 0}
+    evaluations = [{"name": "a", "metrics": dict.fromkeys("abcdef", interval(0.5)), "calibration": {}}] * 2
+    for table in (
+        comparison_table(comparison, width=width),
+        run_table([run], width=width),
+        class_table([one], width=width),
+        metric_table(evaluations, width=width),
+    ):
+        assert width_of(table, width) <= width
+        assert width_of(table, 1000) <= width + 20, "folded to fit, instead of leaving something out"
 
 
 def test_comparison_leaves_out_times_where_there_is_no_room() -> None:
-    comparison = {"metric": "accuracy", "reference": "a", "standings": [standing("a")], "differences": []}
-    heads = {
-        width: [column.header for column in comparison_table(comparison, width=width).columns]
-        for width in (60, 80, 100)
-    }
-    assert heads == {
+    comparison = {"metric": "accuracy", "reference": "a", "standings": [standing("a")]}
+    tables = {width: comparison_table(comparison, width=width) for width in (60, 80, 100)}
+    assert {width: heads(table) for width, table in tables.items()} == {
         60: ["", "accuracy", "", "size"],
         80: ["", "accuracy", "", "learning", "size"],
         100: ["", "accuracy", "", "learning", "answering", "size"],

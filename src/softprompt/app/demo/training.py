@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from softprompt.app.demo.result import Learning
 from softprompt.app.recipes.prepare import Prepared
 from softprompt.app.watch import Watcher
+from softprompt.core.records import Example
 from softprompt.lab.training.settings import TrainingSettings
 from softprompt.lab.training.trainer import Event
 from softprompt.lab.tuning import Learnt, Lesson, tune
@@ -28,12 +29,9 @@ __all__ = ["Learnt", "Trained", "placed", "train"]
 #: There is no time for a probe here; a run of your own has one.
 RATE = 0.2
 
-EVALUATIONS = 4
+EVALUATIONS = 3
 PACE_STEPS = 3
 PACE_ROWS = 32
-
-#: Share of the time that is planned with: a step can be slower than those measured.
-PLANNED = 0.9
 
 
 @dataclass(frozen=True)
@@ -115,35 +113,44 @@ class _Pace:
 
 
 def _pace(backbone: Backbone, lessons: Sequence[Lesson], settings: TrainingSettings, store: StateStore) -> _Pace:
-    """Measured on a few rows; the first step warms up, and the faster of the others counts: if that was luck, the time
-    limit ends the training."""
-    few = [
-        replace(one, train=tuple(one.train[:PACE_ROWS]), validation=tuple(one.validation[: PACE_ROWS // 2]))
-        for one in lessons
-    ]
-    steps: list[float] = []
+    """Measured on a few rows from all over the table.
+
+    Batches hold rows of like length, so time is taken a token and the tokens are those of an average batch. The first
+    step warms up; of the others the faster one counts: if that was luck, the time limit ends the training.
+    """
+    few = [replace(one, train=_few(one.train), validation=_few(one.validation)) for one in lessons]
+    steps: list[Event] = []
     looks: list[float] = []
     last = time.perf_counter()
 
     def hear(stage: str, event: Event) -> None:
         nonlocal last
         now = time.perf_counter()
-        (steps if event.kind == "step" else looks).append(now - last)
+        if event.kind == "step":
+            steps.append(event)
+        else:
+            looks.append(now - last)
         last = now
 
     short = settings.model_copy(update={"steps": PACE_STEPS, "evaluations": 1})
     tune(backbone, few, method=PlainSettings(), settings=short, store=store, on_event=hear)
-    return _Pace(min(steps[1:]), looks[-1] / len(few[0].validation))
+    token = min(one.seconds / one.live_tokens for one in steps[1:])
+    return _Pace(token * statistics.fmean(one.live_tokens for one in steps[:2]), looks[-1] / len(few[0].validation))
+
+
+def _few(rows: Sequence[Example | None]) -> tuple[Example | None, ...]:
+    """At most :data:`PACE_ROWS`, evenly spaced."""
+    return tuple(rows[:: max(1, len(rows) // PACE_ROWS)][:PACE_ROWS])
 
 
 def _steps(pace: _Pace, seconds: float, *, num_validation: int, max_steps: int) -> int:
     """Steps that fit beside the evaluations, one of them before the first step; one at least.
 
     >>> _steps(_Pace(0.1, 0.01), 20.0, num_validation=100, max_steps=1000)
-    130
+    160
     """
     judging = (EVALUATIONS + 1) * num_validation * pace.row_seconds
-    return max(1, min(max_steps, int((PLANNED * seconds - judging) / pace.step_seconds)))
+    return max(1, min(max_steps, int((seconds - judging) / pace.step_seconds)))
 
 
 class _Heard:

@@ -33,8 +33,8 @@ def _count(number: int, noun: str) -> str:
 
 
 def _machine(document: Document) -> str:
-    device, cores = document["model"]["device"], document["machine"]["cores"]
-    return _count(cores, "processor core") if device == "cpu" else device
+    device, machine = document["model"]["device"], document["machine"]
+    return _count(min(machine["cores"], machine["threads"]), "processor core") if device == "cpu" else device
 
 
 def _reading_bars(reading: Document) -> list[Bar]:

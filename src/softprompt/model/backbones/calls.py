@@ -1,10 +1,11 @@
 """One call of a transformers model: masks in the form it takes, the output layer only where it is read.
 
 The model is used as it is. Nothing is patched but one pre-hook on the output layer during a call and, when
-checkpointing is asked for, the layers' forwards during a call.
+checkpointing is asked for, the layers' forwards during a call; torch's attention is replaced by a faster one where that
+computes the same.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from torch.utils.checkpoint import checkpoint as recompute
 from transformers import DynamicCache, PreTrainedModel
 
 from softprompt.core.tensors import State
+from softprompt.model.backbones.attention import fast_attention
 from softprompt.model.backbones.families import Family
 from softprompt.model.backbones.splice import Inputs, tree_mask
 
@@ -63,7 +65,8 @@ def call(
         arguments["position_ids"] = positions
     handle = model.get_output_embeddings().register_forward_pre_hook(catch)
     try:
-        logits = model(**arguments).logits
+        with fast_attention(embeds):
+            logits = model(**arguments).logits
     finally:
         handle.remove()
     return caught[0], logits.reshape(-1, logits.shape[-1]) if project else None
@@ -103,6 +106,11 @@ def layers_of(model: PreTrainedModel) -> list[nn.Module]:
     return list(next(found for found in lists if len(found) == config.num_hidden_layers))
 
 
+def _with_fast_attention(forward: Callable[..., Any], hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
+    with fast_attention(hidden):
+        return forward(hidden, *args, **kwargs)
+
+
 @contextmanager
 def checkpointed(model: PreTrainedModel, *, enabled: bool) -> Iterator[None]:
     """Layers forget their activations and recompute them backwards.
@@ -114,7 +122,8 @@ def checkpointed(model: PreTrainedModel, *, enabled: bool) -> Iterator[None]:
     originals = [layer.forward for layer in layers]
     try:
         for layer, original in zip(layers, originals, strict=True):
-            layer.forward = partial(recompute, original, use_reentrant=False, preserve_rng_state=False)
+            again = partial(_with_fast_attention, original)  # the backward pass runs outside of the call
+            layer.forward = partial(recompute, again, use_reentrant=False, preserve_rng_state=False)
         yield
     finally:
         for layer in layers:

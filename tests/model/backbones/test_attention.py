@@ -1,0 +1,185 @@
+"""The faster attention is torch's attention: values, gradients, masks, groups, and when it steps in."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from softprompt.core.records import Answer, Batch, Node, Row, Soft, Text
+from softprompt.core.tensors import PromptTensors, SlotTensors
+from softprompt.model.backbones import attention
+from softprompt.model.backbones.attention import FastAttention, attend, fast_attention
+from softprompt.testing import tiny
+
+plain = torch.nn.functional.scaled_dot_product_attention
+
+
+def draw(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+def inputs(rows: int, heads: int, groups: int, queries: int, keys: int, *, strided: bool = False) -> list[Tensor]:
+    """Query, key and value; laid out as a model's projections leave them if ``strided``."""
+    shapes = [(heads, queries), (groups, keys), (groups, keys)]
+    made = []
+    for seed, (h, n) in enumerate(shapes):
+        tensor = draw(rows, n, h, 8, seed=seed).transpose(1, 2)
+        made.append((tensor if strided else tensor.contiguous()).requires_grad_())
+    return made
+
+
+def compare(qkv: list[Tensor], mask: Tensor | None = None, *, causal: bool = False, scale: float | None = None) -> None:
+    """Values and gradients equal torch's to nine digits."""
+    grouped = qkv[0].shape[1] != qkv[1].shape[1]
+    expected = plain(*qkv, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=grouped)
+    found = attend(*qkv, mask=mask, causal=causal, scale=scale)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    above = draw(*expected.shape, seed=9)
+    wanted = torch.autograd.grad(expected, qkv, above)
+    for one, other in zip(torch.autograd.grad(found, qkv, above), wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+@given(
+    rows=st.integers(1, 4),
+    groups=st.integers(1, 3),
+    repeats=st.integers(1, 3),
+    length=st.integers(1, 12),
+    chunk=st.sampled_from([1, 100, 1 << 20]),
+    strided=st.booleans(),
+)
+def test_causal(rows: int, groups: int, repeats: int, length: int, chunk: int, strided: bool) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attention, "BLOCK", 5)
+        patch.setattr(attention, "CHUNK", chunk)
+        compare(inputs(rows, groups * repeats, groups, length, length, strided=strided), causal=True)
+
+
+@given(
+    rows=st.integers(1, 4),
+    repeats=st.integers(1, 3),
+    length=st.integers(1, 7),
+    state=st.integers(0, 5),
+    chunk=st.sampled_from([1, 100, 1 << 20]),
+    added=st.booleans(),
+    shape=st.sampled_from(["BHLT", "B1LT", "11LT", "B11T"]),
+)
+def test_masks(rows: int, repeats: int, length: int, state: int, chunk: int, added: bool, shape: str) -> None:
+    keys = length + state
+    sizes = {"B": rows, "H": 2 * repeats, "L": length, "T": keys, "1": 1}
+    mask = draw(*(sizes[letter] for letter in shape), seed=5) > 0
+    mask[..., 0] = True  # every query sees something
+    if added:
+        mask = torch.where(mask, draw(*mask.shape, seed=6), -1e30)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attention, "CHUNK", chunk)
+        compare(inputs(rows, 2 * repeats, 2, length, keys), mask, scale=0.3)
+
+
+def test_a_query_that_sees_nothing_spreads_no_nan() -> None:
+    qkv = inputs(1, 1, 1, 2, 3)
+    mask = torch.tensor([[[[True, False, False], [False, False, False]]]])
+    out = attend(*qkv, mask=mask)
+    assert out.isfinite().all()
+    torch.testing.assert_close(out[0, 0, 0], qkv[2][0, 0, 0])
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_in_bf16_it_errs_at_most_twice_as_much_as_the_fused_kernel(causal: bool) -> None:
+    exact = inputs(2, 4, 4, 40, 40)
+    low = [tensor.detach().bfloat16().requires_grad_() for tensor in exact]
+    mask = None if causal else (draw(2, 1, 40, 40, seed=4) > 0) | torch.eye(40, dtype=torch.bool)
+    rounded = [tensor.detach().double().requires_grad_() for tensor in low]
+    above = draw(2, 4, 40, 8, seed=9)
+    expected = plain(*rounded, attn_mask=mask, is_causal=causal)
+    wanted = [expected.detach(), *torch.autograd.grad(expected, rounded, above)]
+
+    def errors(out: Tensor) -> list[float]:
+        found = [out.detach(), *torch.autograd.grad(out, low, above.bfloat16())]
+        return [float((a.double() - b).norm() / b.norm()) for a, b in zip(found, wanted, strict=True)]
+
+    fast, fused = errors(attend(*low, mask=mask, causal=causal)), errors(plain(*low, attn_mask=mask, is_causal=causal))
+    assert all(one <= 2 * other for one, other in zip(fast, fused, strict=True))
+    assert max(fast) < 0.02
+
+
+class Called(Exception):
+    """The faster attention was asked."""
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise Called
+
+    monkeypatch.setattr(attention, "attend", refuse)
+    monkeypatch.setattr(attention, "_multiplies_bf16", lambda: True)
+
+
+@pytest.mark.usefixtures("asked")
+def test_it_steps_in_for_bf16_only_and_only_for_what_it_computes() -> None:
+    low, exact = draw(1, 2, 9, 4, dtype=torch.bfloat16), draw(1, 2, 9, 4)
+    few, group = low[:, :, :3], low[:, :1]
+    with FastAttention():
+        for arguments in ((low, low, low), (low, low, low, None, 0.0, True)):
+            with pytest.raises(Called):
+                plain(*arguments)
+        with pytest.raises(Called):
+            plain(low, group, group, enable_gqa=True)
+        plain(exact, exact, exact)
+        plain(few, low, low)
+        plain(low, few, few, is_causal=True)  # torch's triangle starts at the first key, ours would at the last
+        plain(low[0], low[0], low[0])
+        plain(low, low, low, dropout_p=0.5)
+    plain(low, low, low)
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_processor_without_bf16_products_keeps_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "_multiplies_bf16", lambda: False)
+    low = draw(1, 2, 9, 4, dtype=torch.bfloat16)
+    with FastAttention():
+        plain(low, low, low)
+
+
+def test_where_no_call_can_fit_nothing_is_watched() -> None:
+    watched = [
+        isinstance(fast_attention(torch.zeros(2, length, 4, dtype=dtype)), FastAttention)
+        for length, dtype in ((9, torch.bfloat16), (1, torch.bfloat16), (9, torch.float32))
+    ]
+    assert watched == [True, False, False]
+
+
+def test_it_is_inactive_after_a_call() -> None:
+    low = draw(1, 2, 9, 4, dtype=torch.bfloat16)
+    before = plain(low, low, low)
+    with FastAttention():
+        plain(low, low, low)
+    assert torch.equal(plain(low, low, low), before)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "mistral"])
+def test_a_model_calls_it_and_recomputed_layers_call_it_too(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def counted(*arguments: Tensor, **options: object) -> Tensor:
+        calls.append(1)
+        return attend(*arguments, **options)
+
+    monkeypatch.setattr(attention, "attend", counted)
+    monkeypatch.setattr(attention, "_multiplies_bf16", lambda: True)
+    backbone = tiny(family, dtype=torch.bfloat16)
+    nodes = [Node(Soft("soft", 3)), Node(Text(tuple(range(9)), "text"), 0), Node(Answer((9, 257)), 1)]
+    batch = Batch((Row(tuple(nodes)),))
+
+    def gradient(*, checkpoint: bool) -> Tensor:
+        vectors = draw(3, backbone.spec.embed_dim, dtype=torch.float32).requires_grad_()
+        prompt = PromptTensors({"soft": SlotTensors(embed=vectors)})
+        scores = backbone.forward(batch, [prompt], checkpoint=checkpoint).answers[0].scores
+        return torch.autograd.grad(scores.sum(), vectors)[0]
+
+    kept = gradient(checkpoint=False)
+    assert len(calls) == 3
+    assert torch.equal(gradient(checkpoint=True), kept)
+    assert len(calls) == 3 + 2 * 3

@@ -31,7 +31,7 @@ def scratch(folder: Path, numel: int, dtype: torch.dtype) -> tuple[Tensor, Path 
     Raises:
         OSError: No room, or the file cannot be made.
     """
-    path = folder / f".{os.urandom(8).hex()}.scratch"
+    path = folder / f".{os.urandom(8).hex()}.{os.getpid()}.scratch"
     tensor = reserve(path, numel, dtype)
     try:
         path.unlink()

@@ -258,7 +258,7 @@ class StateStore:
         path = folder / f"{self._name(keys, mine)}.states"
         if (found := statefiles.trusted(path, numel, spec.dtype)) is not None:
             return found, True
-        temporary = folder / f".{path.stem}.{os.urandom(4).hex()}.part"
+        temporary = folder / f".{path.stem}-{os.urandom(4).hex()}.{os.getpid()}.part"
         self._unnamed.append(temporary)
         buffer = statefiles.reserve(temporary, numel, spec.dtype)
         self._keeping = (temporary, path, buffer)

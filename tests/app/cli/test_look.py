@@ -157,8 +157,8 @@ def states(tmp_path: Path) -> Path:
     gone.wait()
     (states / ("a" * 32 + ".states")).write_bytes(b"0" * 3000)
     (states / ("a" * 32 + ".json")).write_text("{}")
-    (states / ("b" * 32 + f"-{gone.pid}.states")).write_bytes(b"0" * 2000)
-    (states / ("c" * 32 + f"-{os.getpid()}.states")).write_bytes(b"0" * 1000)
+    (states / ("." + "b" * 32 + f".{gone.pid}.part")).write_bytes(b"0" * 2000)
+    (states / ("." + "c" * 32 + f".{os.getpid()}.part")).write_bytes(b"0" * 1000)
     (states / "notes.txt").write_text("mine")
     return states
 
@@ -176,7 +176,7 @@ def test_cache_ls(cli, states: Path) -> None:
 def test_cache_clear_leaves_what_is_in_use_and_what_is_not_ours(cli, states: Path) -> None:
     done = cli("cache", "clear", "--yes")
     assert (done.status, done.out) == (0, "removed 2 files, 5.0 kB\n")
-    assert sorted(path.name[0] for path in states.iterdir()) == ["c", "n"]
+    assert sorted(path.name.strip(".")[0] for path in states.iterdir()) == ["c", "n"]
     assert cli("cache", "clear").out == "nothing to remove\n"
 
 

@@ -16,7 +16,7 @@ from softprompt.model.states import default_folder
 
 __all__ = ["CacheFile", "cache_clear", "cache_list"]
 
-_OF_PROCESS = re.compile(r"[0-9a-f]+-(\d+)\.states")
+_OF_PROCESS = re.compile(r"\.[0-9a-f-]+\.(\d+)\.(?:part|scratch|note)")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ def cache_list(folder: Path | None = None) -> list[CacheFile]:
         folder: None: where runs put them.
     """
     folder = folder or default_folder()
-    found = [file for path in folder.glob("*.states") if (file := _look(path)) is not None]
+    paths = [path for path in folder.glob("*") if path.suffix == ".states" or _OF_PROCESS.fullmatch(path.name)]
+    found = [file for path in paths if (file := _look(path)) is not None]
     return sorted(found, key=lambda file: (-file.num_bytes, file.path.name))
 
 

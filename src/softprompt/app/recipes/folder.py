@@ -50,7 +50,7 @@ class RunFolder:
         if fresh:
             for old in (there, path / "decided.json", path / "log.jsonl", *path.glob("*.checkpoint")):
                 old.unlink(missing_ok=True)
-        elif (path / "report.json").exists():
+        elif _finished(path / "report.json"):
             raise ConfigError(
                 "config.run_exists",
                 f"{path} holds a finished run",
@@ -91,6 +91,16 @@ class RunFolder:
         """The run needs no checkpoints any more."""
         for old in (*self.path.glob("*.checkpoint"), self.path / "decided.json"):
             old.unlink(missing_ok=True)
+
+
+def _finished(report: Path) -> bool:
+    """Whether a whole run stands there; one that was cut short may go on."""
+    try:
+        return not json.loads(report.read_text("utf-8")).get("interrupted")
+    except FileNotFoundError:
+        return False
+    except ValueError:  # not ours to overwrite
+        return True
 
 
 def environment(spec: Spec) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """Answers for new rows: one or several saved prompts over one reading of each text, as a stream."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,16 @@ from softprompt.app.recipes.evaluate import open_prompts
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import DataError, nearest
 from softprompt.core.records import Example
+from softprompt.data.dataset import Dataset
 from softprompt.data.sources import Source, load
 from softprompt.lab.prediction import Ask, Prediction, Predictor
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.prompts.prompt import Prompt
 
 __all__ = ["Answered", "predict"]
+
+#: Rows of an iterable that are taken at a time.
+CHUNK = 256
 
 
 @dataclass(frozen=True)
@@ -83,26 +87,43 @@ def _names(asks: Sequence[Ask]) -> list[str]:
     return names
 
 
-def _examples(source: Source | Iterable[str], asks: Sequence[Ask], columns: dict[str, str] | None) -> Iterable[Example]:
-    """Unlabelled examples with every field that some prompt names."""
+def _examples(source: Source | Iterable[str], asks: Sequence[Ask], columns: dict[str, str] | None) -> Iterator[Example]:
+    """Unlabelled examples with every field that some prompt names; iterables are read a chunk at a time."""
     fields = tuple(dict.fromkeys(name for ask in asks for name in ask.builder.template.fields))
     needed = tuple(dict.fromkeys(name for ask in asks for name in ask.builder.template.required_fields))
-    if not isinstance(source, (str, os.PathLike)) and not hasattr(source, "columns"):
-        rows: Iterator[Any] = iter(source)
-        first = list(islice(rows, 1))
-        if first and isinstance(first[0], str):
+
+    def loaded(rows: Source) -> Dataset:
+        found = load(rows, asks[0].task, columns=columns, template_fields=fields, answers=False)
+        have = found.fields()
+        for name in needed:
+            if name not in have:
+                raise DataError("data.unknown_field", f"a prompt's field {name!r} is no column; {nearest(name, have)}")
+        return found
+
+    if isinstance(source, (str, os.PathLike)) or hasattr(source, "columns"):
+        parts: Iterable[Iterable[Example]] = [loaded(source)]
+    else:
+        parts = _parts(iter(source), fields, loaded)
+    for number, row in enumerate((row for part in parts for row in part), 1):
+        yield row if row.id else replace(row, id=str(number))
+
+
+def _parts(
+    rows: Iterator[Any], fields: Sequence[str], loaded: Callable[[Source], Dataset]
+) -> Iterator[Iterable[Example]]:
+    """Chunks of plain texts or of rows, as they come; the first is small, so that its answers come soon."""
+    size, done = 1, 0
+    while chunk := list(islice(rows, size)):
+        if isinstance(chunk[0], str):
             if len(fields) != 1:
-                raise DataError(
-                    "data.unknown_field",
-                    f"plain texts fill one field, the prompts name {', '.join(fields)}",
-                    cure="give rows with these columns",
-                )
-            texts = chain(first, rows)
-            return (Example({fields[0]: str(text)}, id=str(n)) for n, text in enumerate(texts, 1))
-        source = [*first, *rows]
-    found = load(source, asks[0].task, columns=columns, template_fields=fields, answers=False)
-    have = found.fields()
-    for name in needed:
-        if name not in have:
-            raise DataError("data.unknown_field", f"a prompt's field {name!r} is no column; {nearest(name, have)}")
-    return (row if row.id else replace(row, id=str(n)) for n, row in enumerate(found.rows, 1))
+                named = ", ".join(fields)
+                message = f"plain texts fill one field, the prompts name {named}"
+                raise DataError("data.unknown_field", message, cure="give rows with these columns")
+            yield [Example({fields[0]: str(text)}) for text in chunk]
+        else:
+            try:
+                yield loaded(chunk)
+            except DataError as error:
+                raise (error.at(f"after row {done}") if done else error) from None
+        done += len(chunk)
+        size = CHUNK

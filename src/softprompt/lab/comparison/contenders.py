@@ -6,6 +6,7 @@ Knows no particular contender: what fits on training rows and predicts test rows
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -140,11 +141,15 @@ class Asked:
     batch_tokens: int = 4096
 
     def predict(self, examples: Sequence[Example]) -> list[Prediction]:
-        predictor = Predictor(self.backbone, self.asks, batch_tokens=self.batch_tokens)
+        # Prompts share one reading of the text; each text prompt has a beginning of its own, read once for all rows.
+        soft = all(ask.builder.template.slots for ask in self.asks)
+        together = [self.asks] if soft else [(ask,) for ask in self.asks]
+        parts = [Predictor(self.backbone, asks, batch_tokens=self.batch_tokens).predict(examples) for asks in together]
         task = self.asks[0].task
+        rows = (tuple(chain.from_iterable(row)) for row in zip(*parts, strict=True))
         return [
             _mean(row, example, task) if len(row) > 1 and row[0].probabilities is not None else row[0]
-            for row, example in zip(predictor.predict(examples), examples, strict=True)
+            for row, example in zip(rows, examples, strict=True)
         ]
 
 

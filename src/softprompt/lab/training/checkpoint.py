@@ -52,8 +52,9 @@ def write_bytes(path: Path, data: bytes) -> None:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         code, what = ("resource.disk_full", "the disk is full") if full else ("resource.write_failed", str(error))
+        cure = "free some space" if full else "write elsewhere, or mend the folder"
         raise ResourceError(
-            code, f"{path} could not be written: {what}", cure="free some space; what was there before is untouched"
+            code, f"{path} could not be written: {what}", cure=f"{cure}; what was there before is untouched"
         ) from error
     finally:
         with suppress(OSError):

@@ -20,7 +20,7 @@ from tools.embedded_model.bits import bits_per_byte, windows
 from tools.embedded_model.checkpoint import FILE, STABLE_FILE, load_checkpoint
 from tools.embedded_model.model import Shape, load_model, new_model
 from tools.embedded_model.schedule import Schedule
-from tools.embedded_model.suite import SuiteTask
+from tools.embedded_model.suite import Sample, SuiteTask
 from tools.embedded_model.tokens import Blocks, token_files
 
 WORDS = ["harbour", "kettle", "parcel", "lantern", "window", "river", "letter", "garden", "the", "a", "of", "was", "in"]
@@ -284,6 +284,26 @@ def test_judge_writes_what_it_prints(prepared: Path, tmp_path: Path, capsys: pyt
     assert scores["majority"]["low"] == wilson(10, 20).low
     assert f"{report['bits_per_byte']['model']['letters']:.3f}" in printed
     assert "| tone | 20 | 50.0 [29.9, 70.1] | 100.0" in printed
+
+
+def test_judge_tunes_prompts_on_request(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_train(prepared, tmp_path, "--steps", "2", "--decay-steps", "1")
+    asked = {}
+
+    def tune(task, **given):
+        asked.update(given)
+        return real(task, **{**given, "training": {**given["training"], "steps": 2, "rate": 0.1, "evaluations": 1}})
+
+    real = judge.sp.tune
+    monkeypatch.setattr(judge.sp, "tune", tune)
+    texts = [f"{word} {i}" for word in ("bad kettle", "good river") for i in range(20)]
+    labels = ["a"] * 20 + ["b"] * 20
+    answer = dict(judge.methods([tmp_path / "model"], effort="quick"))["soft prompt, model"]
+    said = answer(Sample(texts, labels, ["bad kettle", "good river"], ["a", "b"]))
+    assert len(said) == 2
+    assert set(said) <= {"a", "b"}
+    assert asked["training"] == {"effort": "quick"}
+    assert "soft prompt, model" not in dict(judge.methods([tmp_path / "model"]))
 
 
 def test_a_draw_of_training_rows_is_seeded(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Is a model good? Bits per byte on held-out texts, and what can be read from its frozen states.
 
-    python -m tools.embedded_model.judge MODEL ... [--heldout DATA/heldout] [--rows 300 1000] [--json FILE]
+    python -m tools.embedded_model.judge MODEL ... [--heldout DATA/heldout] [--rows 300 1000] [--tune] [--json FILE]
 
 Several models stand side by side on the same rows. Scores are means over `--seeds` draws of the training rows; the
 interval is Wilson's for the test rows at that mean, and the draws vary on top of it. A new way of using the model is
@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer
 
+import softprompt as sp
 from softprompt.core.stats import wilson
 
 from .bits import held_out_bits
@@ -31,12 +33,14 @@ from .suite import HERE, Sample, SuiteTask, read_suite
 Method = Callable[[Sample], Sequence[str]]  # rows -> a label for each test row
 
 
-def methods(models: Sequence[Path]) -> Iterator[tuple[str, Method]]:
-    """Every way of answering that is compared, by the name it has in the tables."""
+def methods(models: Sequence[Path], *, effort: str | None = None) -> Iterator[tuple[str, Method]]:
+    """Every way of answering that is compared, by its name in the tables; tuned prompts where an effort is given."""
     yield "majority", majority
     yield "TF-IDF + logistic regression", words
     for folder in models:
         yield f"linear probe, {folder.name}", states_of(folder)
+        if effort is not None:
+            yield f"soft prompt, {folder.name}", tuned_on(folder, effort)
 
 
 def majority(sample: Sample) -> list[str]:
@@ -61,6 +65,30 @@ def states_of(folder: Path) -> Method:
             known.update(zip(new, text_states(model, tokenizer, new), strict=True))
         probe = fit_states(np.stack([known[text] for text in sample.train_texts]), sample.train_labels)
         return list(probe.predict(np.stack([known[text] for text in sample.test_texts])))
+
+    return answer
+
+
+def tuned_on(folder: Path, effort: str) -> Method:
+    """What a soft prompt reaches with this model, at the defaults of softprompt for labels."""
+    backbone = sp.load_model(folder)
+
+    def answer(sample: Sample) -> list[str]:
+        rows = [
+            {"text": text, "label": label} for text, label in zip(sample.train_texts, sample.train_labels, strict=True)
+        ]
+        task = sp.Task.classify(sorted(set(sample.train_labels)))
+        with TemporaryDirectory() as runs:
+            report = sp.tune(
+                task,
+                train=rows,
+                model=backbone,
+                training={"effort": effort},
+                baselines=False,
+                output=Path(runs) / "run",
+            )
+        answers = sp.predict(report.prompt, sample.test_texts, model=backbone)
+        return [next(iter(answered.answers.values())).text for answered in answers]
 
     return answer
 
@@ -122,7 +150,7 @@ def judge_bits(models: Sequence[Path], heldout: Path, most_bytes: int | None) ->
 
 def judge_tasks(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Scores of every method on every task and number of training rows; prints a table for each number."""
-    contestants = dict(methods(options.models))
+    contestants = dict(methods(options.models, effort=options.tune))
     results: list[dict[str, Any]] = []
     for num_rows in options.rows:
         lines = []
@@ -150,6 +178,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, nargs="*", default=[300, 1000], help="training rows; none: no tasks")
     parser.add_argument("--test-rows", type=int, help="ask about at most the first so many test rows (default: all)")
     parser.add_argument("--seeds", type=int, default=3, help="draws of training rows")
+    parser.add_argument(
+        "--tune", nargs="?", const="normal", choices=["quick", "normal", "thorough"], help="also tune soft prompts"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, help="keep every number in this file")
     options = parser.parse_args(arguments)

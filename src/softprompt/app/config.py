@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from softprompt.core.answers import AnswerSettings
 from softprompt.core.config import Settings
@@ -96,12 +96,19 @@ class RunConfig(Settings):
     answers: AnswerSettings = AnswerSettings()
     method: AnyMethodSettings = PlainSettings()
     start: StartSettings = StartSettings()
+    start_from: Path | None = Field(None, description="saved prompt to continue, with start.kind: prompt")
     training: TrainingSettings = TrainingSettings()
     baselines: bool = Field(True, description="also score majority, TF-IDF and the text prompt")
     output: Path | None = Field(None, description="run folder; None: runs/<name>")
     licence: str = Field("", description="of the prompt")
     author: str = Field("", description="of the prompt")
     notes: str = Field("", description="kept in the prompt")
+
+    @model_validator(mode="after")
+    def _continues(self) -> Self:
+        if (self.start.kind == "prompt") != (self.start_from is not None):
+            raise ValueError("start_from names the saved prompt for start.kind: prompt; one needs the other")
+        return self
 
     @field_validator("model", "method", mode="before")
     @classmethod

@@ -119,6 +119,22 @@ def test_choose_takes_candidates_from_the_row(model: sp.Backbone, tmp_path: Path
     assert found.evaluation.headline.estimate >= 0
 
 
+def test_a_saved_prompt_can_be_continued(report: sp.TuneReport, model: sp.Backbone, tmp_path: Path) -> None:
+    still = {**QUICK, "steps": 1, "rate": 1e-9, "seeds": (0,)}  # too small to move: what comes out is what went in
+    found = sp.tune(
+        sp.Task.classify(["no", "yes"]),
+        train=rows(40),
+        model=model,
+        output=tmp_path / "on",
+        training=still,
+        start={"kind": "prompt"},
+        start_from=report.folder / "prompt",
+    )
+    assert found.prompt.manifest.parents == (report.prompt.content_hash,)
+    for (name, before), (_, after) in zip(report.prompt.tensors.tensors(), found.prompt.tensors.tensors(), strict=True):
+        assert after.allclose(before, atol=1e-4), name
+
+
 def test_plan_writes_nothing(model: sp.Backbone, tmp_path: Path) -> None:
     found = sp.plan(sp.Task.classify(["no", "yes"]), train=rows(30), model=model, output=tmp_path / "p")
     assert not (tmp_path / "p").exists()
@@ -168,6 +184,7 @@ def test_prompt_of_another_model_is_refused(report: sp.TuneReport) -> None:
 
 
 BAD: list[tuple[str, dict[str, object], type[SoftpromptError], str]] = [
+    ("start without a prompt", {"train": rows(20), "start": {"kind": "prompt"}}, ConfigError, "config.invalid"),
     ("missing file", {"train": "nowhere.csv"}, DataError, "data.missing_file"),
     ("one label", {"train": [{"text": f"t {i}", "label": "a"} for i in range(9)]}, DataError, "data.one_label"),
     ("no rows", {"train": []}, DataError, "data.no_rows"),

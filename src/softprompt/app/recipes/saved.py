@@ -49,7 +49,12 @@ def scores_of(evaluation: Evaluation, split: str) -> tuple[Score, ...]:
 
 
 def make_prompt(
-    ready: Prepared, tensors: PromptTensors, *, scores: Sequence[Score] = (), facts: Mapping[str, Any] | None = None
+    ready: Prepared,
+    tensors: PromptTensors,
+    *,
+    scores: Sequence[Score] = (),
+    facts: Mapping[str, Any] | None = None,
+    parents: Sequence[str] = (),
 ) -> Prompt:
     """A prompt to keep.
 
@@ -58,6 +63,7 @@ def make_prompt(
         tensors: Of the trained prompt.
         scores: What it reached.
         facts: Kept under ``config`` beside the run's settings, e.g. the seed and the rate.
+        parents: Content hashes of the prompts that it continues.
     """
     config = ready.config
     manifest = Manifest(
@@ -73,6 +79,7 @@ def make_prompt(
         scores=tuple(scores),
         licence=config.licence,
         author=config.author,
+        parents=tuple(parents),
         notes=config.notes,
     )
     return Prompt(tensors.to(device="cpu"), manifest)

@@ -10,7 +10,7 @@ from typing import Any
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.folder import RunFolder, environment
 from softprompt.app.recipes.prepare import Prepared, Sources, prepare
-from softprompt.app.recipes.saved import make_prompt, scores_of
+from softprompt.app.recipes.saved import identity, make_prompt, scores_of
 from softprompt.app.watch import Watcher
 from softprompt.core.records import Example
 from softprompt.core.stats import Interval
@@ -135,9 +135,10 @@ def _run(ready: Prepared, folder: RunFolder, watcher: Watcher, begun: float) -> 
         notes.append("there is no test part: the scores are of the validation rows that also chose the prompt")
     baselines = _baselines(ready, split, watcher) if config.baselines else ()
     heard = _Heard(folder, watcher)
+    saved = _continued(ready)
     found = train(
         ready.backbone,
-        [_lesson(ready, ready.splits["train"].rows)],
+        [_lesson(ready, ready.splits["train"].rows, saved=saved)],
         method=config.method,
         settings=config.training,
         folder=folder.path,
@@ -154,6 +155,7 @@ def _run(ready: Prepared, folder: RunFolder, watcher: Watcher, begun: float) -> 
         learnt.prompt,
         scores=scores_of(chosen, split),
         facts={"seed": learnt.seeds[learnt.chosen], "rate": learnt.rate},
+        parents=() if saved is None else (saved.content_hash,),
     )
     prompt.save(folder.path / "prompt", overwrite=True)
     report = TuneReport(
@@ -176,10 +178,26 @@ def _run(ready: Prepared, folder: RunFolder, watcher: Watcher, begun: float) -> 
     return report
 
 
-def _lesson(ready: Prepared, train_rows: Sequence[Example | None], name: str = "") -> Lesson:
+def _lesson(
+    ready: Prepared, train_rows: Sequence[Example | None], *, name: str = "", saved: Prompt | None = None
+) -> Lesson:
     return Lesson(
-        name or ready.config.name, ready.builder, train_rows, ready.splits["validation"].rows, start=ready.config.start
+        name or ready.config.name,
+        ready.builder,
+        train_rows,
+        ready.splits["validation"].rows,
+        start=ready.config.start,
+        saved=None if saved is None else saved.tensors,
     )
+
+
+def _continued(ready: Prepared) -> Prompt | None:
+    """The saved prompt that the run goes on from; it must belong to the same model."""
+    if ready.config.start_from is None:
+        return None
+    saved = Prompt.load(ready.config.start_from)
+    saved.check(identity(ready.backbone.spec))
+    return saved
 
 
 def _judge(ready: Prepared, prompts: Sequence[PromptTensors], split: str) -> tuple[Evaluation, ...]:
@@ -196,7 +214,14 @@ def _cross_validate(ready: Prepared, learnt: Learnt, watcher: Watcher) -> Evalua
     lessons = []
     for n, fold in enumerate(parts):
         seen = set(fold.train)
-        lessons.append(_lesson(ready, [row if i in seen else None for i, row in enumerate(rows)], f"fold {n}"))
+        lessons.append(
+            _lesson(
+                ready,
+                [row if i in seen else None for i, row in enumerate(rows)],
+                name=f"fold {n}",
+                saved=_continued(ready),
+            )
+        )
     watcher.stage(f"cross-validate in {len(parts)} folds")
     settings = ready.config.training.model_copy(update={"rate": learnt.rate, "seeds": (0,)})
     found = train(ready.backbone, lessons, method=ready.config.method, settings=settings)

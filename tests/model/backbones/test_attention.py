@@ -85,10 +85,12 @@ def test_a_query_that_sees_nothing_spreads_no_nan() -> None:
     torch.testing.assert_close(out[0, 0, 0], qkv[2][0, 0, 0])
 
 
+@pytest.mark.parametrize("sharpness", [1.0, 4.0])
 @pytest.mark.parametrize("causal", [True, False])
-def test_in_bf16_it_errs_at_most_twice_as_much_as_the_fused_kernel(causal: bool) -> None:
+def test_in_bf16_it_errs_at_most_twice_as_much_as_the_fused_kernel(causal: bool, sharpness: float) -> None:
+    """Sharp attention (scores of 40) is where rounded scores would show: they err four times as much."""
     exact = inputs(2, 4, 4, 40, 40)
-    low = [tensor.detach().bfloat16().requires_grad_() for tensor in exact]
+    low = [(tensor * sharpness).detach().bfloat16().requires_grad_() for tensor in exact]
     mask = None if causal else (draw(2, 1, 40, 40, seed=4) > 0) | torch.eye(40, dtype=torch.bool)
     rounded = [tensor.detach().double().requires_grad_() for tensor in low]
     above = draw(2, 4, 40, 8, seed=9)

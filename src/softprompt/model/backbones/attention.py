@@ -3,10 +3,10 @@
 torch's fused CPU kernel multiplies small tiles and repacks them, and its backward pass alone took a quarter of a
 training step. Batched products run near the processor's peak, so the scores are made by them, a few rows at a time,
 and made again in the backward pass instead of being kept. One layer of 16 rows and 12 heads of 64, forward and
-backward, milliseconds on one core of an AMD EPYC with avx512_bf16: 279 tokens 173 -> 81, 23 live tokens after 256
-cached ones 24 -> 10. In float32 the fused kernel is as fast, so it stays.
+backward, milliseconds on one core of an AMD EPYC with avx512_bf16: X. In float32 the fused kernel is as fast, so it
+stays.
 
-Scores and weights are rounded to bf16 between the products, as in eager attention; the softmax is float32.
+Scores and their softmax are float32, as in the fused kernel; weights are rounded to bf16 before they meet the values.
 
 The model is used as it is: while :class:`FastAttention` is active, a call of torch's ``scaled_dot_product_attention``
 that fits is computed here, and every other goes on to torch.
@@ -127,7 +127,7 @@ def attend(
     True
     """
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    added = _added(mask, query.dtype)
+    added = _added(mask, _exact(query))
     out: Tensor = _Attention.apply(query, key, value, added, causal, scale)  # type: ignore[no-untyped-call]
     return out
 
@@ -148,7 +148,7 @@ class _Attention(torch.autograd.Function):
         # Laid out as the layer's next product reads it: heads side by side.
         out: Tensor = query.new_empty(len(query), query.shape[2], query.shape[1], value.shape[3]).transpose(1, 2)
         for rows in _rows(query, key, causal):
-            keys, values = key[rows].flatten(0, 1), value[rows].flatten(0, 1)
+            keys, values = key[rows].to(_exact(key)).flatten(0, 1), value[rows].flatten(0, 1)
             for block, end in _blocks(query, key, causal):
                 part = query[rows, :, block]
                 bias = _bias(mask, rows, block, causal, query)
@@ -167,12 +167,13 @@ class _Attention(torch.autograd.Function):
         grads = torch.empty_like(query), torch.empty(key.shape, dtype=dtype), torch.empty(value.shape, dtype=dtype)
         for rows in _rows(query, key, causal):
             keys, values = key[rows].flatten(0, 1), value[rows].flatten(0, 1)
+            exact = keys.to(_exact(keys))
             to_keys, to_values = _Sum(grads[1][rows].flatten(0, 1)), _Sum(grads[2][rows].flatten(0, 1))
             for block, end in _blocks(query, key, causal):
                 part = query[rows, :, block]
                 queries, above = _fold(part, key), _fold(gradients[0][rows, :, block], key)
                 bias = _bias(mask, rows, block, causal, query)
-                weights = _weights(queries, keys[:, :end], scale, bias, (*part.shape[:3], end))
+                weights = _weights(queries, exact[:, :end], scale, bias, (*part.shape[:3], end))
                 to_values.add(torch.bmm(weights.to(dtype).transpose(1, 2), above))
                 to_weights = torch.bmm(above, values[:, :end].transpose(1, 2)).to(weights.dtype)
                 # weights * (to_weights - sum(weights * to_weights)) in one pass
@@ -241,7 +242,7 @@ def _bias(mask: Tensor | None, rows: slice, block: slice, causal: bool, query: T
     """What is added to the scores of some rows and queries; broadcasts to [b, H, n, keys that they see]."""
     if causal:
         seen = torch.ones(block.stop - block.start, block.stop, dtype=torch.bool).tril(block.start)
-        return _added(seen, query.dtype)
+        return _added(seen, _exact(query))
     if mask is None:
         return None
     part: Tensor = mask if mask.shape[0] == 1 else mask[rows]
@@ -249,11 +250,14 @@ def _bias(mask: Tensor | None, rows: slice, block: slice, causal: bool, query: T
 
 
 def _weights(queries: Tensor, keys: Tensor, scale: float, bias: Tensor | None, shape: tuple[int, ...]) -> Tensor:
-    """Attention weights in at least float32; ``bias`` is added to the scores seen in ``shape``, [b, H, n, keys]."""
-    scores = _product(queries, keys.transpose(1, 2), scale)
+    """Attention weights in at least float32; ``bias`` is added to the scores seen in ``shape``, [b, H, n, keys].
+
+    Scores are not rounded to bf16: at a score of 30 that would be an error of a tenth in a weight.
+    """
+    scores = _product(queries.to(keys.dtype), keys.transpose(1, 2), scale)
     if bias is not None:
         scores.view(shape).add_(bias)
-    return torch.softmax(scores, -1, dtype=_exact(scores))
+    return torch.softmax(scores, -1)
 
 
 def _product(a: Tensor, b: Tensor, scale: float) -> Tensor:

@@ -1,6 +1,8 @@
 """A command line to call in a folder of its own, rows to give it, and saved prompts for the embedded model."""
 
 import json
+import signal
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,3 +82,12 @@ def prompts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         scores = [Score(metric="accuracy", split="test", value=0.75, low=0.6, high=0.86, num_items=40)]
         make_prompt(ready, tensors, scores=scores).save(path)
     return paths
+
+
+def interruptible(words: list[str], **options: Any) -> subprocess.Popen[str]:
+    """A process that hears Ctrl-C, also where tests run in the background, whose children inherit deafness to it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        return subprocess.Popen(words, **options)
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -14,7 +14,7 @@ from rich.table import Table
 from softprompt.app.cli.face import Face
 from softprompt.app.cli.tables import class_table, comparison_table, metric_table, plan_lines, run_table
 from softprompt.app.cli.tune import render
-from tests.app.cli.conftest import write_rows
+from tests.app.cli.conftest import interruptible, write_rows
 
 QUICK = ["--set", "training.steps=3", "--set", "training.rate=0.03", "--set", "training.evaluations=1"]
 QUICK += ["--text-column", "text", "--template", "{text}<soft 2> It was {answer}"]
@@ -148,7 +148,7 @@ def test_ctrl_c_keeps_the_best_prompt(rows: Path, tmp_path: Path) -> None:
     words += ["--set", "training.steps=100000", "--set", "training.evaluations=10000", "--set", "baselines=false"]
     words += ["--seed", "0", "--output", "run", "--json"]
     pipe = subprocess.PIPE
-    with subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path) as process:
+    with interruptible(words, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path) as process:
         assert process.stderr is not None
         log = tmp_path / "run" / "log.jsonl"
         while not (log.is_file() and '"evaluate"' in log.read_text()):

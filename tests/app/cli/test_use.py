@@ -13,7 +13,7 @@ import pytest
 
 from softprompt.app.cli.predict import read_lines
 from softprompt.core.errors import DataError
-from tests.app.cli.conftest import ROWS, write_rows
+from tests.app.cli.conftest import ROWS, interruptible, write_rows
 
 SOFTPROMPT = [sys.executable, "-c", "from softprompt.app.cli import main; main()"]
 
@@ -195,7 +195,7 @@ def test_pipe_that_closes_early_is_quiet(prompts, tmp_path: Path) -> None:
 def test_ctrl_c_keeps_what_is_answered(prompts, tmp_path: Path) -> None:
     words = [*SOFTPROMPT, "predict", str(prompts["good"]), "--input", "-"]
     pipe = subprocess.PIPE
-    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path) as process:
+    with interruptible(words, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path) as process:
         assert process.stdin is not None
         assert process.stderr is not None
         for row in ROWS:

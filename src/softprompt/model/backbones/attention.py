@@ -3,8 +3,8 @@
 torch's fused CPU kernel multiplies small tiles and repacks them, and its backward pass alone took a quarter of a
 training step. Batched products run near the processor's peak, so the scores are made by them, a few rows at a time,
 and made again in the backward pass instead of being kept. One layer of 16 rows and 12 heads of 64, forward and
-backward, milliseconds on one core of an AMD EPYC with avx512_bf16: X. In float32 the fused kernel is as fast, so it
-stays.
+backward, milliseconds on one core of an AMD EPYC with avx512_bf16: 279 tokens 156 -> 81, 23 live tokens after 256
+cached ones 21 -> 13. In float32 the fused kernel is as fast, so it stays.
 
 Scores and their softmax are float32, as in the fused kernel; weights are rounded to bf16 before they meet the values.
 

@@ -82,6 +82,7 @@ def plan(
     Raises:
         SoftpromptError: Whatever would stop the run before its first step.
     """
+    watcher = watcher or Watcher()
     ready = prepare(config, watcher, sources=sources, backbone=backbone)
     settings = config.training.resolved()
     rows = [ready.builder.row(example) for part in ("train", "validation") for example in ready.splits[part]]
@@ -92,8 +93,7 @@ def plan(
     probe = 0 if settings.rate is not None else settings.probe_steps or 0
     prompts = {"probe": len(settings.rates or ()) if probe else 0, "train": len(settings.seeds or ())}
     steps = {"probe": probe, "train": settings.steps or 0}
-    if (watcher := watcher) is not None:
-        watcher.done()
+    watcher.done()
     return RunPlan(
         page=ready.page,
         template=str(ready.template),

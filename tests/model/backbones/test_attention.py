@@ -47,11 +47,13 @@ def compare(qkv: list[Tensor], mask: Tensor | None = None, *, causal: bool = Fal
     repeats=st.integers(1, 3),
     length=st.integers(1, 12),
     chunk=st.sampled_from([1, 100, 1 << 20]),
+    kept=st.sampled_from([0, 1 << 25]),
     strided=st.booleans(),
 )
-def test_causal(rows: int, groups: int, repeats: int, length: int, chunk: int, strided: bool) -> None:
+def test_causal(rows: int, groups: int, repeats: int, length: int, chunk: int, kept: int, strided: bool) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(attention, "BLOCK", 5)
+        patch.setattr(attention, "KEPT", kept)
         patch.setattr(attention, "CHUNK", chunk)
         compare(inputs(rows, groups * repeats, groups, length, length, strided=strided), causal=True)
 
@@ -104,6 +106,28 @@ def test_in_bf16_it_errs_at_most_twice_as_much_as_the_fused_kernel(causal: bool,
     fast, fused = errors(attend(*low, mask=mask, causal=causal)), errors(plain(*low, attn_mask=mask, is_causal=causal))
     assert all(one <= 2 * other for one, other in zip(fast, fused, strict=True))
     assert max(fast) < 0.02
+
+
+def test_weights_made_again_are_the_ones_that_were_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    low = [tensor.detach().bfloat16().requires_grad_() for tensor in inputs(3, 4, 2, 20, 20)]
+    above = draw(3, 4, 20, 8, seed=9, dtype=torch.bfloat16)
+    gradients = []
+    for kept in (1 << 25, 0):
+        monkeypatch.setattr(attention, "KEPT", kept)
+        gradients.append(torch.autograd.grad(attend(*low, causal=True), low, above))
+    assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.mkldnn, "matmul"), reason="torch before 2.9 has no such setting")
+def test_the_precision_of_everybody_elses_products_is_not_changed() -> None:
+    matmul = torch.backends.mkldnn.matmul
+    before = matmul.fp32_precision
+    low = draw(1, 2, 9, 4, dtype=torch.bfloat16)
+    attend(low, low, low)
+    assert matmul.fp32_precision == before
+    with pytest.raises(RuntimeError):
+        attend(low, low[..., :3], low)  # does not multiply
+    assert matmul.fp32_precision == before
 
 
 class Called(Exception):
@@ -184,4 +208,4 @@ def test_a_model_calls_it_and_recomputed_layers_call_it_too(family: str, monkeyp
     kept = gradient(checkpoint=False)
     assert len(calls) == 3
     assert torch.equal(gradient(checkpoint=True), kept)
-    assert len(calls) == 3 + 2 * 3
+    assert len(calls) == 3 + 3 + 2  # backwards begins with the last layer, which is not made again

@@ -1,12 +1,15 @@
 """A faster attention for bf16 on CPUs: torch's definition, by matrix products instead of its fused kernel.
 
 torch's fused CPU kernel multiplies small tiles and repacks them, and its backward pass alone took a quarter of a
-training step. Batched products run near the processor's peak, so the scores are made by them, a few rows at a time,
-and made again in the backward pass instead of being kept. One layer of 16 rows and 12 heads of 64, forward and
-backward, milliseconds on one core of an AMD EPYC with avx512_bf16: 279 tokens 156 -> 81, 23 live tokens after 256
-cached ones 21 -> 13. In float32 the fused kernel is as fast, so it stays.
+training step. Batched products run near the processor's peak, so the scores are made by them, a few rows at a time.
+The weights are kept for the backward pass where they are few, else made again. One layer of 16 rows and 12 heads of 64,
+forward and backward, milliseconds on one core of an AMD EPYC with avx512_bf16: 279 tokens 162 -> 54 (made again: 73),
+535 tokens 462 -> 176, 23 live tokens after 256 cached ones 23 -> 16. In float32 the fused kernel is as fast, so it
+stays.
 
 Scores and their softmax are float32, as in the fused kernel; weights are rounded to bf16 before they meet the values.
+The products that make the scores take bf16 numbers and give float32: oneDNN does that where float32 operands may be
+read as bf16, which loses nothing of numbers that are bf16.
 
 The model is used as it is: while :class:`FastAttention` is active, a call of torch's ``scaled_dot_product_attention``
 that fits is computed here, and every other goes on to torch.
@@ -14,7 +17,7 @@ that fits is computed here, and every other goes on to torch.
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -28,8 +31,11 @@ __all__ = ["FastAttention", "attend", "fast_attention"]
 #: Scores made at a time. Half and four times as many were 5 to 15 % slower.
 CHUNK = 1 << 20
 
-#: Queries a block where the mask is the causal triangle: keys behind the block's last query are not multiplied.
+#: Most queries a block where the mask is the causal triangle: keys behind the block's last query are not multiplied.
 BLOCK = 128
+
+#: Most weights of a layer that are kept for its backward pass: 64 MiB in bf16.
+KEPT = 1 << 25
 
 #: Below so many queries (decoding) the fused kernel is as good.
 FEWEST = 8
@@ -127,7 +133,7 @@ def attend(
     True
     """
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    added = _added(mask, _exact(query))
+    added = _added(mask, torch.promote_types(query.dtype, torch.float32))
     out: Tensor = _Attention.apply(query, key, value, added, causal, scale)  # type: ignore[no-untyped-call]
     return out
 
@@ -140,44 +146,48 @@ def _added(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
 
 
 class _Attention(torch.autograd.Function):
-    """Keeps queries, keys and values; everything between is made anew in the backward pass."""
+    """Keeps queries, keys and values, and the weights where they are few; else these are made anew for the backward
+    pass, and are the same."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:
         query, key, value, mask, causal, scale = inputs
         # Laid out as the layer's next product reads it: heads side by side.
         out: Tensor = query.new_empty(len(query), query.shape[2], query.shape[1], value.shape[3]).transpose(1, 2)
+        kept: list[Tensor] | None = (
+            [] if any(ctx.needs_input_grad) and _num_weights(query, key, causal) <= KEPT else None
+        )
         for rows in _rows(query, key, causal):
-            keys, values = key[rows].to(_exact(key)).flatten(0, 1), value[rows].flatten(0, 1)
+            keys, values = _exact(_flat(key[rows])), _flat(value[rows])
             for block, end in _blocks(query, key, causal):
-                part = query[rows, :, block]
-                bias = _bias(mask, rows, block, causal, query)
-                weights = _weights(_fold(part, key), keys[:, :end], scale, bias, (*part.shape[:3], end))
-                _unfold(torch.bmm(weights.to(values.dtype), values[:, :end]), out[rows, :, block])
-        ctx.save_for_backward(query, key, value, mask)
+                weights = _weights(query[rows, :, block], keys[:, :end], scale, _bias(mask, rows, block, causal))
+                if kept is not None:
+                    kept.append(weights)
+                _unfold(torch.bmm(weights, values[:, :end]), out[rows, :, block])
+        ctx.save_for_backward(query, key, value, mask, *(kept or ()))
         ctx.options = (causal, scale)
         return out
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
-        query, key, value, mask = ctx.saved_tensors
+        query, key, value, mask, *kept = ctx.saved_tensors
         causal, scale = ctx.options
-        dtype = query.dtype
-        grads = torch.empty_like(query), torch.empty(key.shape, dtype=dtype), torch.empty(value.shape, dtype=dtype)
+        # Laid out like what they are gradients of; never expanded.
+        grads = tuple(torch.empty_like(part) for part in (query, key, value))
         for rows in _rows(query, key, causal):
-            keys, values = key[rows].flatten(0, 1), value[rows].flatten(0, 1)
-            exact = keys.to(_exact(keys))
-            to_keys, to_values = _Sum(grads[1][rows].flatten(0, 1)), _Sum(grads[2][rows].flatten(0, 1))
+            keys, values = _flat(key[rows]), _flat(value[rows])
+            exact = keys if kept else _exact(keys)
+            to_keys, to_values = _Sum(grads[1][rows]), _Sum(grads[2][rows])
             for block, end in _blocks(query, key, causal):
                 part = query[rows, :, block]
-                queries, above = _fold(part, key), _fold(gradients[0][rows, :, block], key)
-                bias = _bias(mask, rows, block, causal, query)
-                weights = _weights(queries, exact[:, :end], scale, bias, (*part.shape[:3], end))
-                to_values.add(torch.bmm(weights.to(dtype).transpose(1, 2), above))
-                to_weights = torch.bmm(above, values[:, :end].transpose(1, 2)).to(weights.dtype)
+                bias = None if kept else _bias(mask, rows, block, causal)
+                weights = kept.pop(0) if kept else _weights(part, exact[:, :end], scale, bias)
+                queries, above = _fold(part, len(keys)), _fold(gradients[0][rows, :, block], len(keys))
+                to_values.add(torch.bmm(weights.transpose(1, 2), above))
+                to_weights = torch.bmm(above, values[:, :end].transpose(1, 2))
                 # weights * (to_weights - sum(weights * to_weights)) in one pass
-                to_scores = torch._softmax_backward_data(to_weights, weights, -1, weights.dtype).to(dtype)
+                to_scores = torch._softmax_backward_data(to_weights, weights, -1, weights.dtype)
                 to_keys.add(_product(to_scores.transpose(1, 2), queries, scale))
                 _unfold(_product(to_scores, keys[:, :end], scale), grads[0][rows, :, block])
             to_keys.finish()
@@ -188,34 +198,38 @@ class _Attention(torch.autograd.Function):
 class _Sum:
     """Adds up what several blocks of queries give to the first keys, in at least float32."""
 
-    def __init__(self, target: Tensor) -> None:
+    def __init__(self, target: Float[Tensor, "b G T D"]) -> None:
         self.target = target
         self.total: Tensor | None = None
 
-    def add(self, part: Tensor) -> None:
-        if self.total is None and part.shape == self.target.shape:
-            self.target.copy_(part)  # the only block: it sees all keys
+    def add(self, part: Float[Tensor, "bG t D"]) -> None:
+        if self.total is None and part.shape[1] == self.target.shape[2]:
+            _unfold(part, self.target)  # the only block: it sees all keys
             return
         if self.total is None:
-            self.total = part.new_zeros(self.target.shape, dtype=_exact(part))
+            self.total = _exact(part.new_zeros(len(part), *self.target.shape[2:]))
         self.total[:, : part.shape[1]] += part
 
     def finish(self) -> None:
         if self.total is not None:
-            self.target.copy_(self.total)
+            _unfold(self.total, self.target)
 
 
-def _exact(tensor: Tensor) -> torch.dtype:
-    return torch.promote_types(tensor.dtype, torch.float32)
+def _exact(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def _num_weights(query: Tensor, key: Tensor, causal: bool) -> int:
+    """Weights of all blocks together."""
+    each = sum((block.stop - block.start) * end for block, end in _blocks(query, key, causal))
+    return int(query.shape[0] * query.shape[1] * each)
 
 
 def _rows(query: Tensor, key: Tensor, causal: bool) -> Iterator[slice]:
     """Rows of the batch whose scores are made at a time."""
     count, heads, length, _ = query.shape
     block = min(length, BLOCK) if causal else length
-    most = max(1, CHUNK // (heads * block * key.shape[2]))
-    step = -(-count // -(-count // most))  # pieces of equal size
-    return (slice(start, start + step) for start in range(0, count, step))
+    return _pieces(count, max(1, CHUNK // (heads * block * key.shape[2])))
 
 
 def _blocks(query: Tensor, key: Tensor, causal: bool) -> Iterator[tuple[slice, int]]:
@@ -223,14 +237,23 @@ def _blocks(query: Tensor, key: Tensor, causal: bool) -> Iterator[tuple[slice, i
     length = query.shape[2]
     if not causal:
         return iter([(slice(0, length), key.shape[2])])
-    return ((slice(first, min(first + BLOCK, length)), min(first + BLOCK, length)) for first in range(0, length, BLOCK))
+    return ((block, block.stop) for block in _pieces(length, BLOCK))
 
 
-def _fold(part: Tensor, key: Tensor) -> Tensor:
+def _pieces(count: int, most: int) -> Iterator[slice]:
+    """``count`` things in pieces of about equal size."""
+    step = -(-count // -(-count // most))
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))
+
+
+def _flat(part: Tensor) -> Tensor:
+    """[b, G, T, D] -> [b * G, T, D]."""
+    return part.flatten(0, 1)
+
+
+def _fold(part: Tensor, pairs: int) -> Tensor:
     """[b, H, n, D] -> [b * G, (H / G) * n, D]: queries that read the same keys stand below each other."""
-    rows, heads, count, width = part.shape
-    groups = key.shape[1]
-    return part.reshape(rows * groups, heads // groups * count, width)
+    return part.reshape(pairs, -1, part.shape[-1])
 
 
 def _unfold(part: Tensor, into: Tensor) -> None:
@@ -238,28 +261,52 @@ def _unfold(part: Tensor, into: Tensor) -> None:
     into.copy_(part.view(into.shape))
 
 
-def _bias(mask: Tensor | None, rows: slice, block: slice, causal: bool, query: Tensor) -> Tensor | None:
-    """What is added to the scores of some rows and queries; broadcasts to [b, H, n, keys that they see]."""
+def _bias(mask: Tensor | None, rows: slice, block: slice, causal: bool) -> Tensor | None:
+    """What is added to the scores of some rows and queries with the last keys that they see."""
     if causal:
-        seen = torch.ones(block.stop - block.start, block.stop, dtype=torch.bool).tril(block.start)
-        return _added(seen, _exact(query))
+        return _triangle(block.stop - block.start)
     if mask is None:
         return None
     part: Tensor = mask if mask.shape[0] == 1 else mask[rows]
     return part if mask.shape[2] == 1 else part[:, :, block]
 
 
-def _weights(queries: Tensor, keys: Tensor, scale: float, bias: Tensor | None, shape: tuple[int, ...]) -> Tensor:
-    """Attention weights in at least float32; ``bias`` is added to the scores seen in ``shape``, [b, H, n, keys].
+@cache
+def _triangle(count: int) -> Float[Tensor, "n n"]:
+    """Added to the scores of a block with its own keys: a query sees no later one."""
+    return torch.full((count, count), torch.finfo(torch.float32).min).triu(1)
+
+
+def _weights(
+    queries: Float[Tensor, "b H n D"], keys: Float[Tensor, "bG t D"], scale: float, bias: Tensor | None
+) -> Float[Tensor, "bG Hn_G t"]:
+    """Attention weights in the dtype of the queries, from scores in at least float32.
 
     Scores are not rounded to bf16: at a score of 30 that would be an error of a tenth in a weight.
     """
-    scores = _product(queries.to(keys.dtype), keys.transpose(1, 2), scale)
+    with _bf16_read_as_such(queries):
+        scores = _product(_exact(_fold(queries, len(keys))), keys.transpose(1, 2), scale)
     if bias is not None:
-        scores.view(shape).add_(bias)
-    return torch.softmax(scores, -1)
+        scores.view(*queries.shape[:3], -1)[..., -bias.shape[-1] :].add_(bias)
+    return torch.softmax(scores, -1).to(queries.dtype)
 
 
 def _product(a: Tensor, b: Tensor, scale: float) -> Tensor:
     """Product of ``a`` and ``b``, scaled before it is rounded."""
     return torch.baddbmm(a.new_empty(1, 1, 1), a, b, beta=0, alpha=scale)
+
+
+@contextmanager
+def _bf16_read_as_such(numbers: Tensor) -> Iterator[None]:
+    """Lets oneDNN multiply float32 copies of bf16 numbers by its bf16 products (torch 2.9 on), which is as exact and
+    twice as fast. The setting is the process's own, so it stands no longer than the one product."""
+    settings: Any = torch.backends.mkldnn
+    if numbers.dtype != torch.bfloat16 or not hasattr(settings, "matmul"):
+        yield
+        return
+    before = settings.matmul.fp32_precision
+    settings.matmul.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        settings.matmul.fp32_precision = before

@@ -1,8 +1,8 @@
 """One call of a transformers model: masks in the form it takes, the output layer only where it is read.
 
-The model is used as it is. Nothing is patched but one pre-hook on the output layer during a call and, when
-checkpointing is asked for, the layers' forwards during a call; torch's attention is replaced by a faster one where that
-computes the same.
+The model is used as it is. Nothing is patched but hooks on the output layer and on the last feed-forward block during a
+call and, when checkpointing is asked for, the layers' forwards during a call; torch's attention is replaced by a faster
+one where that computes the same.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -65,7 +65,7 @@ def call(
         arguments["position_ids"] = positions
     handle = model.get_output_embeddings().register_forward_pre_hook(catch)
     try:
-        with fast_attention(embeds):
+        with fast_attention(embeds), _last_block_at(model, keep, embeds):
             logits = model(**arguments).logits
     finally:
         handle.remove()
@@ -106,6 +106,42 @@ def layers_of(model: PreTrainedModel) -> list[nn.Module]:
     return list(next(found for found in lists if len(found) == config.num_hidden_layers))
 
 
+@contextmanager
+def _last_block_at(model: PreTrainedModel, keep: Int[Tensor, " N"], embeds: Float[Tensor, "S L E"]) -> Iterator[None]:
+    """The last layer's feed-forward block computes the tokens of ``keep`` alone and gives zeros for the others.
+
+    It works on each token by itself and what it makes of a token goes nowhere but into that token's output, so nobody
+    sees the zeros. Half of a layer's work or more, saved forwards and backwards.
+    """
+    block = getattr(layers_of(model)[-1], "mlp", None)
+    if not isinstance(block, nn.Module) or 2 * len(keep) > embeds.shape[0] * embeds.shape[1]:
+        yield
+        return
+    shapes: list[torch.Size] = []
+
+    def pick(_block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any] | None:
+        if len(args) != 1 or kwargs:
+            return None  # the block is given more than the tokens' states (Bloom: the residual)
+        (states,) = args
+        shapes.append(states.shape)
+        picked = states.reshape(-1, states.shape[-1]).index_select(0, keep.to(states.device))
+        return (picked[None],), {}
+
+    def spread(_block: nn.Module, _args: object, made: Any) -> Any:
+        if not shapes:
+            return made
+        shape = shapes.pop()
+        empty = made.new_zeros(shape[:-1].numel(), made.shape[-1])
+        return empty.index_copy(0, keep.to(made.device), made[0]).view(*shape[:-1], -1)
+
+    handles = (block.register_forward_pre_hook(pick, with_kwargs=True), block.register_forward_hook(spread))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
 def _with_fast_attention(forward: Callable[..., Any], hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
     with fast_attention(hidden):
         return forward(hidden, *args, **kwargs)
@@ -113,12 +149,12 @@ def _with_fast_attention(forward: Callable[..., Any], hidden: Tensor, *args: Any
 
 @contextmanager
 def checkpointed(model: PreTrainedModel, *, enabled: bool) -> Iterator[None]:
-    """Layers forget their activations and recompute them backwards.
+    """Layers forget their activations and recompute them backwards; all but the last, with which backwards begins.
 
     transformers' own checkpointing does nothing in evaluation mode and drops the cache in training mode. The model is
     frozen and in evaluation mode, so there is no dropout whose random numbers would have to be kept.
     """
-    layers = layers_of(model) if enabled else []
+    layers = layers_of(model)[:-1] if enabled else []
     originals = [layer.forward for layer in layers]
     try:
         for layer, original in zip(layers, originals, strict=True):

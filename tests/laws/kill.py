@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from softprompt.lab.training import checkpoint
 from tests.lab.training.small import bits
 from tests.laws.test_training import KINDS, make
 
@@ -37,7 +36,7 @@ def die_while_writing(folder: Path, kind: str) -> None:
             (folder / "writing").touch()
             time.sleep(60)
 
-    checkpoint.os.fsync = stall  # type: ignore[attr-defined]
+    os.fsync = stall
     train(folder, kind)
 
 

@@ -123,7 +123,7 @@ PHASES = {
     "optimiser": ("softprompt.lab.training.optimisers.PromptOptimiser", "step"),
     "evaluation": ("softprompt.lab.training.looks.Looks", "__call__"),
     "taking note": ("softprompt.lab.training.outcome.Progress", "judged"),
-    "writing": ("softprompt.lab.training.checkpoint", "write_bytes"),
+    "writing": ("softprompt.lab.training.checkpoint", "write_whole"),
 }
 
 

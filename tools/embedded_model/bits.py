@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import LlamaForCausalLM
 
 from .corpus import read_documents
-from .model import sum_loss
+from .model import losses
 from .tokens import encode_pieces
 
 
@@ -58,7 +58,7 @@ def bits_per_byte(
 def _batch_nats(model: LlamaForCausalLM, batch: list[np.ndarray], device: torch.device) -> float:
     ids: Tensor = torch.from_numpy(np.stack(batch)).to(device)
     with torch.autocast(device.type, torch.bfloat16):
-        return sum_loss(model, ids).item()
+        return losses(model, ids, ids[:, :0])[0].item()
 
 
 def held_out_bits(

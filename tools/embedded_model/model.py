@@ -63,14 +63,24 @@ def load_model(folder: Path) -> LlamaForCausalLM:
     return LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, local_files_only=True)
 
 
-def sum_loss(model: LlamaForCausalLM, ids: Tensor) -> Tensor:
-    """The summed negative log-likelihood, in nats, of every token but the first of each row; ids [B, T], result [].
+def losses(model: LlamaForCausalLM, ids: Tensor, reading: Tensor) -> tuple[Tensor, Tensor]:
+    """Language-model loss of texts, and what the model knows of each at its end.
 
-    The plain cross-entropy, not the model's own loss: compiled, it is the faster one on a CPU.
+    The loss is the plain cross-entropy, not the model's own: compiled, it is the faster one on a CPU.
+
+    Args:
+        model: The model.
+        ids: Texts, [B, T].
+        reading: Tokens behind each text that are not predicted, [B, R]; R may be 0.
+
+    Returns:
+        The summed negative log-likelihood, in nats, of every token of the texts but the first of each, [];
+        the final state of the last reading token, [B, H] (of the last text token where R is 0).
     """
-    hidden = model.model(ids, use_cache=False).last_hidden_state[:, :-1]
-    logits = model.lm_head(hidden).float()
-    return functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="sum")
+    hidden = model.model(torch.cat([ids, reading], dim=1), use_cache=False).last_hidden_state
+    logits = model.lm_head(hidden[:, : ids.shape[1] - 1]).float()
+    loss = functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="sum")
+    return loss, hidden[:, -1]
 
 
 def matrices_and_rest(model: LlamaForCausalLM) -> tuple[list[Tensor], list[Tensor]]:

@@ -23,13 +23,14 @@ from transformers import LlamaForCausalLM
 
 from .bits import held_out_bits
 from .checkpoint import FILE, STABLE_FILE, Checkpoint, Progress, load_checkpoint, refuse_other_settings
-from .model import Shape, export_model, load_model, matrices_and_rest, new_model, sum_loss
+from .model import Shape, export_model, load_model, losses, matrices_and_rest, new_model
+from .neighbours import neighbour_loss, reading_tokens
 from .schedule import ActiveTime, Schedule, decay_asked
 from .tokens import Blocks, token_files
 
 CLIP_NORM = 1.0
 PINNED = (
-    *("seed", "rows", "micro_rows", "lengths", "share", "muon_lr", "adam_lr", "warmup_steps"),
+    *("seed", "rows", "micro_rows", "lengths", "share", "muon_lr", "adam_lr", "warmup_steps", "neighbours"),
     *("device", "threads", "compile"),
 )
 LOG_STEPS, HELD_OUT_BYTES = 20, 60_000
@@ -60,8 +61,8 @@ class Run:
             torch.optim.AdamW(rest, lr=options.adam_lr, betas=(0.9, 0.95), weight_decay=0.0),
         ]
         self.base_rates = [options.muon_lr, options.adam_lr]
-        self.loss: Callable[[LlamaForCausalLM, Tensor], Tensor] = (
-            torch.compile(sum_loss) if options.compile else sum_loss
+        self.losses: Callable[[LlamaForCausalLM, Tensor, Tensor], tuple[Tensor, Tensor]] = (
+            torch.compile(losses) if options.compile else losses
         )
         self.stop_asked = False
 
@@ -72,7 +73,7 @@ class Run:
 
     def step(self) -> float:
         """One optimiser step over `rows` blocks; returns the mean loss in nats a token."""
-        progress = self.progress
+        progress, weight = self.progress, self.options.neighbours
         scale = self.schedule.scale(progress.step, progress.decay_start)
         for optimiser, rate in zip(self.optimisers, self.base_rates, strict=True):
             for group in optimiser.param_groups:
@@ -80,12 +81,18 @@ class Run:
         lengths = self.options.lengths
         length = lengths[progress.step % len(lengths)]
         ids = self.blocks.batch(progress.blocks, self.options.rows).view(-1, length)
+        parts = max(lengths) // length
+        reading = self._reading(len(ids)) if weight and parts > 1 else ids[:, :0]
         total, targets = 0.0, ids.numel() - len(ids)
-        for micro in ids.split(self.options.micro_rows * max(lengths) // length):
+        size = self.options.micro_rows * parts
+        for texts, behind in zip(ids.split(size), reading.split(size), strict=True):
             with torch.autocast(self.device.type, torch.bfloat16):
-                loss = self.loss(self.model, micro.to(self.device)) / targets
-            loss.backward()
+                summed, states = self.losses(self.model, texts.to(self.device), behind.to(self.device))
+            loss = summed / targets
             total += loss.item()
+            if reading.numel():
+                loss = loss + weight * neighbour_loss(states, parts) * len(texts) / len(ids)
+            loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
         for optimiser in self.optimisers:
             optimiser.step()
@@ -94,6 +101,11 @@ class Run:
         progress.blocks += self.options.rows
         progress.tokens += ids.numel()
         return total
+
+    def _reading(self, count: int) -> Tensor:
+        """Tokens behind the texts of this step: a function of seed and step, so that nothing has to be saved."""
+        generator = torch.Generator().manual_seed(self.options.seed * 1_000_003 + self.progress.step)
+        return reading_tokens(count, vocab_size=self.model.config.vocab_size, generator=generator)
 
     def save(self, name: str = FILE) -> None:
         """Write a checkpoint into the run folder."""
@@ -181,6 +193,9 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--share", nargs="*", default=[], metavar="NAME=PART", help="read only this part of a corpus in a pass"
+    )
+    parser.add_argument(
+        "--neighbours", type=float, default=0.0, help="weight of the neighbour objective on shorter lengths; 0 for none"
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")

@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -361,6 +362,7 @@ class _Work:
             "device": str(spec.device),
             "attention": getattr(config, "_attn_implementation", None),
             "threads": torch.get_num_threads(),
+            "softprompt": version("softprompt"),
             "torch": torch.__version__,
             "rows": checkpoint.digest(texts),
             "starts": [learner.lesson.start.model_dump(mode="json") for learner in self.learners],

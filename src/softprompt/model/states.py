@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 from typing import Literal, Self
@@ -288,7 +289,8 @@ class StateStore:
     def _name(self, keys: Sequence[Key], mine: Sequence[Key]) -> str:
         """Hash of everything that the bits of these texts' states depend on: the model, how it computes, all chunks."""
         spec = self.backbone.spec
-        runs = (spec.fingerprint, spec.dtype, spec.device.type, torch.__version__, torch.get_num_threads())
+        made_by = (version("softprompt"), torch.__version__)
+        runs = (spec.fingerprint, spec.dtype, spec.device.type, *made_by, torch.get_num_threads())
         attention = getattr(getattr(getattr(self.backbone, "model", None), "config", None), "_attn_implementation", "")
         return _hash((*runs, attention, self.chunk_tokens, len(mine), *map(_hash, keys)))
 

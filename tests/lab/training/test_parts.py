@@ -1,9 +1,7 @@
 """The parts of a training: schedule, optimiser, checkpoint files, memory, looks at a part of the rows, settings."""
 
 import contextlib
-import errno
 import math
-import os
 import tempfile
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from softprompt.core.errors import ConfigError, ResourceError, TrainingError
+from softprompt.core.errors import ConfigError, TrainingError
 from softprompt.lab.training import checkpoint, memory
 from softprompt.lab.training.looks import part_of
 from softprompt.lab.training.optimisers import PromptOptimiser, scheduled
@@ -127,37 +125,6 @@ def test_a_cut_file_is_noticed(keep: int, tmp_path: Path):
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(TrainingError, match=r"training\.bad_checkpoint"):
         checkpoint.read(path)
-
-
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
-def test_a_failed_write_leaves_what_was_there(number: int, tmp_path: Path, monkeypatch: Any):
-    path = tmp_path / "c"
-    checkpoint.write(path, CONTENT, {"step": 1})
-
-    def fail(handle: int) -> None:
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(os, "fsync", fail)
-    code = "resource.write_failed" if number == errno.EIO else "resource.disk_full"
-    with pytest.raises(ResourceError, match=code.replace(".", r"\.")):
-        checkpoint.write(path, CONTENT, {"step": 2})
-    assert checkpoint.read(path)[1] == {"step": 1}
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_folder_that_is_a_file_is_said(tmp_path: Path):
-    (tmp_path / "file").touch()
-    with pytest.raises(ResourceError, match=r"resource\.write_failed"):
-        checkpoint.write(tmp_path / "file" / "c", CONTENT, {})
-
-
-def test_the_folder_is_synced_after_the_rename(tmp_path: Path, monkeypatch: Any):
-    calls: list[str] = []
-    fsync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda handle: (calls.append("sync"), fsync(handle))[1])
-    monkeypatch.setattr(Path, "replace", lambda self, to: (calls.append("rename"), replace(self, to))[1])
-    checkpoint.write(tmp_path / "c", CONTENT, {})
-    assert calls == ["sync", "rename", "sync"]
 
 
 def test_all_differences_are_named_at_once():

@@ -189,7 +189,7 @@ def test_a_full_disk_loses_nothing(
 
         return wrapped
 
-    monkeypatch.setattr(storage, "_write_new", failing(storage._write_new))
+    monkeypatch.setattr(storage, "write_new", failing(storage.write_new))
     monkeypatch.setattr(Path, "rename", failing(Path.rename))
     monkeypatch.setattr(Path, "replace", failing(Path.replace))
     steps = 2 if name.endswith(".zip") else 4

@@ -25,7 +25,7 @@ import yaml
 
 from softprompt.app.config import RunConfig
 from softprompt.core.errors import ConfigError
-from softprompt.lab.training.checkpoint import write_bytes
+from softprompt.core.files import write_whole
 from softprompt.model.backbones.base import Spec
 
 __all__ = ["RunFolder", "environment"]
@@ -62,7 +62,7 @@ class RunFolder:
                 f"{path} holds an unfinished run with other settings",
                 cure="name another output, restore the settings to go on, or start anew with --fresh",
             )
-        write_bytes(there, text.encode())
+        write_whole(there, text.encode())
         self._log = (path / "log.jsonl").open("a", encoding="utf-8")
 
     @property
@@ -79,7 +79,7 @@ class RunFolder:
     def write(self, name: str, content: Mapping[str, Any] | str) -> None:
         """A whole file: JSON from a mapping, text as it is."""
         text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False, default=str)
-        write_bytes(self.path / name, text.encode("utf-8"))
+        write_whole(self.path / name, text.encode("utf-8"))
 
     def __enter__(self) -> Self:
         return self

@@ -11,6 +11,7 @@ from softprompt.app.recipes.prepare import Prepared, Sources, prepare
 from softprompt.app.watch import Watcher
 from softprompt.core.records import Batch
 from softprompt.data.page import DataPage
+from softprompt.lab.training.forecast import budget_for
 from softprompt.lab.training.memory import available_bytes
 from softprompt.lab.training.settings import TrainingSettings
 from softprompt.lab.tuning import WORTH_CACHING
@@ -35,7 +36,7 @@ class RunPlan:
         state_bytes: Cached states of all texts.
         available_bytes: Free memory.
         seconds: Forecast by stage, from a timed product of the model's own size; the order of magnitude.
-        disk_bytes: What the run folder will hold at most.
+        disk_bytes: What the run folder, and a file of states beside it, will hold at most.
     """
 
     page: DataPage
@@ -106,7 +107,7 @@ def plan(
         state_bytes=whole.state_bytes if caches else 0,
         available_bytes=available_bytes(ready.backbone.spec.device),
         seconds=_seconds(ready, settings, whole, batch, steps, prompts),
-        disk_bytes=_disk(ready, prompts),
+        disk_bytes=_disk(ready, prompts) + (_state_file(ready, settings, whole.state_bytes) if caches else 0),
     )
 
 
@@ -150,3 +151,10 @@ def _disk(ready: Prepared, prompts: dict[str, int]) -> int:
     soft = sum(slot.length for slot in ready.template.slots.values()) * spec.embed_dim
     head = len(ready.task.names) * (spec.head_dim + 1) if ready.builder.answers == "vectors" else 0
     return 4 * (soft + head) * (4 * prompts["train"] + 1) + 1_000_000
+
+
+def _state_file(ready: Prepared, settings: TrainingSettings, state_bytes: int) -> int:
+    """What of the states does not fit into memory and goes to the disk until the run ends."""
+    budget = budget_for(ready.backbone, settings)
+    in_memory = 0 if budget.keep else budget.device + budget.memory
+    return min(budget.file, max(0, state_bytes - in_memory))

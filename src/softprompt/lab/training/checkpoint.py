@@ -1,15 +1,12 @@
-"""Checkpoints that survive a power cut: temporary file, fsync, rename, fsync of the folder where there is one.
+"""Checkpoints that survive a power cut.
 
 One file holds everything, so a checkpoint is there or not: tensors as safetensors, the rest as JSON in its header.
 Nothing is pickled. A full disk leaves the checkpoint before untouched.
 """
 
-import errno
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +15,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from softprompt.core.errors import ResourceError, TrainingError
+from softprompt.core.errors import TrainingError
+from softprompt.core.files import write_whole
 
-__all__ = ["check_pins", "digest", "read", "tidy", "write", "write_bytes"]
+__all__ = ["check_pins", "digest", "read", "write"]
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
@@ -31,51 +29,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) ->
     """
     content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(meta, allow_nan=True)
-    write_bytes(path, save(content, metadata={"meta": text, "checksum": _checksum(text, content)}))
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file so that it is whole or absent.
-
-    Raises:
-        ResourceError: ``resource.disk_full``, ``resource.write_failed``; the file that was there stays.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        code, what = ("resource.disk_full", "the disk is full") if full else ("resource.write_failed", str(error))
-        cure = "free some space" if full else "write elsewhere, or mend the folder"
-        raise ResourceError(
-            code, f"{path} could not be written: {what}", cure=f"{cure}; what was there before is untouched"
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def tidy(path: Path) -> None:
-    """Remove what a killed process left half-written beside ``path``."""
-    for left in path.parent.glob(f".{path.name}.*.tmp"):
-        left.unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename durable; systems that cannot open a folder do not need it."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    write_whole(path, save(content, metadata={"meta": text, "checksum": _checksum(text, content)}))
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.core.errors import ResourceError, TrainingError
-from softprompt.lab.training import checkpoint
+from softprompt.core.files import tidy, write_whole
 
 __all__ = ["Decisions"]
 
@@ -33,7 +33,7 @@ class Decisions:
         self.notes: list[str] = []
         self._made: dict[str, Any] = {}
         if path is not None:
-            checkpoint.tidy(path)
+            tidy(path)
             if path.exists():
                 self._made = self._read(path)
 
@@ -46,7 +46,7 @@ class Decisions:
             self._made[name] = make()
             if self.path is not None:
                 try:
-                    checkpoint.write_bytes(self.path, json.dumps(self._made, allow_nan=True).encode())
+                    write_whole(self.path, json.dumps(self._made, allow_nan=True).encode())
                 except ResourceError as error:
                     self.notes.append(f"a resumed run would have to decide {name} again: {error}")
         return self._made[name]

@@ -68,7 +68,9 @@ class TrainingSettings(Settings):
         None, ge=0, description="bytes of frozen states in RAM; None: a third of what is free"
     )
     cache_device: int | None = Field(None, ge=0, description="bytes on the accelerator; None: a third of what is free")
-    cache_file: int = Field(0, ge=0, description="bytes in a mapped file")
+    cache_file: int | None = Field(
+        None, ge=0, description="bytes in a mapped file, for what does not fit into RAM; None: a third of the free disk"
+    )
     keep_cache: bool = Field(False, description="leave the state file for the next run over the same texts")
 
     def resolved(self) -> "TrainingSettings":

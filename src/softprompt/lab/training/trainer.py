@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from softprompt.core.errors import ResourceError
+from softprompt.core.files import tidy
 from softprompt.data.loader import Order
 from softprompt.lab.training import checkpoint
 from softprompt.lab.training.gradients import Asked, DoesNotFit, Gradients
@@ -120,7 +121,7 @@ class Trainer:
         """
         start = saved = self.clock()
         if self.path is not None:
-            checkpoint.tidy(self.path)
+            tidy(self.path)
             if self.path.exists():
                 self._resume()
         try:

@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from softprompt.core.errors import PromptError
+from softprompt.core.files import sync_folder, write_new
 from softprompt.model.prompts.document import MAX_MANIFEST_BYTES
 
 __all__ = ["MANIFEST", "MAX_BYTES", "TENSORS", "pack", "read", "unpack", "write_file", "write_folder"]
@@ -163,7 +164,7 @@ def write_file(path: Path, data: bytes, *, overwrite: bool) -> None:
             raise _exists(path, " and is a folder")
         if path.exists() and not overwrite:
             raise _exists(path, cure=_OVERWRITE)
-        _write_new(fresh, data)
+        write_new(fresh, data)
         fresh.replace(path)
 
 
@@ -180,8 +181,8 @@ def write_folder(path: Path, files: Mapping[str, bytes], *, overwrite: bool) -> 
             raise _exists(path, cure=_OVERWRITE)
         fresh.mkdir()
         for name, data in files.items():
-            _write_new(fresh / name, data)
-        _sync_folder(fresh)
+            write_new(fresh / name, data)
+        sync_folder(fresh)
         if not path.exists():
             fresh.rename(path)
             return
@@ -203,7 +204,7 @@ def _beside(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield fresh
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise PromptError("prompt.unwritable", f"cannot write {path}: {error.strerror or error}") from None
     finally:
@@ -212,23 +213,6 @@ def _beside(path: Path) -> Iterator[Path]:
         else:
             with suppress(OSError):
                 fresh.unlink(missing_ok=True)
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    """Flush a folder's entries; some systems cannot open or flush a folder, and there is nothing to do about it."""
-    with suppress(OSError):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _replaceable(folder: Path, *, overwrite: bool) -> bool:

@@ -120,3 +120,11 @@ def test_plain_data_and_plain_lines(shared: Path) -> None:
     assert lines[0] == "train           300 rows"
     assert any(line.split()[0] == "billing" for line in lines if line.strip())
     assert all(len(line) <= 120 for line in lines)
+
+
+def test_columns_that_the_template_does_not_read_are_not_counted():
+    rows = [Example({"text": "a b", "thread": "c " * 50}, "x"), Example({"text": " ", "thread": "d"}, "y")]
+    splits = {"train": Dataset(tuple(rows), classes=TASK.names)}
+    found = DataPage.of(splits, TASK, count_tokens=words, max_tokens=10, fields=("text",)).splits["train"]
+    assert (found.tokens["total"].longest, found.num_cut, found.num_empty) == (2, 0, 1)
+    assert DataPage.of(splits, TASK, count_tokens=words, max_tokens=10).splits["train"].num_cut == 1

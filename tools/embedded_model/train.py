@@ -71,8 +71,8 @@ class Run:
         """Those of `PINNED` as given."""
         return {key: getattr(self.options, key) for key in PINNED}
 
-    def step(self) -> float:
-        """One optimiser step over `rows` blocks; returns the mean loss in nats a token."""
+    def step(self) -> dict[str, float]:
+        """One optimiser step over `rows` blocks; returns the mean losses: nats a token, nats a stretch."""
         progress, weight = self.progress, self.options.neighbours
         scale = self.schedule.scale(progress.step, progress.decay_start)
         for optimiser, rate in zip(self.optimisers, self.base_rates, strict=True):
@@ -83,15 +83,17 @@ class Run:
         ids = self.blocks.batch(progress.blocks, self.options.rows).view(-1, length)
         parts = max(lengths) // length
         reading = self._reading(len(ids)) if weight and parts > 1 else ids[:, :0]
-        total, targets = 0.0, ids.numel() - len(ids)
+        told, targets = {"loss": 0.0}, ids.numel() - len(ids)
         size = self.options.micro_rows * parts
         for texts, behind in zip(ids.split(size), reading.split(size), strict=True):
             with torch.autocast(self.device.type, torch.bfloat16):
                 summed, states = self.losses(self.model, texts.to(self.device), behind.to(self.device))
             loss = summed / targets
-            total += loss.item()
+            told["loss"] += loss.item()
             if reading.numel():
-                loss = loss + weight * neighbour_loss(states, parts) * len(texts) / len(ids)
+                second = neighbour_loss(states, parts) * len(texts) / len(ids)
+                told["neighbours"] = told.get("neighbours", 0.0) + second.item()
+                loss = loss + weight * second
             loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
         for optimiser in self.optimisers:
@@ -100,7 +102,7 @@ class Run:
         progress.step += 1
         progress.blocks += self.options.rows
         progress.tokens += ids.numel()
-        return total
+        return told
 
     def _reading(self, count: int) -> Tensor:
         """Tokens behind the texts of this step: a function of seed and step, so that nothing has to be saved."""
@@ -136,21 +138,21 @@ class Run:
 
 def train(run: Run, tokenizer: Tokenizer, log: Callable[..., None]) -> bool:
     """Step until the schedule ends (True) or a signal asks to stop (False); a checkpoint stands in both cases."""
-    options, losses = run.options, list[float]()
+    options, told = run.options, list[dict[str, float]]()
     saved_at = time.monotonic()
     run.clock.tick(saved_at)
     while not run.stop_asked:
         run.start_decay_if_due()
         if run.schedule.is_over(run.progress.step, run.progress.decay_start):
             break
-        losses.append(run.step())
+        told.append(run.step())
         now = time.monotonic()
         run.clock.tick(now)
         if run.progress.step % LOG_STEPS == 0:
             rate = options.rows * max(options.lengths) / max(run.clock.per_step, 1e-9)
             scale = run.schedule.scale(run.progress.step - 1, run.progress.decay_start)
-            log(loss=round(sum(losses) / len(losses), 4), rate_scale=round(scale, 3), tokens_per_second=round(rate))
-            losses.clear()
+            log(**_means(told), rate_scale=round(scale, 3), tokens_per_second=round(rate))
+            told.clear()
         if run.progress.step % options.judge_steps == 0:
             log(held_out=_judge(run, tokenizer))
         if now - saved_at > 60 * options.save_minutes:
@@ -158,6 +160,13 @@ def train(run: Run, tokenizer: Tokenizer, log: Callable[..., None]) -> bool:
             saved_at = now
     run.save()
     return not run.stop_asked
+
+
+def _means(told: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Mean of each loss over the steps that have it."""
+    names = dict.fromkeys(name for one in told for name in one)
+    values = {name: [one[name] for one in told if name in one] for name in names}
+    return {name: round(sum(found) / len(found), 4) for name, found in values.items()}
 
 
 def _judge(run: Run, tokenizer: Tokenizer, most_bytes: int | None = HELD_OUT_BYTES) -> dict[str, float]:

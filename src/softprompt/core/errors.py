@@ -84,6 +84,7 @@ CATALOGUE: dict[str, str] = {
     "model.unsupported": "A kind of model that softprompt cannot drive, with the reason.",
     "model.unsupported_prompt": "Prompt tensors that this model cannot take.",
     "model.no_chat_template": "A chat template is asked of a model that has none.",
+    "model.chat_template": "The model's chat template refuses the turns, most often a system part.",
     "prompt.not_found": "There is no saved prompt at the path, or one of its two files is missing.",
     "prompt.unreadable": "A file of the saved prompt cannot be read.",
     "prompt.unwritable": "The prompt cannot be written; what stood at the path is untouched.",

@@ -96,6 +96,7 @@ class DataPage:
         *,
         count_tokens: Callable[[str], int],
         max_tokens: int | None = None,
+        fields: Sequence[str] | None = None,
     ) -> "DataPage":
         """Look at every row once.
 
@@ -104,6 +105,7 @@ class DataPage:
             task: For the kind of answers.
             count_tokens: Tokens of a text.
             max_tokens: Tokens of a row's fields that fit beside the template's own.
+            fields: Those that the template reads; None: all.
 
         >>> from softprompt.core.records import Example
         >>> data = Dataset((Example({"text": "a b c"}, "no"), Example({"text": ""}, "no")), classes=("yes", "no"))
@@ -115,7 +117,7 @@ class DataPage:
         """
         counted = cache(count_tokens)
         twins = duplicates(splits)
-        pages = {name: _split_page(name, data, twins, counted, max_tokens) for name, data in splits.items()}
+        pages = {name: _split_page(name, data, twins, counted, max_tokens, fields) for name, data in splits.items()}
         leaked = {name: _num_leaked(name, twins) for name in splits if name != "train" and "train" in splits}
         conflicting = sum(group.conflicting for group in twins)
         warnings = [
@@ -158,9 +160,14 @@ class DataPage:
 
 
 def _split_page(
-    name: str, data: Dataset, twins: Sequence[Twins], count: Callable[[str], int], max_tokens: int | None
+    name: str,
+    data: Dataset,
+    twins: Sequence[Twins],
+    count: Callable[[str], int],
+    max_tokens: int | None,
+    fields: Sequence[str] | None,
 ) -> SplitPage:
-    fields = data.fields()
+    fields = data.fields() if fields is None else fields
     lengths = {field: [count(row.fields.get(field, "")) for row in data] for field in fields}
     totals = [sum(row) for row in zip(*lengths.values(), strict=True)] if fields else [0] * len(data)
     tokens = {field: Lengths.of(values) for field, values in lengths.items() if len(fields) > 1 and values}
@@ -170,7 +177,7 @@ def _split_page(
         labels=data.labels(),
         tokens=tokens | ({"total": Lengths.of(totals)} if totals else {}),
         num_cut=sum(total > max_tokens for total in totals) if max_tokens is not None else 0,
-        num_empty=sum(not "".join(row.fields.values()).strip() for row in data),
+        num_empty=sum(not "".join(row.fields.get(field, "") for field in fields).strip() for row in data),
         num_skipped=len(data.skipped),
         num_twins=sum(repeat for repeat in repeats if repeat > 0),
         hash=data.hash,

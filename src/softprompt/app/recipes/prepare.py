@@ -62,7 +62,13 @@ class Prepared:
         lengths = self.builder.lengths(first)
         room = self.builder.max_tokens - lengths.words - lengths.slots - lengths.answer
         count = self.backbone.tokenizer.encode
-        return DataPage.of(self.splits, self.task, count_tokens=lambda text: len(count(text)), max_tokens=room)
+        return DataPage.of(
+            self.splits,
+            self.task,
+            count_tokens=lambda text: len(count(text)),
+            max_tokens=room,
+            fields=self.template.fields,
+        )
 
 
 def load_backbone(settings: ModelSettings, watcher: Watcher) -> Backbone:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tokenizers
+from jinja2 import TemplateError as JinjaError
 from transformers import PreTrainedTokenizerBase
 
 from softprompt.core.errors import ModelError
@@ -92,9 +93,16 @@ class TextTokenizer:
                 "the model's tokenizer has no chat template",
                 cure="write the roles into the template as text",
             )
-        return str(
-            self._source.apply_chat_template([dict(m) for m in messages], tokenize=False, add_generation_prompt=True)
-        )
+        turns = [dict(message) for message in messages]
+        try:
+            return str(self._source.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        except JinjaError as error:  # what a chat template says to turns that its model was not trained on
+            roles = ", ".join(turn["role"] for turn in turns)
+            raise ModelError(
+                "model.chat_template",
+                f"the model's chat template refuses these turns ({roles}): {error}",
+                cure="leave out the system part, or write the roles into a template of your own",
+            ) from None
 
 
 def _valid(text: str) -> str:

@@ -168,7 +168,7 @@ def test_a_chat_is_rendered_by_the_models_own_template():
 def test_a_chat_template_that_refuses_the_turns_is_quoted():
     source = tiny_tokenizer()
     source.chat_template = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
-    with pytest.raises(ModelError, match="refuses these turns .system, user.: no system role") as caught:
+    with pytest.raises(ModelError, match=r"refuses these turns \(system, user\): no system role") as caught:
         TextTokenizer(source).chat([{"role": "system", "content": "x"}, {"role": "user", "content": "hi"}])
     assert caught.value.code == "model.chat_template"
 

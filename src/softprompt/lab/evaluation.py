@@ -41,6 +41,8 @@ class Item:
         probability: Of the likeliest answer, also when it was withheld.
         correct: Whether the answer is right: equal labels, or equal texts after normalisation.
         group: Of the example; items of one group are not independent.
+        reference_probability: Of the right answer; None where answers have no probabilities.
+        cut: Tokens of the example that did not fit into the row.
     """
 
     id: str
@@ -49,6 +51,8 @@ class Item:
     probability: float | None
     correct: bool
     group: str | None = None
+    reference_probability: float | None = None
+    cut: int = 0
 
 
 @dataclass(frozen=True)
@@ -273,8 +277,10 @@ def _item(prediction: Prediction, example: Example, task: Task) -> Item:
     answer = prediction.answer
     chosen = task.candidates(example) is not None
     correct = answer == reference if chosen else bool(ExactMatch().value(answer, reference))
-    probability = None if prediction.probabilities is None else prediction.confidence
-    return Item(example.id, answer, reference, probability, correct, example.group)
+    probabilities = prediction.probabilities
+    probability = None if probabilities is None else prediction.confidence
+    right = None if probabilities is None else probabilities.get(str(reference))
+    return Item(example.id, answer, reference, probability, correct, example.group, right, prediction.cut)
 
 
 def _frozen(reference: Any) -> Reference:

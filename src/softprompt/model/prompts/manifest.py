@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from softprompt.core.errors import PromptError
 
-__all__ = ["REQUIREMENTS", "SCHEMA", "Manifest", "MethodRecord", "ModelIdentity", "Score"]
+__all__ = ["REQUIREMENTS", "SCHEMA", "Manifest", "MethodRecord", "ModelIdentity", "Route", "Score"]
 
 #: Version of the layout that this release writes.
 SCHEMA = 1
@@ -76,6 +76,26 @@ class Score(_Record):
     num_items: int | None = None
 
 
+class Route(_Record):
+    """From which confidence on answers reach a precision, so that they can be routed without a human.
+
+    Attributes:
+        precision: Share right that is reached, with probability ``level``.
+        min_confidence: Answers below it are withheld.
+        level: How sure the guarantee is.
+        rows, answered, right: The rows that chose it, how many of them are answered, and how many of these are right.
+        data_hash: Hash of these rows.
+    """
+
+    precision: float = Field(gt=0, lt=1)
+    min_confidence: float = Field(ge=0, le=1)
+    level: float = Field(0.95, gt=0, lt=1)
+    rows: int | None = None
+    answered: int | None = None
+    right: int | None = None
+    data_hash: str = ""
+
+
 class MethodRecord(_Record):
     """How it was trained; nothing that uses the prompt needs to know."""
 
@@ -99,6 +119,7 @@ class Manifest(_Record):
         config: The resolved settings of the run.
         scores: What it reached, with intervals.
         parents: Hashes of the prompts it came from.
+        routes: Confidences from which on a precision is reached; left out of the file while there are none.
     """
 
     schema_version: int = Field(SCHEMA, alias="schema")
@@ -119,6 +140,7 @@ class Manifest(_Record):
     author: str = ""
     parents: tuple[str, ...] = ()
     notes: str = ""
+    routes: tuple[Route, ...] = ()
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -138,7 +160,24 @@ class Manifest(_Record):
 
     def to_dict(self) -> dict[str, Any]:
         """The content of manifest.json, unknown keys included."""
-        return self.model_dump(mode="json", by_alias=True)
+        return self.model_dump(mode="json", by_alias=True, exclude=None if self.routes else {"routes"})
+
+    def route(self, precision: float) -> Route | None:
+        """The most lenient route that reaches a precision; None where there is none.
+
+        >>> model = ModelIdentity(id="a", fingerprint="f", tokenizer="t")
+        >>> routes = Route(precision=0.9, min_confidence=0.6), Route(precision=0.95, min_confidence=0.8)
+        >>> made = Manifest(task={}, template={}, method=MethodRecord(name="plain"), model=model, routes=routes)
+        >>> made.route(0.93).min_confidence, made.route(0.99) is None
+        (0.8, True)
+        """
+        enough = [route for route in self.routes if route.precision >= precision]
+        return min(enough, key=lambda route: route.min_confidence, default=None)
+
+    def with_route(self, route: Route) -> Self:
+        """The same with a route more, in place of an older one of its precision."""
+        others = [one for one in self.routes if one.precision != route.precision]
+        return self.model_copy(update={"routes": tuple(sorted([*others, route], key=lambda one: one.precision))})
 
     def check_requirements(self) -> None:
         """Refuse what this release does not understand.

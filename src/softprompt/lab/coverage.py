@@ -1,0 +1,293 @@
+r"""How many rows can be answered without a human, at a precision that is guaranteed: the threshold and what it covers.
+
+An answer is given where its confidence reaches a threshold t, else withheld. A candidate t is *proved* when the rows
+that chose it refute "fewer than the target of the answers given at t are right": with n rows at or above t, w of them
+wrong, the exact p-value is P(Bin(n, 1 - target) <= w). Thresholds are tried from strict to lenient on a grid that no
+row has moved, and the walk ends with the first that cannot be proved (fixed-sequence testing). A strict threshold has
+few rows, and one unlucky row there would end everything; so a walk may start anew where an eighth, a quarter and half
+of the rows are answered. Each start brings its part of the error that is allowed, on top of what a walk that is still
+going brings along (the fallback procedure).
+
+The guarantee: with probability ``level`` or more the precision at the chosen threshold is the target or more, for rows
+of the same kind, provided that precision does not fall as the threshold rises. (That is used once: a walk starts at the
+first grid point with enough rows. For a model that is *less* often right where it is surer, the tests measure it.)
+
+Sources: Angelopoulos, Bates, Candès, Jordan, Lei, "Learn then Test", arXiv:2110.01052 (2021), fixed-sequence testing
+with several starts; Wiens, Pharmaceutical Statistics 2 (2003) 211-215, fallback; the tails are those of Clopper and
+Pearson (1934).
+
+What is said of the rows that chose needs care, because they chose. Of the precision only the guarantee is said. The
+covered share gets the band of Dvoretzky, Kiefer, Wolfowitz (with Massart's constant, 1990), which holds for all
+thresholds at once: +- sqrt(ln(2 / (1 - level)) / 2n). Other rows give exact intervals of both.
+
+Knows confidences and outcomes; no models, no files. Rows have to be independent.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy import stats
+
+from softprompt.core.errors import ConfigError, DataError
+from softprompt.core.stats import Interval, clopper_pearson
+from softprompt.lab.evaluation import Evaluation
+
+__all__ = ["Choice", "Coverage", "choose_threshold", "cover", "fewest_rows"]
+
+#: Thresholds from strict to lenient: each leaves 3 % more room for doubt, down to 1e-7; the last answers every row.
+GRID: Float[np.ndarray, " m"] = np.append(1 - 1e-7 * 1.03 ** np.arange(546), 0.0)
+
+#: Shares of the rows that are answered where a walk may start.
+STARTS = (1 / 8, 1 / 4, 1 / 2)
+
+#: Answered rows from which a share of right ones is taken seriously when asking how many more would be needed.
+SERIOUS = 20
+
+#: More rows than this are not asked for.
+MOST_ROWS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A threshold, or why there is none.
+
+    Attributes:
+        precision: The target.
+        level: How sure the guarantee is.
+        threshold: The most lenient that is proved; None where none is.
+        rows: Rows that chose.
+        answered: Rows at or above the threshold; 0 without one.
+        right: Right answers among these.
+        best: The highest share right at any threshold with at least 20 rows; None where there are none.
+        rows_needed: About so many rows like these would prove a threshold; None when one is proved, or when none was
+            right often enough.
+    """
+
+    precision: float
+    level: float
+    threshold: float | None
+    rows: int
+    answered: int = 0
+    right: int = 0
+    best: float | None = None
+    rows_needed: int | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why there is no threshold, and what would help; empty where there is one.
+
+        >>> choose_threshold([0.9] * 40, [True] * 40, precision=0.95).reason
+        'no threshold is proved to reach a precision of 95 %: 40 rows are too few, about 19 more like these would do'
+        """
+        if self.threshold is not None:
+            return ""
+        said = f"no threshold is proved to reach a precision of {share(self.precision)}: "
+        if self.rows_needed is not None:
+            return f"{said}{self.rows} rows are too few, about {self.rows_needed - self.rows:,} more like these would do"
+        if self.best is None:
+            return f"{said}{self.rows} rows are too few, at least {fewest_rows(self.precision, level=self.level)} must"
+        return f"{said}the surest answers are right in {share(self.best)}, and more rows would not change that"
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What a threshold covers.
+
+    Attributes:
+        choice: The threshold, and on how many rows it was chosen.
+        coverage: Share of rows that are answered; None without a threshold.
+        precision: Share right among these; None without a threshold. On the rows that chose, ``low`` is the guarantee.
+        rows: Rows that were judged.
+        answered: Rows at or above the threshold among them.
+        same_rows: Whether they are the rows that chose.
+    """
+
+    choice: Choice
+    coverage: Interval | None
+    precision: Interval | None
+    rows: int
+    answered: int
+    same_rows: bool
+
+    @property
+    def sentence(self) -> str:
+        """What people ask for, in words.
+
+        >>> sure, right = [0.99] * 180 + [0.6] * 60, [True] * 180 + [True, False] * 30
+        >>> choice = choose_threshold(sure, right, precision=0.95)
+        >>> print(cover(choice, sure, right).sentence)
+        75 % [66 %, 84 %] of rows can be answered at a precision of 95 % or more, by answers of confidence 0.971 and more
+        """
+        choice = self.choice
+        if choice.threshold is None or self.coverage is None or self.precision is None:
+            return choice.reason
+        covered = (
+            f"{_range(self.coverage)} of rows can be answered at a precision of {share(choice.precision)} or more,"
+            f" by answers of confidence {choice.threshold:.3g} and more"
+        )
+        if self.same_rows:
+            return covered
+        checked = f"; on these {self.rows} rows, which did not choose it, {_range(self.precision)} of them are right"
+        return covered + (checked if self.answered else f"; none of these {self.rows} rows reaches it")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        choice = self.choice
+        return {
+            "target": choice.precision,
+            "level": choice.level,
+            "threshold": choice.threshold,
+            "coverage": None if self.coverage is None else self.coverage.as_dict(),
+            "precision": None if self.precision is None else self.precision.as_dict(),
+            "rows": self.rows,
+            "answered": self.answered,
+            "chosen_on": choice.rows,
+            "same_rows": self.same_rows,
+            "rows_needed": choice.rows_needed,
+            "sentence": self.sentence,
+        }
+
+
+def choose_threshold(
+    confidences: Sequence[float], right: Sequence[bool], *, precision: float, level: float = 0.95
+) -> Choice:
+    """The most lenient threshold whose precision is proved.
+
+    Args:
+        confidences: Probability of the answer, by row.
+        right: Whether it is the right one, by row.
+        precision: The target, above 0 and below 1.
+        level: Probability with which the guarantee holds.
+
+    Raises:
+        ConfigError: ``config.invalid`` for a target or level outside (0, 1).
+        DataError: ``data.lengths_differ``.
+
+    >>> choice = choose_threshold([0.99] * 150 + [0.5] * 50, [True] * 150 + [False] * 50, precision=0.95)
+    >>> choice.answered, choice.right, round(choice.threshold, 2)
+    (150, 150, 0.51)
+    """
+    for name, value in (("precision", precision), ("level", level)):
+        if not 0 < value < 1:
+            raise ConfigError("config.invalid", f"{name} must lie between 0 and 1, got {value}", cure="0.95 means 95 %")
+    if len(confidences) != len(right):
+        raise DataError("data.lengths_differ", f"{len(confidences)} confidences for {len(right)} outcomes")
+    sure, good = np.asarray(confidences, dtype=np.float64), np.asarray(right, dtype=bool)
+    answered, wrong = _counts(sure, good)
+    pvalues = np.where(answered > 0, stats.binom.cdf(wrong, answered, 1 - precision), 1.0)
+    furthest = _furthest(pvalues, answered, _starts(len(sure), precision, level), level)
+    if furthest >= 0:
+        n = int(answered[furthest])
+        return Choice(precision, level, float(GRID[furthest]), len(sure), n, n - int(wrong[furthest]))
+    serious = answered >= SERIOUS
+    best = float((1 - wrong[serious] / answered[serious]).max()) if serious.any() else None
+    needed = _rows_needed(answered, wrong, len(sure), precision, level)
+    return Choice(precision, level, None, len(sure), best=best, rows_needed=needed)
+
+
+def cover(choice: Choice, confidences: Sequence[float], right: Sequence[bool], *, same_rows: bool = True) -> Coverage:
+    """What a threshold covers.
+
+    Args:
+        choice: The threshold.
+        confidences: Of the rows to judge.
+        right: Whether each answer is right.
+        same_rows: Whether these rows chose the threshold; other rows give exact intervals.
+    """
+    rows = len(confidences)
+    if choice.threshold is None:
+        return Coverage(choice, None, None, rows, 0, same_rows)
+    given = np.asarray(confidences, dtype=np.float64) >= choice.threshold
+    answered, hits = int(given.sum()), int(np.asarray(right, dtype=bool)[given].sum())
+    if not same_rows:
+        precision = clopper_pearson(hits, answered, level=choice.level)
+        return Coverage(choice, clopper_pearson(answered, rows, level=choice.level), precision, rows, answered, False)
+    half = math.sqrt(math.log(2 / (1 - choice.level)) / (2 * rows))
+    part = answered / rows
+    covered = Interval(part, max(0.0, part - half), min(1.0, part + half), choice.level, "dkw")
+    guarantee = Interval(hits / answered, choice.precision, 1.0, choice.level, "fixed-sequence")
+    return Coverage(choice, covered, guarantee, rows, answered, True)
+
+
+def outcomes(evaluation: Evaluation) -> tuple[list[float], list[bool]]:
+    """Confidence and outcome of every item; withheld answers count as what they would have been.
+
+    Raises:
+        DataError: ``data.not_probabilities`` for written answers, which have no probability of being right.
+    """
+    if any(item.probability is None for item in evaluation.items):
+        message = f"{evaluation.name or 'the prompt'} writes its answers: they have no probabilities to set a threshold on"
+        raise DataError("data.not_probabilities", message, cure="use a classify or choose task")
+    return [float(item.probability or 0.0) for item in evaluation.items], [item.correct for item in evaluation.items]
+
+
+def fewest_rows(precision: float, *, level: float = 0.95) -> int:
+    """Answered rows, all of them right, that prove a precision: the smallest n with precision^n <= 1 - level.
+
+    >>> fewest_rows(0.95), fewest_rows(0.99)
+    (59, 299)
+    """
+    return math.ceil(math.log(1 - level) / math.log(precision))
+
+
+def _counts(sure: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n"]) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+    """Rows at or above each threshold of the grid, and the wrong ones among them."""
+    answered = len(sure) - np.searchsorted(np.sort(sure), GRID, side="left")
+    missed = sure[~right]
+    return answered, len(missed) - np.searchsorted(np.sort(missed), GRID, side="left")
+
+
+def _starts(rows: int, precision: float, level: float) -> list[int]:
+    """Answered rows at which walks start: they depend on the number of rows alone."""
+    for count in range(len(STARTS), 0, -1):
+        starts = [math.ceil(rows * part) for part in STARTS[-count:]]
+        if starts[0] >= fewest_rows(precision, level=1 - (1 - level) / count):
+            return starts
+    return [fewest_rows(precision, level=level)]
+
+
+def _furthest(pvalues: np.ndarray, answered: np.ndarray, starts: Sequence[int], level: float) -> int:
+    """The last grid point that is proved, -1 for none: fallback over the grid, the error shared by the starts."""
+    reached = [int(np.argmax(answered >= start)) for start in starts if answered[-1] >= start]
+    part = (1 - level) / len(starts)
+    carried, furthest = 0.0, -1
+    for point in range(min(reached, default=len(pvalues)), len(pvalues)):
+        carried += part * reached.count(point)
+        if pvalues[point] <= carried:
+            furthest = point
+        else:
+            carried = 0.0
+    return furthest
+
+
+def _rows_needed(answered: np.ndarray, wrong: np.ndarray, rows: int, precision: float, level: float) -> int | None:
+    """Rows with the same shares answered and wrong that would prove some threshold; None for no number of them."""
+    hopeful = (answered >= SERIOUS) & (wrong < (1 - precision) * answered)
+    totals = np.unique(np.geomspace(rows, MOST_ROWS, 2000).astype(int))
+    needed: list[int] = []
+    for n, w in sorted({(int(n), int(w)) for n, w in zip(answered[hopeful], wrong[hopeful], strict=True)}):
+        if n == rows and not w:
+            needed.append(max(rows + 1, fewest_rows(precision, level=level)))
+            continue
+        given = totals * n // rows
+        proved = stats.binom.cdf(np.ceil(given * w / n), given, 1 - precision) <= (1 - level) / len(STARTS)
+        if proved.any():
+            needed.append(int(totals[proved.argmax()]))
+    return min(needed, default=None)
+
+
+def share(value: float) -> str:
+    """A share as people say it.
+
+    >>> share(0.95), share(0.995)
+    ('95 %', '99.5 %')
+    """
+    return f"{100 * value:.3g} %"
+
+
+def _range(found: Interval) -> str:
+    return f"{100 * found.estimate:.0f} % [{100 * found.low:.0f} %, {100 * found.high:.0f} %]"

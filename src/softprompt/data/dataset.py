@@ -49,6 +49,7 @@ class Dataset(Sequence[Example]):
         name: For messages: the file, or what the caller says.
         classes: Label names in the task's order; empty where answers are free text or stand in the row.
         skipped: Rows that were left out, with the reason.
+        notes: What was found out while reading, in sentences.
 
     >>> rows = Example({"text": "hi"}, "yes"), Example({"text": "no way"}, "no")
     >>> data = Dataset(rows, classes=("yes", "no", "maybe"))
@@ -60,6 +61,7 @@ class Dataset(Sequence[Example]):
     name: str = "data"
     classes: tuple[str, ...] = ()
     skipped: tuple[BadRow, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)

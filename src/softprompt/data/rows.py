@@ -15,7 +15,7 @@ from softprompt.core.errors import ConfigError, DataError, nearest
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import BadRow
-from softprompt.data.formats import Record
+from softprompt.data.entries import Record
 from softprompt.data.values import Unreadable, is_missing, plain, to_text
 
 __all__ = ["ROLES", "Layout", "to_example"]

@@ -1,6 +1,6 @@
-"""Anything with rows to a :class:`Dataset`: files, lists of dicts, data frames, examples.
+"""Anything with rows to a :class:`Dataset`: what was read, laid out for a task, and checked by it.
 
-    source -> records (file, line) -> texts by field, answer, candidates -> checked by the task -> Dataset
+    source -> reading (records with file and line) -> texts by field, answer, candidates -> checked by the task
 
 Values become text by the rule of :mod:`softprompt.data.values`. A row that the task cannot use is a bad row: by default
 the first few are shown with file, line and reason and nothing is loaded; with ``on_bad_row="skip"`` they are left out,
@@ -15,33 +15,34 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Literal
 
 from softprompt.core.errors import DataError, nearest
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import BadRow, Dataset
-from softprompt.data.formats import Record, read
+from softprompt.data.entries import Record
+from softprompt.data.markup import to_plain
+from softprompt.data.nested import paths_among, with_paths
+from softprompt.data.reading import Frame, Reading, Source, columns_of, read_source
 from softprompt.data.rows import Layout, to_example
 from softprompt.data.values import Unreadable, to_text
 
-__all__ = ["Frame", "Source", "infer_labels", "load", "write_skipped"]
+__all__ = [
+    "Frame",
+    "Reading",
+    "Source",
+    "infer_labels",
+    "load",
+    "named_columns",
+    "read_source",
+    "summary",
+    "write_skipped",
+]
 
 MAX_LABELS = 200  #: more distinct answers than this are free text, not labels
 SHOWN_ROWS = 5  #: bad rows that an error spells out
 SHOWN_CHARS = 240  #: of each
-
-
-@runtime_checkable
-class Frame(Protocol):
-    """What is used of a data frame (pandas and its likes)."""
-
-    @property
-    def columns(self) -> Any: ...
-    def to_dict(self, orient: Any) -> Any: ...
-
-
-Source = str | os.PathLike[str] | Frame | Iterable[Any]
 
 
 def load(
@@ -55,10 +56,10 @@ def load(
     on_bad_row: Literal["error", "skip"] = "error",
     skipped_path: Path | None = None,
 ) -> Dataset:
-    """Read and check every row of a source.
+    """Check every row of a source, which is read first unless it was read already.
 
     Args:
-        source: A path (see :data:`softprompt.data.formats.FORMATS`), dicts, a data frame, or examples.
+        source: What :func:`softprompt.data.reading.read_source` reads or has read; it takes the settings of reading.
         task: Says which column holds the answer and which answers are allowed.
         columns: Template field (or the task's target) -> column, where the names differ.
         roles: What columns are for besides the template: ``id`` (default: the column ``id`` where there is one),
@@ -69,8 +70,8 @@ def load(
         skipped_path: Where ``skip`` writes what it left out, see :func:`write_skipped`.
 
     Raises:
-        DataError: what :func:`softprompt.data.formats.read` raises; ``data.missing_column``, ``data.unknown_field``,
-            ``data.leaked_answer``, ``data.bad_source``, ``data.no_rows``; for bad rows their common code, or
+        DataError: what :func:`softprompt.data.reading.read_source` raises; ``data.missing_column``,
+            ``data.unknown_field``, ``data.leaked_answer``, ``data.no_rows``; for bad rows their common code, or
             ``data.bad_rows`` when they differ.
 
     >>> rows = [{"body": "It broke", "label": "bad"}, {"body": "Lovely", "label": "godo"}]
@@ -81,32 +82,80 @@ def load(
     Traceback (most recent call last):
     softprompt.core.errors.DataError: row 2: label 'godo' is not in the task; did you mean 'good'? known: bad, good ...
     """
-    entries, name = _entries(source)
+    columns, roles = columns or {}, roles or {}
+    named = named_columns(task, columns=columns, roles=roles, template_fields=template_fields)
+    reading = read_source(source, named=named)
+    entries, said = _with_paths(reading.entries, named, target=columns.get(task.target, task.target))
     usable = [entry for entry in entries if not isinstance(entry, BadRow)]
-    known = _columns(usable)
+    known = columns_of(usable)
     try:
         if usable and isinstance(usable[0], Example):
-            layout = Layout.of_fields(known, columns=columns or {}, template_fields=template_fields, answers=answers)
+            layout = Layout.of_fields(known, columns=columns, template_fields=template_fields, answers=answers)
         elif usable:
             layout = Layout.plan(
-                known, task, columns=columns or {}, roles=roles or {}, template_fields=template_fields, answers=answers
+                known, task, columns=columns, roles=roles, template_fields=template_fields, answers=answers
             )
         else:
             layout = Layout({})  # nothing to lay out: said below
     except DataError as error:
-        raise error.at(name) from None
+        raise error.at(reading.name) from None
     checked = [entry if isinstance(entry, BadRow) else to_example(entry, task, layout) for entry in entries]
     bad = tuple(entry for entry in checked if isinstance(entry, BadRow))
     rows = [entry for entry in checked if isinstance(entry, Example)]
     if bad and on_bad_row == "error":
-        raise _summary(bad, len(entries), name)
+        raise summary(bad, len(entries), reading.name)
     if bad and skipped_path is not None:
         write_skipped(bad, skipped_path)
     if not rows:
         reason = f"all {len(bad)} rows are bad, the first: {bad[0].reason}" if bad else "there are no rows"
-        raise DataError("data.no_rows", reason, cure="check the source and its columns").at(name)
+        raise DataError("data.no_rows", reason, cure="check the source and its columns").at(reading.name)
+    if reading.strip_html:
+        rows = [without_html(row) for row in rows]
     classes = tuple(getattr(task, "names", ())) if task.fixed_candidates else ()
-    return Dataset(_with_ids(rows), name, classes, bad)
+    return Dataset(with_ids(rows), reading.name, classes, bad, (*reading.notes, *said))
+
+
+def named_columns(
+    task: Task,
+    *,
+    columns: Mapping[str, str],
+    roles: Mapping[str, str] | None = None,
+    template_fields: Collection[str] | None = None,
+) -> set[str]:
+    """The columns that a run names, whether or not the data has them.
+
+    >>> sorted(named_columns(Task.choose(["a", "b"]), columns={"text": "body"}, template_fields=["text", "more"]))
+    ['a', 'b', 'body', 'label', 'more']
+    """
+    asked = getattr(task, "candidates_from", ())
+    return {
+        columns.get(task.target, task.target),
+        *columns.values(),
+        *(roles or {}).values(),
+        *((asked,) if isinstance(asked, str) else asked),
+        *(name for name in template_fields or () if name not in columns),
+    }
+
+
+def _with_paths(
+    entries: Sequence[Record | BadRow | Example], named: Collection[str], *, target: str
+) -> tuple[list[Record | BadRow | Example], tuple[str, ...]]:
+    """Entries with a column for each path that is named; the object that holds the answer is no column any more."""
+    paths, said = paths_among(named, (entry.values for entry in entries if isinstance(entry, Record)))
+    if not paths:
+        return list(entries), tuple(said)
+    hidden = target if target in paths else None
+    found = [with_paths(e, paths, hidden=hidden) if isinstance(e, Record) else e for e in entries]
+    return found, tuple(said)
+
+
+def without_html(row: Example) -> Example:
+    """The row with plain texts instead of HTML.
+
+    >>> without_html(Example({"text": "<b>Hi</b> Ada"})).fields
+    {'text': 'Hi Ada'}
+    """
+    return replace(row, fields={name: to_plain(text) for name, text in row.fields.items()})
 
 
 def infer_labels(source: Source, column: str) -> tuple[str, ...]:
@@ -114,27 +163,28 @@ def infer_labels(source: Source, column: str) -> tuple[str, ...]:
 
     Raises:
         DataError: ``data.no_rows``; ``data.missing_column``; ``data.one_label``; ``data.too_many_labels``: more than
-            200 distinct texts,
-            or lists: this is an answer in free text; and what reading the source raises.
+            200 distinct texts, or lists: this is an answer in free text; and what reading the source raises.
 
     >>> infer_labels([{"label": "no"}, {"label": "yes"}, {"label": None}, {"label": "no"}], "label")
     ('no', 'yes')
     """
-    entries, name = _entries(source)
+    reading = read_source(source, named={column})
+    entries, name = reading.entries, reading.name
     rows = [entry for entry in entries if not isinstance(entry, BadRow)]
     if entries and not rows:
-        raise _summary(tuple(entry for entry in entries if isinstance(entry, BadRow)), len(entries), name)
+        raise summary(tuple(entry for entry in entries if isinstance(entry, BadRow)), len(entries), name)
     if not rows:
         raise DataError("data.no_rows", "there are no rows", cure="check the source and its columns").at(name)
     names: set[str] = set()
-    known = _columns(rows)
-    if rows and isinstance(rows[0], Example):
+    if isinstance(rows[0], Example):
         values = [row.target for row in rows if isinstance(row, Example)]
-    elif column in known:
-        values = [row.values.get(column) for row in rows if isinstance(row, Record)]
     else:
-        reason = f"the column {column!r} for the answer is not in the data; {nearest(column, known)}"
-        raise DataError("data.missing_column", reason).at(name)
+        found, _ = _with_paths(rows, {column}, target=column)
+        known = columns_of(found)
+        if column not in known:
+            reason = f"the column {column!r} for the answer is not in the data; {nearest(column, known)}"
+            raise DataError("data.missing_column", reason).at(name)
+        values = [row.values.get(column) for row in found if isinstance(row, Record)]
     for value in values:
         try:
             names.add(to_text(value).strip())
@@ -170,49 +220,7 @@ def write_skipped(rows: Iterable[BadRow], path: str | Path) -> None:
             file.write(json.dumps(kept, ensure_ascii=True, default=str) + "\n")
 
 
-def _entries(source: Source) -> tuple[list[Record | BadRow | Example], str]:
-    """The rows as they come, and a name for messages."""
-    if isinstance(source, (str, os.PathLike)):
-        return [*read(Path(source))], str(source)
-    if isinstance(source, Frame):
-        return [*_frame_records(source)], "data frame"
-    name = source.name if isinstance(source, Dataset) else "rows"
-    entries: list[Record | BadRow | Example] = []
-    for number, row in enumerate(source, 1):
-        if isinstance(row, Example):
-            entries.append(row if row.source else replace(row, source=f"row {number}"))
-        elif isinstance(row, Mapping):
-            entries.append(Record(f"row {number}", {str(column): value for column, value in row.items()}))
-        else:
-            reason = f"row {number} is a {type(row).__name__}, a dict or an example is needed"
-            raise DataError("data.bad_source", reason, cure='give rows as {"text": ..., "label": ...}').at(name)
-        if isinstance(row, Example) != isinstance(entries[0], Example):
-            raise DataError("data.bad_source", f"row {number}: dicts and examples cannot be mixed").at(name)
-    return entries, name
-
-
-def _frame_records(frame: Frame) -> list[Record]:
-    columns = [str(column) for column in frame.columns]
-    twice = sorted(name for name, count in Counter(columns).items() if count > 1)
-    if twice:
-        reason = f"two columns have the same name: {', '.join(twice)}"
-        raise DataError("data.bad_header", reason, cure="rename one").at("data frame")
-    rows = frame.to_dict("records")
-    return [
-        Record(f"row {number}", dict(zip(columns, row.values(), strict=True))) for number, row in enumerate(rows, 1)
-    ]
-
-
-def _columns(rows: Iterable[Record | BadRow | Example]) -> list[str]:
-    """Every column that occurs, in order of first appearance."""
-    names: dict[str, None] = {}
-    for row in rows:
-        if not isinstance(row, BadRow):
-            names.update(dict.fromkeys(row.fields if isinstance(row, Example) else row.values))
-    return list(names)
-
-
-def _with_ids(rows: Sequence[Example]) -> tuple[Example, ...]:
+def with_ids(rows: Sequence[Example]) -> tuple[Example, ...]:
     """Rows with unique ids: the user's or the content hash, with #2, #3, ... where one comes again."""
     seen: Counter[str] = Counter()
     result = []
@@ -223,7 +231,7 @@ def _with_ids(rows: Sequence[Example]) -> tuple[Example, ...]:
     return tuple(result)
 
 
-def _summary(bad: Sequence[BadRow], total: int, name: str) -> DataError:
+def summary(bad: Sequence[BadRow], total: int, name: str) -> DataError:
     """One error for all bad rows: how many, and the first few with line and reason."""
     if len(bad) == 1:
         return bad[0].error()

@@ -15,7 +15,7 @@ from softprompt.lab.prediction import Ask, Prediction, Predictor
 from softprompt.model.templates import RowBuilder, Template
 from softprompt.testing import tiny
 
-TASK = Task.classify(["no", "yes"])
+TASK = Task.classify(["no", "yes"], metrics=("accuracy", "macro_f1"))
 ROWS = [Example({"text": str(n)}, target=label, id=str(n)) for n, label in enumerate(["yes", "yes", "no", "no"])]
 
 

@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from softprompt.core.config import Settings
 from softprompt.core.tasks import Task
 
-__all__ = ["CONTENT_FREE", "LARGE_MODEL", "MANY_LABELS", "AnswerSettings", "answer_probabilities"]
+__all__ = ["CONTENT_FREE", "LARGE_MODEL", "MANY_LABELS", "AnswerSettings", "answer_probabilities", "prior_offsets"]
 
 #: What stands in every field while a model is asked what it would answer anyway (Zhao et al. 2021).
 CONTENT_FREE = ("N/A", "", "[MASK]")
@@ -48,6 +48,13 @@ class AnswerSettings(Settings):
     normalise: Literal["none", "length"] = Field("none", description="words: length takes the mean a token")
     calibrate: Literal["none", "contextual"] = Field(
         "none", description="words: contextual divides by what the model answers to empty input"
+    )
+
+    prior: Literal["keep", "balanced"] = Field(
+        "keep", description="balanced: labels by their scores less the logarithm of their shares of the training rows"
+    )
+    offsets: tuple[float, ...] = Field(
+        (), description="added to the scores of the labels, in their order; a balanced prior fills them in"
     )
 
     @model_validator(mode="after")
@@ -79,11 +86,30 @@ class AnswerSettings(Settings):
         return self.model_copy(update={"form": "vectors" if vectors else "words"})
 
 
+def prior_offsets(counts: Sequence[int]) -> tuple[float, ...]:
+    r"""What turns scores for the labels' own shares into scores for equal shares: -log of the shares, mean 0.
+
+    A label without rows gets the mean: nothing is known of it.
+
+    Args:
+        counts: Training rows by label.
+
+    Source: Menon et al., Long-tail learning via logit adjustment, ICLR 2021, equation 9 with tau = 1.
+
+    >>> [round(offset, 3) for offset in prior_offsets([80, 20])]
+    [-0.693, 0.693]
+    """
+    logs = {i: -float(np.log(count)) for i, count in enumerate(counts) if count > 0}
+    mean = sum(logs.values()) / max(1, len(logs))
+    return tuple(logs[i] - mean if i in logs else 0.0 for i in range(len(counts)))
+
+
 def answer_probabilities(
     scores: ArrayLike,
     *,
     lengths: ArrayLike | None = None,
     content_free: Sequence[ArrayLike] = (),
+    offsets: Sequence[float] = (),
 ) -> Float[np.ndarray, " C"]:
     r"""Probabilities of the C candidates of one row.
 
@@ -97,6 +123,7 @@ def answer_probabilities(
         scores: Log-probability of each candidate or score of each label, [C].
         lengths: Tokens of each candidate, [C]: the mean a token is taken.
         content_free: Scores of the same candidates, [C] each, for inputs without content.
+        offsets: Added to the logarithms of the probabilities, [C]: a correction for the labels' shares.
 
     Source: Zhao et al., ICML 2021, 12697-12706 (W = diag(p_cf)^-1, b = 0; content-free inputs averaged).
 
@@ -110,6 +137,8 @@ def answer_probabilities(
     if len(content_free):
         anyway = np.stack([_log_softmax(np.asarray(c, dtype=np.float64) / divisor) for c in content_free])
         logs = _log_softmax(logs - np.logaddexp.reduce(anyway, axis=0))
+    if len(offsets):
+        logs = _log_softmax(logs + np.asarray(offsets, dtype=np.float64))
     return np.asarray(np.exp(logs))
 
 

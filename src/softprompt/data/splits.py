@@ -17,7 +17,7 @@ from softprompt.core.errors import ConfigError, DataError
 from softprompt.data.dataset import Dataset
 from softprompt.data.duplicates import text_key
 
-__all__ = ["Fold", "folds", "k_shot", "split"]
+__all__ = ["Fold", "folds", "k_shot", "num_units", "split"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def split(
         if not rows:
             raise DataError(
                 "data.too_few_rows",
-                f"no row is left for {name}: {len(dataset)} rows with {_num_units(dataset)} different texts or groups",
+                f"no row is left for {name}: {len(dataset)} rows with {num_units(dataset)} different texts or groups",
                 cure="add rows, change the shares, or give the split as a file of its own",
             ).at(dataset.name)
     return {
@@ -88,7 +88,7 @@ def folds(dataset: Dataset, *, k: int, seed: int = 0, stratify: bool = True) -> 
     if not all(parts):
         raise DataError(
             "data.too_few_rows",
-            f"{k} folds need {k} groups or different texts, the data has {_num_units(dataset)}",
+            f"{k} folds need {k} groups or different texts, the data has {num_units(dataset)}",
             cure="ask for fewer folds",
         ).at(dataset.name)
     rows = set(range(len(dataset)))
@@ -243,5 +243,11 @@ def _units(dataset: Dataset) -> list[list[int]]:
     return list(units.values())
 
 
-def _num_units(dataset: Dataset) -> int:
+def num_units(dataset: Dataset) -> int:
+    """How many parts a data set could have: rows less those that must stay with another (a group, an equal text).
+
+    >>> from softprompt.core.records import Example
+    >>> num_units(Dataset((Example({"text": "Hi!"}), Example({"text": "hi"}), Example({"text": "bye"}))))
+    2
+    """
     return len(_units(dataset))

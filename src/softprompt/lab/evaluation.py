@@ -17,7 +17,7 @@ from softprompt.core.metrics import ClassScore, ExactMatch, Score, class_report,
 from softprompt.core.records import Example
 from softprompt.core.stats import Interval, wilson
 from softprompt.core.tasks import Task
-from softprompt.lab.prediction import Prediction, Predictor, candidate_names
+from softprompt.lab.prediction import Prediction, Predictor
 
 __all__ = ["CALIBRATION", "Evaluation", "Item", "evaluate", "evaluate_asks"]
 
@@ -75,7 +75,7 @@ class Evaluation:
     >>> said = [Prediction(id, "yes", {"no": 0.2, "yes": 0.8}, 0.8) for id in "ab"]
     >>> found = evaluate(said, rows, Task.classify(["no", "yes"]), name="demo")
     >>> print(found)
-    demo: accuracy 0.500 [0.095, 0.905], macro_f1 0.333 [0.000, 1.000], n = 2
+    demo: macro_f1 0.333 [0.000, 1.000], accuracy 0.500 [0.095, 0.905], n = 2
     >>> Evaluation.from_dict(found.to_dict()) == found
     True
     """
@@ -189,7 +189,7 @@ def evaluate(
     seconds = time.perf_counter() - start if seconds is None else seconds
     if len(found) != len(dataset):
         raise DataError("data.lengths_differ", f"{len(found)} predictions for {len(dataset)} examples")
-    labels = candidate_names(task, dataset[0]) if task.fixed_candidates and len(dataset) else ()
+    labels = task.names if task.fixed_candidates else ()
     items = tuple(_item(one, example, task) for one, example in zip(found, dataset, strict=True))
     sources: dict[str, Sequence[Any]] = {"perplexity": losses or [None] * len(items)}
     sources |= {metric: [one.probabilities for one in found] for metric in CALIBRATION}

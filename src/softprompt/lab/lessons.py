@@ -6,6 +6,8 @@ Knows templates, tasks and start values; nothing of optimisers, checkpoints and 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import torch
+
 from softprompt.core.errors import ConfigError, DataError, TrainingError
 from softprompt.core.metrics import make_metric
 from softprompt.core.records import Example, Row
@@ -27,10 +29,13 @@ class Lesson:
         name: For reports.
         builder: Template, task and answers.
         train: Examples, the same places for all lessons; None where this lesson leaves one out (another fold).
-        validation: Likewise.
+        validation: Likewise; none at all only where no look chooses (``keep: last``).
         start: Where the soft tokens start.
         saved: The prompt to continue, for ``start.kind: prompt``.
         metric: Decides on the validation rows; the task's first if None.
+        offsets: Added to the scores of the labels before one is chosen, in their order; none if empty.
+        seeds: Of this lesson; those of the settings if None.
+        rate_from: Place of the lesson whose rate this one takes; None: it has a probe of its own.
     """
 
     name: str
@@ -40,6 +45,9 @@ class Lesson:
     start: StartSettings = field(default_factory=StartSettings)
     saved: PromptTensors | None = None
     metric: str | None = None
+    offsets: tuple[float, ...] = ()
+    seeds: tuple[int, ...] | None = None
+    rate_from: int | None = None
 
 
 class Learner:
@@ -64,14 +72,24 @@ class Learner:
                 f"{lesson.name}: the template has no soft slot and the answers are words: no number can be learnt",
                 cure="put <soft 20> into the template, or choose 'answers: vectors'",
             )
-        self.train = self._rows(lesson.train, "to learn from")
-        self.validation = self._rows(lesson.validation, "to judge by")
+        self.train = self._rows(lesson.train)
+        self.validation = self._rows(lesson.validation)
+        self._require(self.train, "to learn from")
 
-    def _rows(self, examples: Sequence[Example | None], purpose: str) -> list[Row | None]:
-        rows = [None if example is None else self._row(example, i) for i, example in enumerate(examples)]
+    def require_judged(self) -> None:
+        """Refuse a lesson that nothing can be chosen by.
+
+        Raises:
+            TrainingError: ``training.no_rows``.
+        """
+        self._require(self.validation, "to judge by")
+
+    def _rows(self, examples: Sequence[Example | None]) -> list[Row | None]:
+        return [None if example is None else self._row(example, i) for i, example in enumerate(examples)]
+
+    def _require(self, rows: Sequence[Row | None], purpose: str) -> None:
         if not any(row is not None for row in rows):
             raise TrainingError("training.no_rows", f"{self.lesson.name}: no row {purpose}", cure="give more rows")
-        return rows
 
     def _row(self, example: Example, index: int) -> Row:
         row = self.lesson.builder.row(example)
@@ -117,10 +135,13 @@ class Learner:
         if self.objective == "likelihood":
             return -float((-scores.values[:, 0]).sum() / scores.lengths[:, 0].sum())
         metric = make_metric(self.lesson.metric or self.task.metrics[0], labels=self.task.names)
+        values = scores.values.double()
+        if self.lesson.offsets:
+            values = values + torch.tensor(self.lesson.offsets, dtype=values.dtype, device=values.device)
         examples = [self.lesson.validation[i] for i in indices]
         items = [
-            metric.item(self.task.decode(values, example), self.task.reference(example))
-            for values, example in zip(scores.values.tolist(), examples, strict=True)
+            metric.item(self.task.decode(row, example), self.task.reference(example))
+            for row, example in zip(values.tolist(), examples, strict=True)
             if example is not None
         ]
         total = float(metric.total(sum(items[1:], items[0])))

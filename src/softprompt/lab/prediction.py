@@ -22,6 +22,7 @@ from softprompt.core.records import Batch, Example, Row, merge
 from softprompt.core.tasks import Task
 from softprompt.core.tensors import PromptTensors
 from softprompt.lab.compiled import CompiledModel
+from softprompt.lab.variants import VariantModel
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.decoding import Decoding, decode
 from softprompt.model.prompted import PromptedModel, Scores, token_batches
@@ -196,6 +197,15 @@ class Predictor:
                 right = {k: row.target[k] for k in range(len(self.asks))}
                 yield tuple((-float(found[k][i][0][at]), int(found[k][i][1][at])) for k, at in right.items())
 
+    def variants(self, examples: Sequence[Example], *, ask: int = 0) -> list[Prediction]:
+        """What one of the asks says to variants of one example; what they share with the first is read once.
+
+        Raises:
+            TemplateError, DataError: as :meth:`predict`.
+        """
+        model = VariantModel(self.backbone, [one.tensors for one in self.asks])
+        return self._scored([ask], examples, model)[ask]
+
     def only(self, k: int) -> "Predictor":
         """The same for one of the asks."""
         return Predictor(
@@ -209,8 +219,10 @@ class Predictor:
 
     # --- candidates
 
-    def _scored(self, asks: Sequence[int], chunk: Sequence[Example]) -> dict[int, list[Prediction]]:
-        found = self._scores([self._row(asks, example, target=False) for example in chunk])
+    def _scored(
+        self, asks: Sequence[int], chunk: Sequence[Example], model: PromptedModel | None = None
+    ) -> dict[int, list[Prediction]]:
+        found = self._scores([self._row(asks, example, target=False) for example in chunk], model)
         result: dict[int, list[Prediction]] = {}
         for k in asks:
             anyway = self._content_free(k, chunk) if self.asks[k].calibrated else [[]] * len(chunk)
@@ -227,7 +239,7 @@ class Predictor:
         ask = self.asks[k]
         values, lengths = scores
         by_token = lengths if ask.answers.normalise == "length" else None
-        p = answer_probabilities(values, lengths=by_token, content_free=anyway)
+        p = answer_probabilities(values, lengths=by_token, content_free=anyway, offsets=ask.answers.offsets)
         named = dict(zip(candidate_names(ask.task, example), p.tolist(), strict=True))
         return self._prediction(ask, example, ask.task.decode(p.tolist(), example), named, float(p.max()))
 
@@ -257,10 +269,14 @@ class Predictor:
                     raise
         return rows
 
-    def _scores(self, rows: Sequence[Row]) -> dict[int, list[tuple[Float[np.ndarray, " C"], Float[np.ndarray, " C"]]]]:
+    def _scores(
+        self, rows: Sequence[Row], model: PromptedModel | None = None
+    ) -> dict[int, list[tuple[Float[np.ndarray, " C"], Float[np.ndarray, " C"]]]]:
         """Scores and lengths of the candidates, by prompt and row that asks it."""
-        model = self._compiled if self.store is None and self._compiled.pays(rows) else self._model
-        found = model.score_all(rows, store=self.store, batch_tokens=self.batch_tokens)
+        store = self.store if model is None else None
+        if model is None:
+            model = self._compiled if store is None and self._compiled.pays(rows) else self._model
+        found = model.score_all(rows, store=store, batch_tokens=self.batch_tokens)
         return {prompt: _by_row(scores) for prompt, scores in found.items()}
 
     def _row(self, asks: Iterable[int], example: Example, *, target: bool) -> Row:

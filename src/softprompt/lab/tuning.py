@@ -59,7 +59,7 @@ class Learnt:
         probe: Validation score by rate; empty without a probe.
         seeds: In the order of ``outcomes``.
         outcomes: One trained prompt a seed.
-        chosen: Index of the seed with the best validation score: the prompt that is kept.
+        chosen: Index of the seed with the best validation score, of the first without one: the prompt that is kept.
     """
 
     name: str
@@ -171,7 +171,15 @@ class _Work:
         vocabulary = vocabulary_of(backbone)
         self.learners = [Learner(lesson, backbone, vocabulary) for lesson in lessons]
         self.lengths = _lengths([learner.train for learner in self.learners])
+        for learner in self.learners:
+            if self.settings.keep == "best" or learner.lesson.rate_from is None:
+                learner.require_judged()
         self.decisions = Decisions(folder / "decided.json" if folder else None)
+
+    @property
+    def probed(self) -> list[int]:
+        """Places of the lessons that find their own rate."""
+        return [n for n, learner in enumerate(self.learners) if learner.lesson.rate_from is None]
 
     # --- frozen states
 
@@ -211,10 +219,11 @@ class _Work:
         probe = self._probe(settings)
         seeds = settings.seeds or (0,)
         if probe.interrupted:
-            return self._result([probe.best(n) for n in range(len(self.learners))], settings, report, cut=True)
-        settings = self._paced(settings, probe, len(seeds))
+            return self._result([probe.best(n) for n in self.probed], settings, report, cut=True)
+        by_lesson = [learner.lesson.seeds or seeds for learner in self.learners]
+        settings = self._paced(settings, probe, sum(map(len, by_lesson)))
         start = time.monotonic()
-        places = [(n, rate, seed) for n, rate in enumerate(probe.rates) for seed in seeds]
+        places = [(n, rate, seed) for n, rate in enumerate(probe.rates) for seed in by_lesson[n]]
         outcomes = self._stage("train", places, settings)
         self.seconds["train"] = time.monotonic() - start
         cut = any(outcome.stop in ("interrupted", "time") for outcome in outcomes)
@@ -222,15 +231,15 @@ class _Work:
         for n, learner in enumerate(self.learners):
             mine = tuple(outcome for (m, _, _), outcome in zip(places, outcomes, strict=True) if m == n)
             best = max(range(len(mine)), key=lambda i: _rank(mine[i]))
-            one = Learnt(learner.lesson.name, probe.rates[n], probe.values(n), seeds, mine, best)
-            earlier = probe.best(n) if cut and probe.outcomes else None
+            one = Learnt(learner.lesson.name, probe.rates[n], probe.values(n), by_lesson[n], mine, best)
+            earlier = probe.best(n) if cut and probe.outcomes and settings.keep == "best" else None
             learnt.append(earlier if earlier and _rank(earlier.outcomes[0]) > _rank(mine[best]) else one)
         return self._result(learnt, settings, report, cut=cut)
 
     def _result(
         self, learnt: Sequence[Learnt], settings: TrainingSettings, report: StoreReport | None, *, cut: bool
     ) -> Tuning:
-        if cut and any(not math.isfinite(one.outcomes[one.chosen].value) for one in learnt):
+        if cut and any(one.outcomes[one.chosen].value == -math.inf for one in learnt):
             raise KeyboardInterrupt
         failed = [one for one in learnt if all(outcome.stop == "diverged" for outcome in one.outcomes)]
         for one in learnt:
@@ -255,7 +264,7 @@ class _Work:
         rates = settings.rates or ()
         # Reported seeds are fresh: the rate must not have been chosen on their own luck.
         seed = min(0, *(settings.seeds or (0,))) - 1
-        places = [(n, rate, seed) for n in range(len(names)) for rate in rates]
+        places = [(n, rate, seed) for n in self.probed for rate in rates]
         if settings.rate is not None or len(rates) < 2:
             rate = settings.rate if settings.rate is not None else rates[0]
             probe = _Probe(names, [], [rate] * len(names), [])
@@ -263,10 +272,11 @@ class _Work:
             found = self.decisions.decide("probe", dict)
             probe = _Probe(names, places, found["rates"], [], [tuple(noted) for noted in found["values"]])
         else:
-            changes = {"steps": settings.probe_steps, "evaluations": 3, "patience": 10**6}
+            changes = {"steps": settings.probe_steps, "evaluations": 3, "patience": 10**6, "keep": "best"}
             limit = self._left() * PROBE_SHARE if settings.max_time is not None else None
             outcomes = self._stage("probe", places, settings.model_copy(update={**changes, "max_time": limit}))
-            chosen = [_best_rate(places, outcomes, n) for n in range(len(names))]
+            asked = [n if (other := one.lesson.rate_from) is None else other for n, one in enumerate(self.learners)]
+            chosen = [_best_rate(places, outcomes, n) for n in asked]
             probe = _Probe(names, places, chosen, outcomes)
             if not probe.interrupted:
                 found = {
@@ -277,7 +287,7 @@ class _Work:
         self.seconds["probe"] = time.monotonic() - start
         return probe
 
-    def _paced(self, settings: TrainingSettings, probe: "_Probe", seeds: int) -> TrainingSettings:
+    def _paced(self, settings: TrainingSettings, probe: "_Probe", prompts: int) -> TrainingSettings:
         """As many steps as the time allows, by the pace of the probe, so that the schedule comes to its end."""
         if settings.max_time is None:
             return settings
@@ -287,7 +297,7 @@ class _Work:
             if not probe.outcomes:
                 return steps
             done = max(outcome.evaluations[-1][0] if outcome.evaluations else 0 for outcome in probe.outcomes)
-            pace = self.seconds["probe"] / max(1, done) * seeds * len(self.learners) / len(probe.outcomes)
+            pace = self.seconds["probe"] / max(1, done) * prompts / len(probe.outcomes)
             return max(1, min(steps, int(0.9 * self._left() / pace)))
 
         found = self.decisions.decide("steps", fitting)
@@ -341,7 +351,8 @@ class _Work:
             return settings.model_copy(update={"recompute": settings.recompute.replace("auto", "never")})
 
         def decide() -> list[Any]:
-            places = [(n, 0.0, seed) for n in range(len(self.learners)) for seed in settings.seeds or (0,)]
+            seeds = settings.seeds or (0,)
+            places = [(n, 0.0, seed) for n, one in enumerate(self.learners) for seed in one.lesson.seeds or seeds]
             train = [_asked_by(self.learners[n].train, k) for k, (n, _, _) in enumerate(places)]
             return list(fit(self.model, self._method(places), train, store=self.store, recompute=settings.recompute))
 
@@ -406,7 +417,8 @@ class _Probe:
 
 
 def _rank(outcome: Outcome) -> tuple[float, float]:
-    return outcome.value, -outcome.loss
+    """For the best of several; what was never judged comes last, and the first of such is taken."""
+    return (-math.inf, -math.inf) if math.isnan(outcome.value) else (outcome.value, -outcome.loss)
 
 
 def _asked_by(rows: Sequence[Row | None], prompt: int) -> list[Row | None]:

@@ -14,7 +14,9 @@ from softprompt.core.records import Row
 from softprompt.lab.training import checkpoint
 from softprompt.lab.training.outcome import Event
 from softprompt.lab.training.problem import Problem
-from tests.lab.training.small import SETTINGS, Interrupt, filled, problem, same, trainer
+from tests.lab.training.small import SETTINGS, Interrupt, bits, filled, problem, same, trainer
+
+KEPT = ("best", "last")
 
 
 def with_(**changes: Any) -> Any:
@@ -92,7 +94,6 @@ def changed(task: Problem, **fields: Any) -> Problem:
     ("fields", "code"),
     [
         ({"train": [[None] * 12]}, "training.no_rows"),
-        ({"validation": [[None, None]]}, "training.no_rows"),
         ({"train": [[Row(problem().train[0][0].nodes)]]}, "data.no_target"),
         ({"train": [[Row(problem().train[0][0].nodes, target={0: -1})]]}, "data.no_target"),
         ({"validation": [[Row(problem(answers="words").train[0][0].nodes, target={0: 3})]]}, "data.unknown_label"),
@@ -101,6 +102,32 @@ def changed(task: Problem, **fields: Any) -> Problem:
 def test_rows_without_a_use_are_refused(fields: dict[str, Any], code: str):
     with pytest.raises((TrainingError, DataError), match=code.replace(".", r"\.")):
         changed(problem(), **fields)
+
+
+# --- looks that choose nothing
+
+
+def test_a_prompt_that_nothing_judges_is_refused_where_looks_choose():
+    with pytest.raises(TrainingError, match=r"prompt 0 has no row to be judged by \[training\.no_rows\]"):
+        trainer(task=changed(problem(), validation=[[None, None]]))
+
+
+def test_keep_last_keeps_the_last_step_and_never_stops():
+    settings = with_(steps=8, evaluations=8, patience=1)
+    best, last = (trainer(rates=[1e-12], settings=settings.model_copy(update={"keep": k})).run()[0] for k in KEPT)
+    assert (best.stop, len(best.evaluations)) == ("patience", 2)
+    assert (last.stop, last.step, len(last.evaluations)) == ("finished", 8, 9)
+
+
+def test_a_prompt_without_validation_rows_is_trained_to_the_end_beside_others():
+    both = problem((0, 1))
+    task = changed(both, validation=[[None] * 6, both.validation[1]])
+    settings = with_(keep="last")
+    unjudged, judged = trainer((0, 1), task=task, settings=settings).run()
+    one, other = trainer((0, 1), task=both, settings=settings).run()
+    assert math.isnan(unjudged.value)
+    assert (unjudged.step, unjudged.evaluations, unjudged.losses) == (6, (), one.losses)
+    assert [bits(unjudged)[0], bits(judged)[0]] == [bits(one)[0], bits(other)[0]]
 
 
 # --- numbers that are none

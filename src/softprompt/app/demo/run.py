@@ -33,6 +33,7 @@ MAX_TOKENS = 320  #: of a row: longer texts are cut, to keep to the time
 READING_SECONDS = 4.0  #: for timing one reading against several
 LEAST_SECONDS = 5.0  #: of a training, however slow the machine is
 WRITE_SECONDS = 1.0
+METRICS = ("accuracy", "macro_f1")  #: the share of right answers is what an onlooker understands
 
 
 @dataclass
@@ -138,7 +139,7 @@ def _questions(table: Table, settings: DemoSettings, backbone: Backbone) -> tupl
                 "name": target[:200],
                 "model": settings.model,
                 "data": {"train": table.name},
-                "task": {"kind": "classify", "target": target, "labels": _labels(sources)},
+                "task": {"kind": "classify", "target": target, "labels": _labels(sources), "metrics": METRICS},
                 "template": {"place": "after", "length": settings.length},
                 "max_tokens": MAX_TOKENS,
                 "training": {"rate": RATE, "seeds": (settings.seed,)},

@@ -79,12 +79,16 @@ class Looks:
             for rows, part in zip(problem.validation, self.part, strict=True)
             for row, kept in zip(rows, part, strict=True)
         )
+        self.judged = tuple(any(row is not None for row in rows) for rows in problem.validation)
         self._batch_tokens = 4096
         self._rows: tuple[object, list[int], list[Row]] | None = None
 
     @torch.no_grad()
     def __call__(self, prompts: Sequence[int], *, all_rows: bool = False) -> Look:
-        """Score and loss of the given prompts as they are now."""
+        """Score and loss of the given prompts as they are now; prompts without validation rows are left out."""
+        prompts = [k for k in prompts if self.judged[k]]
+        if not prompts:
+            return {}
         found = self._scores(prompts, all_rows)
         if len(prompts) > 1 and any(one.values.isnan().any() for one in found.values()):
             # A number that is none spreads to neighbours in the same line through masked attention.

@@ -57,8 +57,8 @@ class Outcome:
     """What became of one prompt.
 
     Attributes:
-        tensors: At its best validation score.
-        value: That score; -inf where no evaluation was finite.
+        tensors: At its best validation score, or at the last look.
+        value: That score; -inf where no evaluation was finite, nan for a prompt without validation rows.
         loss: Validation loss there.
         step: Where that was.
         stop: Why it ended.
@@ -87,13 +87,20 @@ class Progress:
     losses: list[tuple[int, float]] = field(default_factory=list)
     evaluations: list[tuple[int, float, float]] = field(default_factory=list)
 
-    def judged(self, step: int, value: float, loss: float, *, patience: int) -> bool:
-        """Take note of an evaluation; returns whether it is the best so far (equal scores: the lower loss)."""
+    def judged(self, step: int, value: float, loss: float, *, patience: int | None) -> bool:
+        """Take note of an evaluation; returns whether it is the best so far (equal scores: the lower loss).
+
+        Without ``patience`` nothing stops, and every look takes the place of the one before.
+        """
         self.evaluations.append((step, value, loss))
-        if (value, -loss) > (self.value, -self.loss):
+        if patience is None or (value, -loss) > (self.value, -self.loss):
             self.value, self.loss, self.step, self.stale = value, loss, step, 0
             return True
         self.stale += 1
         if self.stale >= patience:
             self.stop = "patience"
         return False
+
+    def unjudged(self, step: int) -> None:
+        """Take note of a look at a prompt that has no validation rows."""
+        self.value, self.step = math.nan, step

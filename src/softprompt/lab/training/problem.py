@@ -24,7 +24,7 @@ class Problem:
 
     Attributes:
         train: ``train[k][i]`` asks prompt k about example i, with its target.
-        validation: Likewise.
+        validation: Likewise; a prompt that has no row here is kept as it is at the last look.
         objectives: Name in :data:`softprompt.model.objectives.OBJECTIVES`, by prompt.
         judge: Validation score of a prompt.
         seeds: Of each prompt's noise; its index if empty.
@@ -32,7 +32,7 @@ class Problem:
             depends on nothing else, so a prompt meets the same batches whoever is trained beside it. Measured if empty.
 
     Raises:
-        TrainingError: ``training.no_rows`` for a prompt with nothing to learn from or to be judged by.
+        TrainingError: ``training.no_rows`` for a prompt with nothing to learn from.
         DataError: ``data.no_target``, ``data.unknown_label`` for a row without a usable target.
     """
 
@@ -44,15 +44,20 @@ class Problem:
     lengths: Sequence[int] = field(default=())
 
     def __post_init__(self) -> None:
-        for part, purpose in ((self.train, "learn from"), (self.validation, "be judged by")):
+        _require_rows(self.train, "learn from")
+        for part in (self.train, self.validation):
             for k, rows in enumerate(part):
-                if not any(row is not None for row in rows):
-                    raise TrainingError(
-                        "training.no_rows", f"prompt {k} has no row to {purpose}", cure="give at least one"
-                    )
                 for i, row in enumerate(rows):
                     if row is not None:
                         _check_target(row, k, i)
+
+    def require_judged(self) -> None:
+        """Refuse prompts whose best look cannot be told.
+
+        Raises:
+            TrainingError: ``training.no_rows``.
+        """
+        _require_rows(self.validation, "be judged by")
 
     @property
     def num_prompts(self) -> int:
@@ -86,6 +91,12 @@ class Problem:
             weight = weights.to(loss)[found.rows]
             result[prompt] = ((loss * weight).sum(), (count * weight).sum())
         return result
+
+
+def _require_rows(part: Sequence[Sequence[Row | None]], purpose: str) -> None:
+    for k, rows in enumerate(part):
+        if not any(row is not None for row in rows):
+            raise TrainingError("training.no_rows", f"prompt {k} has no row to {purpose}", cure="give at least one")
 
 
 def _check_target(row: Row, prompt: int, index: int) -> None:

@@ -50,10 +50,16 @@ class TrainingSettings(Settings):
     optimizer: Literal["adamw", "adafactor"] = Field("adamw", description="adafactor keeps less state")
     weight_decay: float = Field(0.0, ge=0, description="decoupled, in units of the scale")
     clip: float | None = Field(1.0, gt=0, description="norm of a prompt's gradient at most; None: no clipping")
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="balanced: rows of every label weigh as much together as those of any other"
+    )
     smoothing: float = Field(0.0, ge=0, lt=1, description="label smoothing of the choice objective")
     noise: float = Field(0.0, ge=0, description="standard deviation of noise on the vectors, in units of the scale")
     evaluations: int | None = Field(None, ge=1, description="looks at the validation rows, evenly spaced")
     patience: int | None = Field(None, ge=1, description="looks without progress before a prompt stops")
+    keep: Literal["best", "last"] = Field(
+        "best", description="best: the look that did best on validation rows; last: looks choose and stop nothing"
+    )
     validation_rows: int | None = Field(
         None, ge=1, description="rows a look; None: as many as cost a third of the training; the best is judged on all"
     )

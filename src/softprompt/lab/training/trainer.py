@@ -77,6 +77,8 @@ class Trainer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.method, self.problem, self.settings = method, problem, settings
+        if settings.keep == "best":
+            problem.require_judged()
         self.path, self.pins = path, dict(pins or {})
         self.on_event, self.clock = on_event, clock
         assert settings.steps, "settings are not resolved"
@@ -257,20 +259,30 @@ class Trainer:
         start = self.clock()
         looks = self.looks(self.active)
         with self._whole():
-            for k, (value, loss) in looks.items():
+            for k in self.active:
                 one = self.progress[k]
                 recent = [losses[k] for losses in self._recent if k in losses]
                 if recent:
                     one.losses.append((self.step, sum(recent) / len(recent)))
-                if math.isnan(value):
-                    self._diverged(k)
-                elif one.judged(self.step, value, loss, patience=self.settings.patience or 1):
+                if self._takes(k, looks.get(k)):
                     self.best[k] = self._copy(k)
             self._recent.clear()
             self._evaluated = self.step
         self._look_seconds = self.clock() - start
         values, losses = ({k: look[i] for k, look in looks.items()} for i in (0, 1))
         self._tell("evaluate", values=values, losses=losses, seconds=self._look_seconds)
+
+    def _takes(self, k: int, look: tuple[float, float] | None) -> bool:
+        """Whether a prompt is to be kept as it is now; it may end here."""
+        one = self.progress[k]
+        if look is None:
+            one.unjudged(self.step)
+            return True
+        if math.isnan(look[0]):
+            self._diverged(k)
+            return False
+        patience = (self.settings.patience or 1) if self.settings.keep == "best" else None
+        return one.judged(self.step, *look, patience=patience)
 
     def _judge_best(self) -> None:
         """The best of each prompt on all validation rows."""

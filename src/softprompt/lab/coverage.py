@@ -36,7 +36,7 @@ from softprompt.core.errors import ConfigError, DataError
 from softprompt.core.stats import Interval, clopper_pearson
 from softprompt.lab.evaluation import Evaluation
 
-__all__ = ["Choice", "Coverage", "choose_threshold", "cover", "fewest_rows"]
+__all__ = ["Choice", "Coverage", "choose_threshold", "cover", "fewest_rows", "outcomes"]
 
 #: Thresholds from strict to lenient: each leaves 3 % more room for doubt, down to 1e-7; the last answers every row.
 GRID: Float[np.ndarray, " m"] = np.append(1 - 1e-7 * 1.03 ** np.arange(546), 0.0)
@@ -120,7 +120,7 @@ class Coverage:
         >>> sure, right = [0.99] * 180 + [0.6] * 60, [True] * 180 + [True, False] * 30
         >>> choice = choose_threshold(sure, right, precision=0.95)
         >>> print(cover(choice, sure, right).sentence)
-        75 % [66 %, 84 %] of rows can be answered at a precision of 95 % or more, by answers of confidence 0.971 and more
+        75 % [66 %, 84 %] of rows can be answered at a precision of 95 % or more, by answers of confidence 0.99 and more
         """
         choice = self.choice
         if choice.threshold is None or self.coverage is None or self.precision is None:
@@ -168,8 +168,8 @@ def choose_threshold(
         DataError: ``data.lengths_differ``.
 
     >>> choice = choose_threshold([0.99] * 150 + [0.5] * 50, [True] * 150 + [False] * 50, precision=0.95)
-    >>> choice.answered, choice.right, round(choice.threshold, 2)
-    (150, 150, 0.51)
+    >>> choice.answered, choice.right, round(choice.threshold, 3)
+    (150, 150, 0.99)
     """
     for name, value in (("precision", precision), ("level", level)):
         if not 0 < value < 1:
@@ -182,7 +182,8 @@ def choose_threshold(
     furthest = _furthest(pvalues, answered, _starts(len(sure), precision, level), level)
     if furthest >= 0:
         n = int(answered[furthest])
-        return Choice(precision, level, float(GRID[furthest]), len(sure), n, n - int(wrong[furthest]))
+        strictest = int(np.argmax(answered == n))  # answers the same rows, and promises nothing of an empty range
+        return Choice(precision, level, float(GRID[strictest]), len(sure), n, n - int(wrong[furthest]))
     serious = answered >= SERIOUS
     best = float((1 - wrong[serious] / answered[serious]).max()) if serious.any() else None
     needed = _rows_needed(answered, wrong, len(sure), precision, level)
@@ -214,13 +215,13 @@ def cover(choice: Choice, confidences: Sequence[float], right: Sequence[bool], *
 
 
 def outcomes(evaluation: Evaluation) -> tuple[list[float], list[bool]]:
-    """Confidence and outcome of every item; withheld answers count as what they would have been.
+    """Confidence and outcome of every item; nothing may have been withheld, for that would count as wrong.
 
     Raises:
         DataError: ``data.not_probabilities`` for written answers, which have no probability of being right.
     """
     if any(item.probability is None for item in evaluation.items):
-        message = f"{evaluation.name or 'the prompt'} writes its answers: they have no probabilities to set a threshold on"
+        message = f"{evaluation.name or 'the prompt'} writes its answers, which gives a threshold no probabilities"
         raise DataError("data.not_probabilities", message, cure="use a classify or choose task")
     return [float(item.probability or 0.0) for item in evaluation.items], [item.correct for item in evaluation.items]
 

@@ -12,8 +12,9 @@ from softprompt.app.recipes import tune as tuning
 from softprompt.app.recipes.prepare import prepare
 from softprompt.app.watch import Watcher
 from softprompt.core.tasks import Task
+from softprompt.data.dialect import ReadSettings
 from softprompt.data.page import DataPage
-from softprompt.data.sources import Source
+from softprompt.data.sources import File, Source
 from softprompt.lab.evaluation import Evaluation
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.backbones.loading import load as load_model
@@ -99,6 +100,7 @@ def evaluate(
     *,
     model: Backbone | str | None = None,
     columns: dict[str, str] | None = None,
+    read: Mapping[str, Any] | None = None,
     min_confidence: float | None = None,
     watcher: Watcher | None = None,
 ) -> list[Evaluation]:
@@ -109,6 +111,7 @@ def evaluate(
         data: A path, dicts, a data frame.
         model: A loaded model, or where it is, when not where it was.
         columns: Template field -> column, where the names differ.
+        read: How a file is read, e.g. ``{"encoding": "cp1252"}``; found out where not said.
         min_confidence: Below it an answer is withheld.
         watcher: Told what happens.
 
@@ -116,7 +119,12 @@ def evaluate(
         SoftpromptError: Whatever is wrong, with its code.
     """
     return evaluating.evaluate(
-        _listed(prompts), data, columns=columns, min_confidence=min_confidence, watcher=watcher, **_model(model)
+        _listed(prompts),
+        _file(data, read),
+        columns=columns,
+        min_confidence=min_confidence,
+        watcher=watcher,
+        **_model(model),
     )
 
 
@@ -126,6 +134,7 @@ def predict(
     *,
     model: Backbone | str | None = None,
     columns: dict[str, str] | None = None,
+    read: Mapping[str, Any] | None = None,
     min_confidence: float | None = None,
     watcher: Watcher | None = None,
 ) -> Iterator[predicting.Answered]:
@@ -134,7 +143,12 @@ def predict(
     The arguments are those of :func:`evaluate`.
     """
     return predicting.predict(
-        _listed(prompts), source, columns=columns, min_confidence=min_confidence, watcher=watcher, **_model(model)
+        _listed(prompts),
+        _file(source, read),
+        columns=columns,
+        min_confidence=min_confidence,
+        watcher=watcher,
+        **_model(model),
     )
 
 
@@ -160,6 +174,11 @@ def _run(
         return RunConfig.parse(given), sources, model
     given["model"] = {**dict(given.get("model", {})), "name": model}
     return RunConfig.parse(given), sources, None
+
+
+def _file(source: Any, read: Mapping[str, Any] | None) -> Any:
+    """A file with the settings of reading it; other sources as they are."""
+    return File(source, ReadSettings.parse(read)) if read and isinstance(source, str | Path) else source
 
 
 def _listed(prompts: Prompts) -> list[str | Path | Prompt]:

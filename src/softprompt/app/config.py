@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from softprompt.core.answers import AnswerSettings
 from softprompt.core.config import Settings
 from softprompt.core.tasks import Task, parse_task
+from softprompt.data.dialect import ReadSettings
 from softprompt.lab.training.settings import TrainingSettings
 from softprompt.model.methods.plain import PlainSettings
 from softprompt.model.methods.starts import StartSettings
@@ -44,11 +45,12 @@ class SplitSettings(Settings):
 class DataSettings(Settings):
     """Where the rows are."""
 
-    train: str = Field(description="csv, tsv, jsonl or json file")
+    train: str = Field(description="file (csv, tsv, jsonl, json, xlsx, parquet), - for stdin, or hub:OWNER/NAME:SPLIT")
     validation: str | None = Field(None, description="file; without it a part of train")
     test: str | None = Field(None, description="file; touched once, at the end")
     columns: dict[str, str] = Field({}, description="template field -> column, where the names differ")
     roles: dict[Literal["id", "group", "weight"], str] = Field({}, description="columns with another part")
+    read: ReadSettings = ReadSettings()
     on_bad_row: Literal["error", "skip"] = Field(
         "error", description="stop, or leave bad rows out and keep them in a file"
     )

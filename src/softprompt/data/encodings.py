@@ -53,7 +53,7 @@ def find_encoding(blocks: Iterable[bytes], *, name: str, wanted: str | None = No
     >>> find_encoding(["Grüße".encode()], name="a.csv")
     Encoding(name='utf-8', said='')
     >>> find_encoding(["Schöne Grüße".encode("cp1252")], name="a.csv").said
-    "not UTF-8 (line 1, byte 0xf6): read as Windows-1252, which makes it 'Schöne'; read encoding=... says otherwise"
+    "not UTF-8 (line 1, byte 0xf6): read as Windows-1252, which makes it 'Schöne'; set read.encoding if it is another"
     """
     iterator = iter(blocks)
     head = b""
@@ -166,7 +166,7 @@ def _code_page(scan: _Scan, fault: _Fault, name: str) -> Encoding:
         word = fault.word.decode("cp1252", "replace") or "text"
         said = (
             f"not UTF-8 (line {fault.line}, byte 0x{fault.byte:02x}): read as Windows-1252, which makes it {word!r}; "
-            "read encoding=... says otherwise"
+            "set read.encoding if it is another"
         )
         return Encoding("cp1252", said)
     raise DataError("data.bad_encoding", reason, cure=cure).at(f"{name}:{fault.line}")

@@ -1,7 +1,7 @@
 """JSON to records: one object a line, or one document with its rows somewhere inside, each with its line.
 
-Where the rows of a document stand is found when there is one list of objects at its top, and said by a path
-(``data.items``) when it is deeper.
+Where the rows of a document stand is a path (``data.items``): found when only one list of objects could be meant, and
+asked for when several could.
 
 Knows nothing of encodings, files or what the rows mean.
 """
@@ -16,7 +16,7 @@ from softprompt.data.entries import Entry, Record
 
 __all__ = ["find_rows", "is_json_lines", "read_json", "read_json_lines"]
 
-MAX_DEPTH = 5  #: of lists that a message names
+MAX_DEPTH = 5  #: below which lists are parts of rows
 
 
 def read_json_lines(lines: Iterable[str], name: str) -> Iterator[Entry]:
@@ -68,7 +68,10 @@ def is_json_lines(text: str) -> bool:
 
 
 def find_rows(text: str, *, name: str, rows: str | None = None) -> str:
-    """The path to the rows of a document: what is asked for, the only list of objects at its top, or ``""`` for itself.
+    """The path to the rows of a document.
+
+    That is what is asked for, else the only list of objects at its top, else the only one anywhere in it; ``""`` is the
+    document itself, where it is a list or has none.
 
     Args:
         text: A document that is no JSON lines.
@@ -76,7 +79,7 @@ def find_rows(text: str, *, name: str, rows: str | None = None) -> str:
         rows: What the user says.
 
     Raises:
-        DataError: ``data.no_rows_there``: nothing like rows stands at the path, or nobody said which list it is.
+        DataError: ``data.no_rows_there``: no list of objects stands at the path, or there are several.
 
     >>> find_rows('{"version": 1, "data": [{"a": 1}]}', name="a.json")
     'data'
@@ -94,29 +97,17 @@ def find_rows(text: str, *, name: str, rows: str | None = None) -> str:
     if rows:
         if rows not in lists:
             known = nearest(rows, lists) if lists else "there is none in the file"
-            hint = (
-                nearest(rows, lists).split(" known: ")[0] + " " if lists and "did you" in nearest(rows, lists) else ""
-            )
-            raise DataError("data.no_rows_there", f"no list of objects stands at {rows!r}; {hint}{known}").at(name)
+            raise DataError("data.no_rows_there", f"no list of objects stands at {rows!r}; {known}").at(name)
         return rows
     at_top = [path for path in lists if "." not in path]
     if len(at_top) == 1 or not isinstance(whole, dict):
         return at_top[0] if at_top else ""
     below = [path for path in lists if path.count(".") < MAX_DEPTH]
-    if len(below) > 1 or (below and not at_top and not _is_row(whole)):
-        reason = (
-            f"several lists could be the rows: {', '.join(below[:8])}"
-            if len(below) > 1
-            else (f"the rows do not stand at the top; there is a list at {below[0]}")
-        )
+    if len(below) > 1:
+        reason = f"several lists could be the rows: {', '.join(below[:8])}"
         cure = f"say which with --read rows={below[0]}"
         raise DataError("data.no_rows_there", reason, cure=cure).at(name)
-    return ""
-
-
-def _is_row(whole: dict[str, Any]) -> bool:
-    """Whether an object looks like a row of its own: some value of it is a plain text."""
-    return any(isinstance(value, str) for value in whole.values())
+    return below[0] if below else ""
 
 
 def _lists(value: Any, path: str = "") -> list[str]:

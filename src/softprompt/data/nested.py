@@ -62,7 +62,7 @@ def paths_among(asked: Collection[str], rows: Iterable[Mapping[str, Any]]) -> tu
     dotted = sorted(name for name in asked if "." in name)
     literal: set[str] = set()
     leading: set[str] = set()
-    for values in rows if dotted else ():
+    for values in rows:
         literal.update(name for name in dotted if name in values)
         leading.update(name for name in dotted if name not in leading and is_path(values, name))
     both = [

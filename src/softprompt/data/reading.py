@@ -21,7 +21,7 @@ from softprompt.data.entries import Record
 from softprompt.data.formats import open_table
 from softprompt.data.shapes import choose, reshaped
 
-__all__ = ["Frame", "Reading", "Source", "columns_of", "read_source"]
+__all__ = ["File", "Frame", "Reading", "Source", "columns_of", "read_source"]
 
 SAMPLE_ROWS = 100  #: that decide the shape of rows that come from no file
 
@@ -52,7 +52,19 @@ class Reading:
     strip_html: bool = False
 
 
-Source = str | os.PathLike[str] | Frame | Iterable[Any] | Reading
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file and how it is read, where a path alone would leave that to be found out.
+
+    >>> File("tickets.csv", ReadSettings(encoding="cp1252")).settings.encoding
+    'cp1252'
+    """
+
+    path: str | os.PathLike[str]
+    settings: ReadSettings
+
+
+Source = str | os.PathLike[str] | File | Frame | Iterable[Any] | Reading
 
 
 def read_source(source: Source, settings: ReadSettings | None = None, *, named: Collection[str] = ()) -> Reading:
@@ -61,7 +73,7 @@ def read_source(source: Source, settings: ReadSettings | None = None, *, named: 
     Args:
         source: A path (see :data:`softprompt.data.dialect.FORMATS`), ``-`` for standard input, dicts, a data frame,
             or examples.
-        settings: How files are read.
+        settings: How files are read; a :class:`File` brings its own.
         named: Columns that the run names, see :func:`softprompt.data.dialect.sniff_content`.
 
     Raises:
@@ -72,9 +84,11 @@ def read_source(source: Source, settings: ReadSettings | None = None, *, named: 
     >>> read_source([{"text": "hi"}]).entries
     (Record(source='row 1', values={'text': 'hi'}),)
     """
-    settings = settings or ReadSettings()
     if isinstance(source, Reading):
         return source
+    if isinstance(source, File):
+        return read_source(source.path, source.settings, named=named)
+    settings = settings or ReadSettings()
     if isinstance(source, (str, os.PathLike)):
         table = open_table(Path(source), settings, named=named)
         entries = tuple(table.rows())

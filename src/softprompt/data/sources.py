@@ -24,11 +24,12 @@ from softprompt.data.dataset import BadRow, Dataset
 from softprompt.data.entries import Record
 from softprompt.data.markup import to_plain
 from softprompt.data.nested import paths_among, with_paths
-from softprompt.data.reading import Frame, Reading, Source, columns_of, read_source
+from softprompt.data.reading import File, Frame, Reading, Source, columns_of, read_source
 from softprompt.data.rows import Layout, to_example
 from softprompt.data.values import Unreadable, to_text
 
 __all__ = [
+    "File",
     "Frame",
     "Reading",
     "Source",
@@ -221,14 +222,16 @@ def write_skipped(rows: Iterable[BadRow], path: str | Path) -> None:
 
 
 def with_ids(rows: Sequence[Example]) -> tuple[Example, ...]:
-    """Rows with unique ids: the user's or the content hash, with #2, #3, ... where one comes again."""
+    """Rows with unique ids."""
     seen: Counter[str] = Counter()
-    result = []
-    for row in rows:
-        name = row.id or row.content
-        seen[name] += 1
-        result.append(replace(row, id=name if seen[name] == 1 else f"{name}#{seen[name]}"))
-    return tuple(result)
+    return tuple(replace(row, id=unique_id(row, seen)) for row in rows)
+
+
+def unique_id(row: Example, seen: Counter[str]) -> str:
+    """The user's id or the content hash, with #2, #3, ... where one comes again; ``seen`` counts them."""
+    name = row.id or row.content
+    seen[name] += 1
+    return name if seen[name] == 1 else f"{name}#{seen[name]}"
 
 
 def summary(bad: Sequence[BadRow], total: int, name: str) -> DataError:

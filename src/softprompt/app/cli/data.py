@@ -23,6 +23,7 @@ def page(
     test: options.Test = None,
     target: options.Target = None,
     text_column: options.TextColumn = None,
+    read: options.Read = None,
     task: options.TaskKind = None,
     labels: options.Labels = None,
     template: options.Template = None,
@@ -37,7 +38,9 @@ def page(
     """
     with Face(as_json=as_json) as face:
         flags = {"train": train, "validation": validation, "test": test, "target": target, "text_column": text_column}
-        changes = changes_of(sets, **flags, task=task, labels=labels, template=template, place=place, model=model)
+        changes = changes_of(
+            sets, **flags, read=read, task=task, labels=labels, template=template, place=place, model=model
+        )
         settings = read_config(config, changes)
         from softprompt.app.recipes.preview import data_page
 
@@ -54,6 +57,7 @@ def check(
     test: options.Test = None,
     target: options.Target = None,
     text_column: options.TextColumn = None,
+    read: options.Read = None,
     task: options.TaskKind = None,
     labels: options.Labels = None,
     template: options.Template = None,
@@ -68,7 +72,7 @@ def check(
     """
     with Face(as_json=as_json) as face:
         flags = {"train": train, "validation": validation, "test": test, "target": target, "text_column": text_column}
-        changes = changes_of(sets, **flags, task=task, labels=labels, template=template)
+        changes = changes_of(sets, **flags, read=read, task=task, labels=labels, template=template)
         settings = read_config(config, changes)
         from softprompt.app.recipes.preview import data_check
 
@@ -95,7 +99,7 @@ def render_check(out: Screen, document: dict[str, Any]) -> None:
         bad = f", {counted(len(file['bad']), 'row')} cannot be used" if file["bad"] else ""
         out.say(f"{name}: {file['path']}, {counted(file['rows'], 'row')}{bad}")
         out.say(f"  fields {', '.join(file['fields'])}")
-        out.say_all(*([f"  labels {labels}"] if labels else []))
+        out.say_all(*([f"  labels {labels}"] if labels else []), *(f"  note: {note}" for note in file["notes"]))
         for row in file["bad"][:SHOWN]:
             out.say(f"  {row['source']}: {row['reason']} [{row['code']}]", style="red")
         if len(file["bad"]) > SHOWN:

@@ -7,7 +7,7 @@ import typer
 
 from softprompt.app.cli import options
 from softprompt.app.cli.face import Face, Screen
-from softprompt.app.cli.options import columns_of, model_of
+from softprompt.app.cli.options import columns_of, file_of, model_of
 from softprompt.app.cli.paths import prompt_paths
 from softprompt.app.cli.tables import class_table, metric_table
 from softprompt.app.cli.words import counted, duration, interval
@@ -16,9 +16,10 @@ from softprompt.app.cli.words import counted, duration, interval
 def evaluate(
     prompts: options.Prompts,
     *,
-    data: Annotated[Path, typer.Option("--data", "-d", metavar="FILE", help="Labelled rows: csv, tsv, jsonl, json.")],
+    data: Annotated[Path, typer.Option("--data", "-d", metavar="FILE", help="Labelled rows.")],
     text_column: options.TextColumn = None,
     columns: options.Columns = None,
+    read: options.Read = None,
     target: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="Column of the right answers, one a prompt, in order.")
     ] = None,
@@ -39,7 +40,7 @@ def evaluate(
 
         found = judge(
             paths,
-            data,
+            file_of(str(data), read),
             columns=columns_of(columns, text_column),
             targets=targets,
             model=model_of(model, dtype, device, prompts=paths),

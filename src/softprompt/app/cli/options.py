@@ -23,6 +23,7 @@ __all__ = [
     "OfModel",
     "Place",
     "Prompts",
+    "Read",
     "Set",
     "Target",
     "TaskKind",
@@ -33,6 +34,7 @@ __all__ = [
     "Validation",
     "changes_of",
     "columns_of",
+    "file_of",
     "model_of",
 ]
 
@@ -66,6 +68,15 @@ Target = Annotated[
 ]
 TextColumn = Annotated[
     str | None, typer.Option(metavar="COLUMN", help="Column that the field {text} reads.", rich_help_panel=ROWS)
+]
+Read = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--read",
+        metavar="KEY=VALUE",
+        help="How files are read: format, encoding, separator, sheet, rows, strip_html; found out where not said.",
+        rich_help_panel=ROWS,
+    ),
 ]
 Columns = Annotated[
     list[str] | None,
@@ -141,10 +152,12 @@ KEYS: Mapping[str, str] = {
     "device": "model.device",
 }
 
+READ = "data.read"  #: the section that --read sets
+
 _PARSED = {"labels": parse_labels, "max_time": parse_seconds}
 
 
-def changes_of(sets: Sequence[str] | None = None, **flags: Any) -> dict[str, Any]:
+def changes_of(sets: Sequence[str] | None = None, *, read: Sequence[str] | None = None, **flags: Any) -> dict[str, Any]:
     """What flags change in the settings, by dotted key; those that were not given change nothing.
 
     >>> changes_of(["training.steps=9"], train="rows.csv", place=None, max_time="2m")
@@ -152,7 +165,39 @@ def changes_of(sets: Sequence[str] | None = None, **flags: Any) -> dict[str, Any
     """
     given = {name: value for name, value in flags.items() if value is not None}
     named = {KEYS[name]: _PARSED[name](value) if name in _PARSED else value for name, value in given.items()}
-    return {**named, **parse_sets(sets or ())}
+    reading = {f"{READ}.{key}": value for key, value in _reads(read).items()}
+    return {**named, **reading, **parse_sets(sets or ())}
+
+
+def file_of(path: str, read: Sequence[str] | None) -> Any:
+    """A file with what ``--read KEY=VALUE`` says of it; without, the path alone.
+
+    Raises:
+        ConfigError: ``config.usage``, ``config.unknown_key``, ``config.invalid``.
+
+    >>> file_of("rows.csv", ["separator=;"]).settings.separator
+    ';'
+    """
+    if not read:
+        return path
+    from softprompt.data.dialect import ReadSettings
+    from softprompt.data.reading import File
+
+    return File(path, ReadSettings.parse(_reads(read), where="--read"))
+
+
+def _reads(pairs: Sequence[str] | None) -> dict[str, str]:
+    from softprompt.app.cli.failures import usage_error
+
+    found = {}
+    for pair in pairs or ():
+        key, mark, value = pair.partition("=")
+        if not (mark and key.strip() and value):
+            raise usage_error(
+                f"--read {pair!r} is no setting", cure="write KEY=VALUE, for example --read encoding=cp1252"
+            )
+        found[key.strip()] = value
+    return found
 
 
 def columns_of(pairs: Sequence[str] | None, text_column: str | None = None) -> dict[str, str] | None:

@@ -12,7 +12,7 @@ import typer
 from softprompt.app.cli import options
 from softprompt.app.cli.face import Face, to_json
 from softprompt.app.cli.failures import usage_error
-from softprompt.app.cli.options import columns_of, model_of
+from softprompt.app.cli.options import columns_of, file_of, model_of
 from softprompt.app.cli.paths import prompt_paths
 from softprompt.app.cli.words import counted
 from softprompt.core.errors import DataError, ResourceError
@@ -23,7 +23,7 @@ def predict(
     *,
     source: Annotated[
         str | None,
-        typer.Option("--input", "-i", metavar="FILE|-", help="csv, tsv, jsonl or json; - reads lines from stdin."),
+        typer.Option("--input", "-i", metavar="FILE|-", help="Rows in any format; - reads lines from stdin."),
     ] = None,
     text: Annotated[list[str] | None, typer.Option("--text", "-t", help="A text to answer; again for more.")] = None,
     output: Annotated[
@@ -32,6 +32,7 @@ def predict(
     min_confidence: options.MinConfidence = None,
     text_column: options.TextColumn = None,
     columns: options.Columns = None,
+    read: options.Read = None,
     model: options.OfModel = None,
     dtype: options.Dtype = None,
     device: options.Device = None,
@@ -43,7 +44,7 @@ def predict(
 
         softprompt predict runs/topic runs/tone --input new.jsonl --output answers.jsonl
 
-    Lines from stdin are JSON objects, or plain texts.
+    Lines from stdin are JSON objects, or plain texts; with --read, for example --read format=csv, what it says.
     """
     with Face(as_json=as_json, stream=output is None) as face:
         if (source is None) == (not text):
@@ -52,7 +53,7 @@ def predict(
         paths = prompt_paths(prompts)
         from softprompt.app.recipes.predict import predict as ask
 
-        rows: Any = text or (read_lines(sys.stdin) if source == "-" else source)
+        rows: Any = text or (read_lines(sys.stdin) if source == "-" and not read else file_of(source or "-", read))
         answers = ask(
             paths,
             rows,

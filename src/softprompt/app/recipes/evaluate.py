@@ -8,7 +8,7 @@ from softprompt.app.recipes.saved import ask_of, backbone_for
 from softprompt.app.watch import Watcher
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
-from softprompt.data.sources import Source, load
+from softprompt.data.sources import Reading, Source, load, named_columns, read_source
 from softprompt.lab.evaluation import Evaluation, evaluate_asks
 from softprompt.lab.prediction import Ask, Predictor
 from softprompt.model.backbones.base import Backbone
@@ -71,13 +71,27 @@ def evaluate(
     backbone, asks = open_prompts(prompts, model=model, backbone=backbone, watcher=watcher)
     watcher.stage("judge")
     found: list[Evaluation] = []
-    for k, ask in enumerate(asks):
-        task = ask.task if targets is None else ask.task.model_copy(update={"target": targets[k]})
-        rows = _rows(data, task, ask, columns)
+    tasks = [
+        ask.task if targets is None else ask.task.model_copy(update={"target": targets[k]})
+        for k, ask in enumerate(asks)
+    ]
+    reading = _read(data, tasks, asks, columns)
+    for note in reading.notes:
+        watcher.note(note)
+    for task, ask in zip(tasks, asks, strict=True):
+        rows = _rows(reading, task, ask, columns)
         predictor = Predictor(backbone, [ask], min_confidence=min_confidence)
         found.extend(evaluate_asks(predictor, rows))
     watcher.done()
     return found
+
+
+def _read(data: Source, tasks: Sequence[Task], asks: Sequence[Ask], columns: dict[str, str] | None) -> Reading:
+    """The rows, read once for all prompts."""
+    named: set[str] = set()
+    for task, ask in zip(tasks, asks, strict=True):
+        named |= named_columns(task, columns=columns or {}, template_fields=ask.builder.template.fields)
+    return read_source(data, named=named)
 
 
 def _rows(data: Source, task: Task, ask: Ask, columns: dict[str, str] | None) -> Dataset:

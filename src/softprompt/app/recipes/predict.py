@@ -10,10 +10,12 @@ from typing import Any
 from softprompt.app.config import ModelSettings
 from softprompt.app.recipes.evaluate import open_prompts
 from softprompt.app.watch import Watcher
-from softprompt.core.errors import DataError, nearest
+from softprompt.core.errors import DataError
 from softprompt.core.records import Example
 from softprompt.data.dataset import Dataset
-from softprompt.data.sources import Source, load
+from softprompt.data.dialect import ReadSettings
+from softprompt.data.sources import File, Reading, Source, load
+from softprompt.data.streams import open_stream
 from softprompt.lab.prediction import Ask, Prediction, Predictor
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.prompts.prompt import Prompt
@@ -63,7 +65,7 @@ def predict(
     """
     watcher = watcher or Watcher()
     backbone, asks = open_prompts(prompts, model=model, backbone=backbone, watcher=watcher)
-    examples = _examples(source, asks, columns)
+    examples = _examples(source, asks, columns, watcher)
     names = _names(asks)
     predictor = Predictor(backbone, asks, min_confidence=min_confidence)
     watcher.stage("predict", unit="rows")
@@ -87,23 +89,29 @@ def _names(asks: Sequence[Ask]) -> list[str]:
     return names
 
 
-def _examples(source: Source | Iterable[str], asks: Sequence[Ask], columns: dict[str, str] | None) -> Iterator[Example]:
-    """Unlabelled examples with every field that some prompt names; iterables are read a chunk at a time."""
+def _examples(
+    source: Source | Iterable[str], asks: Sequence[Ask], columns: dict[str, str] | None, watcher: Watcher
+) -> Iterator[Example]:
+    """Unlabelled examples with every field that some prompt names; files and iterables come as they are read."""
     fields = tuple(dict.fromkeys(name for ask in asks for name in ask.builder.template.fields))
-    needed = tuple(dict.fromkeys(name for ask in asks for name in ask.builder.template.required_fields))
+    if isinstance(source, (str, os.PathLike)):
+        source = File(source, ReadSettings())
+    if isinstance(source, File):
+        stream = open_stream(source, asks[0].task, columns=columns, template_fields=fields)
+        for note in stream.notes:
+            watcher.note(note)
+        return iter(stream)
 
     def loaded(rows: Source) -> Dataset:
-        found = load(rows, asks[0].task, columns=columns, template_fields=fields, answers=False)
-        have = found.fields()
-        for name in needed:
-            if name not in have:
-                raise DataError("data.unknown_field", f"a prompt's field {name!r} is no column; {nearest(name, have)}")
-        return found
+        return load(rows, asks[0].task, columns=columns, template_fields=fields, answers=False)
 
-    if isinstance(source, (str, os.PathLike)) or hasattr(source, "columns"):
-        parts: Iterable[Iterable[Example]] = [loaded(source)]
-    else:
-        parts = _parts(iter(source), fields, loaded)
+    if isinstance(source, Reading) or hasattr(source, "columns"):
+        return iter(loaded(source))
+    return _numbered(_parts(iter(source), fields, loaded))
+
+
+def _numbered(parts: Iterable[Iterable[Example]]) -> Iterator[Example]:
+    """Examples with ids: their own, or their number."""
     for number, row in enumerate((row for part in parts for row in part), 1):
         yield row if row.id else replace(row, id=str(number))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from softprompt.app.config import ModelSettings, RunConfig
+from softprompt.app.recipes.rows import read_rows
 from softprompt.app.watch import Watcher
 from softprompt.core.answers import AnswerSettings
 from softprompt.core.errors import TemplateError
@@ -113,7 +114,8 @@ def load_splits(
     Raises:
         DataError: whatever is wrong with the rows.
     """
-    data, notes = config.data, []
+    data = config.data
+    notes: list[str] = []
     found: dict[str, Dataset] = {}
     for name in ("train", "validation", "test"):
         if (source := sources.get(name)) is not None:
@@ -126,6 +128,7 @@ def load_splits(
                 on_bad_row=data.on_bad_row,
                 skipped_path=config.folder / f"skipped.{name}.jsonl",
             )
+            notes.extend(f"{name}: {note}" for note in found[name].notes)
             if found[name].skipped:
                 where = config.folder / f"skipped.{name}.jsonl"
                 notes.append(f"{len(found[name].skipped)} bad rows of {name} were left out; they are kept in {where}")
@@ -174,8 +177,7 @@ def prepare(
     """
     watcher = watcher or Watcher()
     watcher.stage("read the data")
-    files = {name: getattr(config.data, name) for name in ("train", "validation", "test")}
-    rows = dict(sources) if sources is not None else {name: path for name, path in files.items() if path}
+    rows = read_rows(config, sources)
     task = load_task(config, rows["train"])
     written = config.template.text or config.template.chat
     wanted = None

@@ -6,6 +6,7 @@ from typing import Any
 
 from softprompt.app.config import ModelSettings, RunConfig, TaskSettings
 from softprompt.app.recipes.prepare import Prepared, load_backbone, load_task, prepare
+from softprompt.app.recipes.rows import read_rows
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import DataError
 from softprompt.core.tasks import Task
@@ -49,6 +50,7 @@ class DataCheck:
                 name: {
                     "path": data.name,
                     "rows": len(data),
+                    "notes": list(data.notes),
                     "fields": list(data.fields()),
                     "labels": data.labels(),
                     "bad": [{"source": row.source, "code": row.code, "reason": row.reason} for row in data.skipped],
@@ -68,20 +70,19 @@ def data_check(config: RunConfig, watcher: Watcher | None = None) -> DataCheck:
     watcher = watcher or Watcher()
     watcher.stage("read the data")
     settings = config.data
-    paths = {name: getattr(settings, name) for name in ("train", "validation", "test")}
-    task = load_task(config, settings.train)
+    rows = read_rows(config)
+    task = load_task(config, rows["train"])
     wanted = None if config.template.text is None else config.template.build(config.task.kind).fields
     files = {
         name: load(
-            path,
+            source,
             task,
             columns=settings.columns,
             roles={str(role): column for role, column in settings.roles.items()},
             template_fields=wanted,
             on_bad_row="skip",
         )
-        for name, path in paths.items()
-        if path is not None
+        for name, source in rows.items()
     }
     page = DataPage.of(files, task, count_tokens=lambda text: len(text.split()))
     watcher.done()

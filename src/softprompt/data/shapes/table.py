@@ -50,7 +50,7 @@ def choose(
 
     >>> rows = [{"prompt": "2 + 2", "completion": "4"}]
     >>> choose(rows)[1]
-    ("read as an export of prompts and completions: 'completion' is 'answer'; format: plain takes it as it stands",)
+    ("read as an export of prompts and completions: 'completion' is 'answer' (read.format: plain leaves it as it is)",)
     >>> choose(rows, named=["completion"])[0] is None
     True
     """
@@ -64,7 +64,7 @@ def choose(
     after = {column for entry in made if isinstance(entry, Record) for column in entry.values}
     if gone := sorted(name for name in named if name in before - after):
         return None, (f"looks like {shape.title}, but is read as it stands, because the column {gone[0]!r} is named",)
-    return shape, (f"read as {shape.title}: {shape.says}; format: plain takes it as it stands",)
+    return shape, (f"read as {shape.title}: {shape.says} (read.format: plain leaves it as it is)",)
 
 
 def reshaped(shape: Shape, entries: Iterable[Entry], *, left_out: list[str] | None = None) -> Iterator[Entry]:

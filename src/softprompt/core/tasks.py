@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from softprompt.core.config import Settings
 from softprompt.core.errors import DataError, nearest
@@ -20,9 +20,26 @@ __all__ = ["AnyTask", "Choose", "Classify", "Generate", "Label", "Task", "parse_
 
 
 class Label(Settings):
-    """One label: its name in the data is the key; ``say`` is the text that stands for it in the answer."""
+    """One label: its name in the data is the key; ``say`` is the text that stands for it in the answer.
+
+    >>> Label.parse({"say": "billing", "from": ["Biling"]}).spellings
+    ('Biling',)
+    """
 
     say: str = Field(min_length=1, description="text of the answer")
+    spellings: tuple[str, ...] = Field((), alias="from", description="other spellings in the data that mean it")
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Most labels are spelt in one way, and manifests are read by people."""
+        return {key: value for key, value in dump(self).items() if value or key not in {"from", "spellings"}}
+
+
+def _label(name: str, given: Any) -> Any:
+    """A label as one may write it: the text of the answer, or its parts, of which the name stands in for the text."""
+    if given is None or isinstance(given, str):
+        return {"say": name if given is None else given}
+    return {"say": name, **given} if isinstance(given, Mapping) else given
 
 
 class Task(Settings, ABC):
@@ -60,6 +77,10 @@ class Task(Settings, ABC):
             DataError: ``data.unknown_label``, ``data.no_target``.
         """
 
+    def spelt(self, name: str) -> str:
+        """The answer that is written ``name`` in the data; ``name`` itself where nothing else is known of it."""
+        return name
+
     @abstractmethod
     def reference(self, example: Example) -> Any:
         """What metrics compare a prediction with."""
@@ -73,7 +94,8 @@ class Task(Settings, ABC):
         """A label for a text.
 
         Args:
-            labels: Names, or name -> text of the answer, or name -> ``{"say": text}``.
+            labels: Names, or name -> text of the answer, or name -> ``{"say": text, "from": [other spellings]}``, of
+                which either may be left out.
             target: Column of the label.
 
         >>> Task.classify({"BILLING_01": "billing", "DELIVERY_02": {"say": "delivery"}}).says
@@ -99,13 +121,13 @@ class Classify(Task):
 
     kind: Literal["classify"] = "classify"
     labels: dict[str, Label] = Field(description="label name -> text of the answer")
-    metrics: tuple[str, ...] = ("accuracy", "macro_f1")
+    metrics: tuple[str, ...] = ("macro_f1", "accuracy")
 
     @field_validator("labels", mode="before")
     @classmethod
     def _short_forms(cls, value: Any) -> Any:
         if isinstance(value, Mapping):
-            return {str(name): {"say": say} if isinstance(say, str) else say for name, say in value.items()}
+            return {str(name): _label(str(name), given) for name, given in value.items()}
         if isinstance(value, Sequence) and not isinstance(value, str):
             names = [str(name) for name in value]
             if len(set(names)) < len(names):
@@ -121,7 +143,18 @@ class Classify(Task):
         for i, say in enumerate(says):
             if says.index(say) < i:
                 raise ValueError(f"two labels say {say!r}; every label needs a text of its own")
+        spelt = [*self.labels, *(text for label in self.labels.values() for text in label.spellings)]
+        if twice := next((text for i, text in enumerate(spelt) if text in spelt[:i]), None):
+            raise ValueError(f"the spelling {twice!r} stands for two labels")
         return self
+
+    def spelt(self, name: str) -> str:
+        """The label that ``name`` is a spelling of.
+
+        >>> Task.classify({"billing": {"from": ["Biling"]}, "delivery": "delivery"}).spelt("Biling")
+        'billing'
+        """
+        return next((label for label, known in self.labels.items() if name in known.spellings), name)
 
     @property
     def names(self) -> tuple[str, ...]:

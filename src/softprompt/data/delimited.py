@@ -109,7 +109,9 @@ def _faults(lines: Iterable[str], name: str, separator: str, *, quoted: bool) ->
         return float("inf")
 
 
-def read_table(lines: Iterable[str], name: str, *, separator: str = ",", quoted: bool = True) -> Iterator[Entry]:
+def read_table(
+    lines: Iterable[str], name: str, *, separator: str = ",", quoted: bool = True, header: bool = True
+) -> Iterator[Entry]:
     r"""Rows under a header.
 
     Args:
@@ -117,6 +119,7 @@ def read_table(lines: Iterable[str], name: str, *, separator: str = ",", quoted:
         name: For messages; the line is added.
         separator: A key of :data:`SEPARATORS`.
         quoted: Whether quotes enclose cells.
+        header: Whether the first line names the columns; without it they are ``column_1``, ``column_2``, ...
 
     Raises:
         DataError: ``data.bad_header``; ``data.bad_csv`` for a quote that never closes.
@@ -141,10 +144,12 @@ def read_table(lines: Iterable[str], name: str, *, separator: str = ",", quoted:
             continue
         if not any(cells):
             continue  # a blank line
-        if not columns:
+        if not columns and header:
             columns = _header(cells, source)
-        elif len(cells) != len(columns):
-            reason = f"the row has {len(cells)} cells, the header {len(columns)}"
+            continue
+        columns = columns or _header([""] * len(cells), source)
+        if len(cells) != len(columns):
+            reason = f"the row has {len(cells)} cells, the {'header' if header else 'first row'} {len(columns)}"
             yield BadRow(source, "data.ragged_row", reason, cells)
         else:
             yield Record(source, dict(zip(columns, cells, strict=True)))

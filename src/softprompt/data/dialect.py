@@ -61,6 +61,7 @@ class ReadSettings(Settings):
     encoding: str | None = Field(None, description="utf-8, utf-16, cp1252, ... of text files")
     separator: Literal[",", ";", "tab", "|"] | None = Field(None, description="between the cells of csv")
     sheet: str | int | None = Field(None, description="of a workbook: its name, or its number from 1")
+    header: bool = Field(True, description="csv, tsv: false: no line of names; columns are column_1, column_2, ...")
     rows: str | None = Field(None, description="path to the list of rows in a json document, e.g. data.items")
     strip_html: bool = Field(False, description="turn HTML in texts into plain text")
 
@@ -112,6 +113,7 @@ class Dialect:
         encoding: Of a text file, None for others.
         separator: Of csv and tsv: ``,`` ``;`` ``tab`` ``|``.
         quoted: Of csv and tsv: whether quotes enclose cells.
+        header: Of csv and tsv: whether the first line names the columns.
         sheet: Of a workbook.
         rows: Of json: path to the list; ``""``: the document is the list.
         shape: What kind of export the rows are (:data:`softprompt.data.shapes.SHAPES`), or ``plain``.
@@ -122,12 +124,13 @@ class Dialect:
     encoding: str | None = None
     separator: str | None = None
     quoted: bool = True
+    header: bool = True
     sheet: str | None = None
     rows: str | None = None
     shape: str = "plain"
     said: tuple[str, ...] = ()
 
-    def settings(self) -> dict[str, str]:
+    def settings(self) -> dict[str, Any]:
         """The keys of :class:`ReadSettings` that say what was found, where it is not the plain case.
 
         >>> Dialect("csv", "cp1252", ";").settings()
@@ -138,6 +141,7 @@ class Dialect:
             "format": None if self.shape == "plain" else self.shape,
             "encoding": None if plain else self.encoding,
             "separator": self.separator if self.format == "csv" and self.separator != "," else None,
+            "header": None if self.header else False,
             "sheet": self.sheet,
             "rows": self.rows or None,
         }
@@ -204,7 +208,8 @@ def entries(content: Content, dialect: Dialect) -> Iterator[Entry]:
             return read_parquet(content.path)
         case "csv" | "tsv":
             lines = content.lines(encoding, newline="")
-            return read_table(lines, name, separator=dialect.separator or ",", quoted=dialect.quoted)
+            separator = dialect.separator or ","
+            return read_table(lines, name, separator=separator, quoted=dialect.quoted, header=dialect.header)
         case "jsonl":
             return read_json_lines(content.lines(encoding), name)
         case _:
@@ -258,13 +263,15 @@ def _text(content: Content, settings: ReadSettings) -> Dialect:
         both = content.lines(encoding.name, newline=""), content.lines(encoding.name, newline="")
         plain = fits_unquoted(*both, name=name)
         said += ["quotes are plain characters: fewer rows are faulty that way"] if plain else []
-        return Dialect(kind, encoding.name, settings.separator or "tab", not plain, said=tuple(said))
+        separator = settings.separator or "tab"
+        return Dialect(kind, encoding.name, separator, not plain, settings.header, said=tuple(said))
     if settings.separator:
-        return Dialect(kind, encoding.name, settings.separator, said=tuple(said))
+        return Dialect(kind, encoding.name, settings.separator, header=settings.header, said=tuple(said))
     split = sniff_separator(head, name=name)
     if known is None and split.columns < 2:
         raise _unknown(content, "no suffix says what this is, and no separator divides its lines alike")
-    return Dialect(kind, encoding.name, split.separator, said=(*said, split.said) if split.said else tuple(said))
+    said += [split.said] if split.said else []
+    return Dialect(kind, encoding.name, split.separator, header=settings.header, said=tuple(said))
 
 
 def _unknown(content: Content, reason: str) -> DataError:

@@ -96,7 +96,7 @@ class Layout:
                 raise DataError("data.missing_column", f"{what} is not in the data; {nearest(column, known)}")
         if template_fields is None:
             used = {target, *candidates, *parts.values(), *mapped.values()}
-            fields = mapped | {column: column for column in known if column not in used}
+            fields = {column: column for column in known if column not in used} | mapped
         else:
             fields = {name: mapped.get(name, name) for name in sorted(template_fields)}
             _check_fields(fields, known, target if answers else None)
@@ -186,7 +186,7 @@ def answer(value: Any, example: Example, task: Task, layout: Layout) -> Any:
     if text in layout.candidates and len(layout.candidates) > 1 and layout.candidates.index(text) < len(candidates):
         spellings.append(candidates[layout.candidates.index(text)])
     faults = []
-    for spelling in spellings:
+    for spelling in map(task.spelt, spellings):
         try:
             task.answer(replace(example, target=spelling))
             return spelling

@@ -19,6 +19,7 @@ from softprompt.data.dataset import BadRow, Dataset
 from softprompt.data.dialect import ReadSettings
 from softprompt.data.entries import Record
 from softprompt.data.formats import open_table
+from softprompt.data.hub import PREFIX, is_dataset, open_hub, records
 from softprompt.data.shapes import choose, reshaped
 
 __all__ = ["File", "Frame", "Reading", "Source", "columns_of", "read_source"]
@@ -71,8 +72,8 @@ def read_source(source: Source, settings: ReadSettings | None = None, *, named: 
     """Read every row of a source; one that was read already comes back as it is.
 
     Args:
-        source: A path (see :data:`softprompt.data.dialect.FORMATS`), ``-`` for standard input, dicts, a data frame,
-            or examples.
+        source: A path (see :data:`softprompt.data.dialect.FORMATS`), ``-`` for standard input, the id of a
+            data set (``hub:...``), dicts, a data frame, a loaded data set, or examples.
         settings: How files are read; a :class:`File` brings its own.
         named: Columns that the run names, see :func:`softprompt.data.dialect.sniff_content`.
 
@@ -89,6 +90,10 @@ def read_source(source: Source, settings: ReadSettings | None = None, *, named: 
     if isinstance(source, File):
         return read_source(source.path, source.settings, named=named)
     settings = settings or ReadSettings()
+    if isinstance(source, str) and source.startswith(PREFIX):
+        dataset, said = open_hub(source)
+        found = read_source(dataset, settings, named=named)
+        return replace(found, name=source, notes=(*said, *found.notes))
     if isinstance(source, (str, os.PathLike)):
         table = open_table(Path(source), settings, named=named)
         entries = tuple(table.rows())
@@ -97,6 +102,10 @@ def read_source(source: Source, settings: ReadSettings | None = None, *, named: 
         return Reading(entries, table.name, table.notes(), settings.strip_html)
     if isinstance(source, Frame):
         return _shaped(_frame_records(source), "data frame", settings, named)
+    if is_dataset(source):
+        rows_of, said = records(source)
+        found = _shaped(list(rows_of), "data set", settings, named)
+        return replace(found, notes=(*said, *found.notes))
     name = source.name if isinstance(source, Dataset) else "rows"
     rows = _listed(source, name)
     if rows and isinstance(rows[0], Example):

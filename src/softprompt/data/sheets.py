@@ -5,7 +5,6 @@ A workbook's formulas give the values that were last computed; nothing is execut
 Knows nothing of what the rows mean.
 """
 
-import importlib
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -21,15 +20,11 @@ __all__ = ["choose_sheet", "read_parquet", "read_xlsx", "sheets"]
 BATCH_ROWS = 1024
 
 
-def _needs(package: str, purpose: str) -> Any:
-    try:
-        return importlib.import_module(package)
-    except ImportError:
-        raise ExtraError.needs(package, extra="data", purpose=purpose) from None
-
-
 def _workbook(path: Path) -> Any:
-    openpyxl = _needs("openpyxl", "reading xlsx")
+    try:
+        import openpyxl
+    except ImportError:
+        raise ExtraError.needs("openpyxl", extra="data", purpose="reading xlsx") from None
     try:
         return openpyxl.load_workbook(path, read_only=True, data_only=True)
     except (zipfile.BadZipFile, openpyxl.utils.exceptions.InvalidFileException, KeyError, ValueError, OSError) as error:
@@ -128,7 +123,11 @@ def read_parquet(path: Path) -> Iterator[Entry]:
         ExtraError: pyarrow is not installed.
         DataError: ``data.unreadable``.
     """
-    pyarrow, parquet = _needs("pyarrow", "reading parquet"), _needs("pyarrow.parquet", "reading parquet")
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise ExtraError.needs("pyarrow", extra="data", purpose="reading parquet") from None
     number = 0
     try:
         with parquet.ParquetFile(path) as file:

@@ -14,7 +14,8 @@ from softprompt.core.errors import DataError
 from softprompt.core.records import Example
 from softprompt.data.dataset import Dataset
 from softprompt.data.dialect import ReadSettings
-from softprompt.data.sources import File, Reading, Source, load
+from softprompt.data.hub import PREFIX
+from softprompt.data.sources import File, Frame, Reading, Source, load
 from softprompt.data.streams import open_stream
 from softprompt.lab.prediction import Ask, Prediction, Predictor
 from softprompt.model.backbones.base import Backbone
@@ -96,7 +97,7 @@ def _examples(
     fields = tuple(dict.fromkeys(name for ask in asks for name in ask.builder.template.fields))
     if isinstance(source, (str, os.PathLike)):
         source = File(source, ReadSettings())
-    if isinstance(source, File):
+    if isinstance(source, File) and not str(source.path).startswith(PREFIX):
         stream = open_stream(source, asks[0].task, columns=columns, template_fields=fields)
         for note in stream.notes:
             watcher.note(note)
@@ -105,8 +106,11 @@ def _examples(
     def loaded(rows: Source) -> Dataset:
         return load(rows, asks[0].task, columns=columns, template_fields=fields, answers=False)
 
-    if isinstance(source, Reading) or hasattr(source, "columns"):
-        return iter(loaded(source))
+    if isinstance(source, Reading | File | Frame):
+        found = loaded(source)
+        for note in found.notes:
+            watcher.note(note)
+        return iter(found)
     return _numbered(_parts(iter(source), fields, loaded))
 
 

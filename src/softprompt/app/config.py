@@ -5,7 +5,7 @@ Each part stands beside the code that it sets; this module only joins them and s
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -35,11 +35,12 @@ class ModelSettings(Settings):
 class SplitSettings(Settings):
     """How rows are divided where files are missing."""
 
-    validation: float = Field(0.2, gt=0, lt=1, description="share of train, where no validation file is given")
+    validation: float | None = Field(
+        None, gt=0, lt=1, description="share of train, instead of folds; None: 0.2 where nothing is folded"
+    )
     test: float = Field(0.0, ge=0, lt=1, description="share of train, where no test file is given")
     seed: int = Field(0, description="of the division")
     k_shot: int | None = Field(None, ge=1, description="learn from this many rows a label only")
-    folds: int | None = Field(None, ge=2, description="cross-validation beside the run, all folds in one pass")
 
 
 class DataSettings(Settings):
@@ -53,6 +54,9 @@ class DataSettings(Settings):
     read: ReadSettings = ReadSettings()
     on_bad_row: Literal["error", "skip"] = Field(
         "error", description="stop, or leave bad rows out and keep them in a file"
+    )
+    folds: Literal["auto", "none"] | Annotated[int, Field(ge=2)] = Field(
+        "auto", description="cross-validation; auto: 5 for under 1,000 labelled rows without a validation file"
     )
     split: SplitSettings = SplitSettings()
 

@@ -60,14 +60,15 @@ def test_report_for_people(cli, settings: Path) -> None:
     done = cli("tune", settings)
     assert done.status == 0, done.err
     for words in (
-        "tone: accuracy",
+        "tone: macro_f1",
         "on 20 test rows",
         "majority",
         "TF-IDF",
         "zero-shot",
         "by class",
-        "2 seeds",
-        "saved: seed",
+        "cross-validation: macro_f1",
+        "by fold: macro_f1 from",
+        "kept:  seed 0, trained on all 40 rows",
     ):
         assert words in done.out
     assert done.out.splitlines()[-1] == 'next:  softprompt predict runs/tone/prompt --text "..."'
@@ -85,12 +86,18 @@ def test_report_says_what_was_cut_short(capsys: pytest.CaptureFixture[str]) -> N
     evaluation = {"name": "a", "metrics": {"accuracy": interval(0.5)}, "items": [{}] * 8, "classes": []}
     report = {"evaluation": evaluation, "split": "test", "comparison": None, "seeds": {"0": {}}, "notes": ["look"]}
     report |= {"held_out": evaluation, "stopped": ["diverged", "time"], "interrupted": True, "prompt": "run/prompt"}
+    suspect = {"id": "7", "source": "a:7", "given": "b", "suggested": "c", "p_given": 0.125, "p_suggested": 0.75}
+    report |= {"folds": [0.25, 0.5], "suspects": [suspect] * 6, "folder": "run", "saved": "seed 0, of all rows"}
     with Face() as face:
         render(face.out, report | {"seconds": {"total": 75}}, size_bytes=25_600)
     out = capsys.readouterr().out
     assert "a: accuracy 0.500 [0.400, 0.600] on 8 test rows" in out
     assert "cross-validation: accuracy 0.500" in out
-    assert "1 of 2 seeds came to numbers that are not finite" in out
+    assert "by fold: accuracy from 0.250 to 0.500" in out
+    assert out.count("7     b       0.12   c        0.75") == 5
+    assert "6 rows in all: run/suspects.csv" in out
+    assert "kept:  seed 0, of all rows" in out
+    assert "1 of 2 prompts came to numbers that are not finite" in out
     assert "cut short before the last step" in out
     assert "saved: run/prompt, 25.6 kB, after 1 min 15 s" in out
 
@@ -247,3 +254,27 @@ def test_plan_names_stages_that_happen() -> None:
     assert not any(line.startswith("probe") for line in lines)
     assert "time       about 1 min 30 s (train 1 min 30 s)" in lines
     assert lines[-1] == "  look out"
+
+
+def test_folds_are_a_flag(cli, rows: Path) -> None:
+    done = cli("tune", "--train", rows, "--seed", "0", "--folds", "2", "--set", "baselines=false", *QUICK)
+    assert done.status == 0, done.err
+    assert "on 40 training rows, each unseen by its prompt (2 folds)" in done.out
+    assert "cross-validation:" not in done.out
+    bad = cli("tune", "--train", rows, "--folds", "1", "--dry-run")
+    assert (bad.status, bad.out) == (2, "")
+    assert "data.folds" in bad.err
+    assert "[config.invalid]" in bad.err
+    plan = cli("tune", "--train", rows, "--folds", "3", *QUICK, "--dry-run").out
+    assert "train      3 steps, 4 prompts side by side" in plan
+
+
+def test_looks_at_test_rows_are_counted(cli, settings: Path, tmp_path: Path) -> None:
+    words = ["--set", "baselines=false", "--seed", "0", "--folds", "none"]
+    assert cli("tune", settings, *words, "--json").json["test_looks"] == 1
+    first = cli("evaluate", "runs/tone", "--data", "test.jsonl")
+    assert "tone: test rows seen 2 times:" in " ".join(first.err.split())
+    again = cli("tune", settings, *words, "--output", "runs/second")
+    assert "test rows seen 3 times:" in " ".join(again.out.split())
+    other = cli("evaluate", "runs/tone", "--data", "rows.jsonl")
+    assert "test rows seen" not in other.err

@@ -30,12 +30,14 @@ def model() -> sp.Backbone:
 def report(model: sp.Backbone, tmp_path_factory: pytest.TempPathFactory) -> sp.TuneReport:
     folder = tmp_path_factory.mktemp("runs") / "run"
     task = sp.Task.classify(["no", "yes"])
-    return sp.tune(task, train=rows(40), test=rows(20, start=100), model=model, output=folder, training=QUICK)
+    parts = {"train": rows(40), "validation": rows(10, start=200), "test": rows(20, start=100)}
+    return sp.tune(task, **parts, model=model, output=folder, training=QUICK)
 
 
 def test_run_folder_is_complete(report: sp.TuneReport) -> None:
     names = {path.name for path in report.folder.iterdir()}
-    assert names == {"config.yaml", "environment.json", "log.jsonl", "curves.svg", "report.json", "prompt"}
+    files = {"config.yaml", "environment.json", "log.jsonl", "curves.svg", "report.json", "test-looks.jsonl"}
+    assert names == {*files, "prompt"}
     kept = json.loads((report.folder / "report.json").read_text())
     assert kept["split"] == "test"
     assert len(kept["seeds"]) == 2
@@ -90,16 +92,6 @@ def test_predictions_stream(report: sp.TuneReport, model: sp.Backbone) -> None:
 def test_min_confidence_abstains(report: sp.TuneReport, model: sp.Backbone) -> None:
     answered = next(sp.predict(report.folder / "prompt", ["good 1"], model=model, min_confidence=1.0))
     assert answered.to_dict()["answer"] is None
-
-
-def test_folds_judge_every_training_row_once(model: sp.Backbone, tmp_path: Path) -> None:
-    config = {"data": {"split": {"folds": 3}}, "baselines": False}
-    found = sp.tune(
-        sp.Task.classify(["no", "yes"]), train=rows(30), model=model, output=tmp_path / "f", training=QUICK, **config
-    )
-    assert found.held_out is not None
-    assert len(found.held_out.items) == len(found.tuning.learnt[0].outcomes) * 12  # 24 of 30 rows are learnt from
-    assert "validation rows that also chose" in " ".join(found.notes)
 
 
 def test_generate_learns_and_writes(model: sp.Backbone, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ __all__ = [
     "Config",
     "Device",
     "Dtype",
+    "Folds",
     "Json",
     "Labels",
     "MinConfidence",
@@ -58,7 +59,13 @@ Train = Annotated[
 ]
 Validation = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="Rows that choose; without them a fifth of --train.", rich_help_panel=ROWS),
+    typer.Option(metavar="FILE", help="Rows that choose; without them --folds.", rich_help_panel=ROWS),
+]
+Folds = Annotated[
+    str | None,
+    typer.Option(
+        metavar="K|none", help="Cross-validation (5, under 1,000 rows without --validation).", rich_help_panel=ROWS
+    ),
 ]
 Test = Annotated[
     str | None, typer.Option(metavar="FILE", help="Rows for the score, touched once, at the end.", rich_help_panel=ROWS)
@@ -135,6 +142,7 @@ KEYS: Mapping[str, str] = {
     "train": "data.train",
     "validation": "data.validation",
     "test": "data.test",
+    "folds": "data.folds",
     "target": "task.target",
     "text_column": "data.columns.text",
     "task": "task.kind",

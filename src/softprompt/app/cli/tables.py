@@ -18,6 +18,7 @@ __all__ = [
     "metric_table",
     "plan_lines",
     "run_table",
+    "suspect_table",
     "verdict_sentences",
 ]
 
@@ -62,6 +63,15 @@ def class_table(classes: Sequence[Mapping[str, Any]], *, width: int = PIPE_WIDTH
     for one in classes:
         precision = _score(one["precision"]) if middle else ()
         table.add_row(one["label"], f"{one['n']:,}", *_score(one["recall"]), *precision, f"{one['f1']:.3f}")
+    return table
+
+
+def suspect_table(suspects: Sequence[Mapping[str, Any]]) -> Table:
+    """Rows whose label is probably wrong, with both labels and their probabilities."""
+    table = grid("row", "label", "p", "rather", "p", numbers=(2, 4))
+    for one in suspects:
+        numbers = [f"{one[name]:.2f}" for name in ("p_given", "p_suggested")]
+        table.add_row(one["id"] or one["source"], one["given"], numbers[0], one["suggested"], numbers[1])
     return table
 
 

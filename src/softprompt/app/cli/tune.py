@@ -10,8 +10,11 @@ from softprompt.app.cli import options
 from softprompt.app.cli.face import Face, Screen
 from softprompt.app.cli.options import TRAINING, changes_of
 from softprompt.app.cli.settings import read_config
-from softprompt.app.cli.tables import class_table, comparison_table, plan_lines, verdict_sentences
+from softprompt.app.cli.tables import class_table, comparison_table, plan_lines, suspect_table, verdict_sentences
 from softprompt.app.cli.words import counted, duration, interval, size
+
+MOST_SUSPECTS = 5  #: rows of the list that are shown; all stand in a file
+OUT_OF_FOLD = "out of fold"
 
 
 def tune(
@@ -20,6 +23,7 @@ def tune(
     train: options.Train = None,
     validation: options.Validation = None,
     test: options.Test = None,
+    folds: options.Folds = None,
     target: options.Target = None,
     text_column: options.TextColumn = None,
     read: options.Read = None,
@@ -69,6 +73,7 @@ def tune(
             train=train,
             validation=validation,
             test=test,
+            folds=folds,
             target=target,
             text_column=text_column,
             read=read,
@@ -116,7 +121,10 @@ def render(out: Screen, report: dict[str, Any], *, size_bytes: int) -> None:
     evaluation = report["evaluation"]
     metric, score = next(iter(evaluation["metrics"].items()))
     rows = len(evaluation["items"])
-    out.heading(f"{evaluation['name']}: {metric} {interval(score)} on {rows:,} {report['split']} rows")
+    folds = report["folds"] or ()
+    which = f"training rows, each unseen by its prompt ({len(folds)} folds)" if report["split"] == OUT_OF_FOLD else ""
+    which = which or f"{report['split']} rows"
+    out.heading(f"{evaluation['name']}: {metric} {interval(score)} on {rows:,} {which}")
     if report["comparison"]:
         out.print(comparison_table(report["comparison"], width=out.width))
         out.say()
@@ -128,29 +136,34 @@ def render(out: Screen, report: dict[str, Any], *, size_bytes: int) -> None:
     if len(report["seeds"]) > 1:
         out.heading(f"{counted(len(report['seeds']), 'seed')}")
         out.say(seeds_line(report, metric))
-    if report["held_out"]:
+    if report["held_out"] and report["split"] != OUT_OF_FOLD:
         held, found = next(iter(report["held_out"]["metrics"].items()))
         out.say()
         out.say(
             f"cross-validation: {held} {interval(found)} over all training rows, each judged by a prompt "
             "that had not seen it"
         )
+    if folds:
+        out.say()
+        out.say(f"by fold: {metric} from {min(folds):.3f} to {max(folds):.3f}")
+    if report["suspects"]:
+        out.heading("labels to check")
+        out.print(suspect_table(report["suspects"][:MOST_SUSPECTS]))
+        out.say(f"{counted(len(report['suspects']), 'row')} in all: {report['folder']}/suspects.csv")
     out.say()
     for note in report["notes"]:
         out.prose(f"note: {note}", style="dim")
     if diverged := report["stopped"].count("diverged"):
-        what = f"{diverged} of {counted(len(report['stopped']), 'seed')} came to numbers that are not finite"
+        what = f"{diverged} of {counted(len(report['stopped']), 'prompt')} came to numbers that are not finite"
         out.prose(f"note: {what}; the best before is kept; a lower training.rate may help", style="yellow")
     if report["interrupted"]:
         out.say("note: cut short before the last step: more time may give more", style="yellow")
+    out.prose(f"kept:  {report['saved']}")
     out.say(f"saved: {report['prompt']}, {size(size_bytes)}, after {duration(report['seconds']['total'])}")
     out.say(f'next:  softprompt predict {report["prompt"]} --text "..."')
 
 
 def seeds_line(report: dict[str, Any], metric: str) -> str:
-    """Mean and spread over the seeds, and which of them is saved."""
+    """Mean and spread over the seeds."""
     values = [scores[metric]["estimate"] for scores in report["seeds"].values()]
-    spread = f"from {min(values):.3f} to {max(values):.3f}"
-    return (
-        f"{metric} {fmean(values):.3f} in the mean, {spread}; saved: seed {report['chosen_seed']}, best on validation"
-    )
+    return f"{metric} {fmean(values):.3f} in the mean, from {min(values):.3f} to {max(values):.3f}"

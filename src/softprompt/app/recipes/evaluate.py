@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from softprompt.app.config import ModelSettings
+from softprompt.app.recipes.runs import is_run
 from softprompt.app.recipes.saved import ask_of, backbone_for
+from softprompt.app.recipes.sealed import looks_at, note_look, sealed_hash, warning
 from softprompt.app.watch import Watcher
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
@@ -78,12 +80,23 @@ def evaluate(
     reading = _read(data, tasks, asks, columns)
     for note in reading.notes:
         watcher.note(note)
-    for task, ask in zip(tasks, asks, strict=True):
+    for prompt, task, ask in zip(prompts, tasks, asks, strict=True):
         rows = _rows(reading, task, ask, columns)
         predictor = Predictor(backbone, [ask], min_confidence=min_confidence)
         found.extend(evaluate_asks(predictor, rows))
+        if isinstance(prompt, str | Path) and (said := _looked(Path(prompt), rows, ask)):
+            watcher.note(f"{ask.name}: {said}")
     watcher.done()
     return found
+
+
+def _looked(prompt: Path, rows: Dataset, ask: Ask) -> str:
+    """Count a look where these are the test rows of the prompt's run, or of one beside it; the warning, if any."""
+    folder = prompt if is_run(prompt) else prompt.parent
+    content = sealed_hash(rows, fields=ask.builder.template.fields)
+    if not is_run(folder) or not looks_at(folder, content):
+        return ""
+    return warning(note_look(folder, content, by="evaluate"))
 
 
 def _read(data: Source, tasks: Sequence[Task], asks: Sequence[Ask], columns: dict[str, str] | None) -> Reading:

@@ -6,6 +6,8 @@ log.jsonl          one line an event
 curves.svg         loss and score by step
 report.json        scores, baselines, times
 prompt/            the saved prompt
+suspects.csv       training rows whose label is probably wrong (with folds)
+test-looks.jsonl   a line for every time that test rows were scored
 skipped.*.jsonl    bad rows that were left out
 *.checkpoint       to go on after a kill; removed when the run is complete
 """
@@ -80,6 +82,13 @@ class RunFolder:
         """A whole file: JSON from a mapping, text as it is."""
         text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False, default=str)
         write_whole(self.path / name, text.encode("utf-8"))
+
+    def write_private(self, name: str, text: str) -> None:
+        """A file with texts of the rows, for its owner alone (0600)."""
+        (self.path / name).unlink(missing_ok=True)
+        handle = os.open(self.path / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
 
     def __enter__(self) -> Self:
         return self

@@ -86,13 +86,17 @@ def plan(
     watcher = watcher or Watcher()
     ready = prepare(config, watcher, sources=sources, backbone=backbone)
     settings = config.training.resolved()
-    rows = [ready.builder.row(example) for part in ("train", "validation") for example in ready.splits[part]]
+    parts = [ready.splits[part] for part in ("train", "validation") if part in ready.splits]
+    rows = [ready.builder.row(example) for part in parts for example in part]
     whole = ready.backbone.plan(Batch(tuple(rows)))
     train = len(ready.splits["train"])
     batch = ready.backbone.plan(Batch(tuple(rows[: min(settings.batch_size, train)])))
     caches = whole.frozen_share >= WORTH_CACHING
     probe = 0 if settings.rate is not None else settings.probe_steps or 0
-    prompts = {"probe": len(settings.rates or ()) if probe else 0, "train": len(settings.seeds or ())}
+    seeds = len(settings.seeds or ())
+    if ready.crossed:  # a prompt a fold and seed (one, if none are named), and the one of all rows
+        seeds = len(ready.folds) * len(config.training.seeds or (0,)) + 1
+    prompts = {"probe": len(settings.rates or ()) if probe else 0, "train": seeds}
     steps = {"probe": probe, "train": settings.steps or 0}
     watcher.done()
     return RunPlan(
@@ -124,7 +128,8 @@ def _seconds(
     speed = _flops_per_second(ready.backbone)
     caches = whole.frozen_share >= WORTH_CACHING
     a_step = 2 * (batch.live_flops + (0 if caches else batch.frozen_flops)) / speed
-    share = len(ready.splits["validation"]) / max(1, len(ready.splits["validation"]) + len(ready.splits["train"]))
+    validation, train = len(ready.splits.get("validation", ())), len(ready.splits["train"])
+    share = 1 / len(ready.folds) if ready.crossed else validation / max(1, validation + train)
     a_look = share * (whole.live_flops + (0 if caches else whole.frozen_flops)) / speed
     looks = {"probe": 3, "train": settings.evaluations or 0}
     stages = {name: prompts[name] * (steps[name] * a_step + looks[name] * a_look) for name in steps}

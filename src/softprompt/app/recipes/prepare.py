@@ -7,20 +7,25 @@ from functools import cached_property
 from softprompt.app.config import ModelSettings, RunConfig
 from softprompt.app.recipes.rows import read_rows
 from softprompt.app.watch import Watcher
-from softprompt.core.answers import AnswerSettings
-from softprompt.core.errors import TemplateError
+from softprompt.core.answers import AnswerSettings, prior_offsets
+from softprompt.core.errors import ConfigError, DataError, TemplateError
+from softprompt.core.records import Example
 from softprompt.core.tasks import Task
+from softprompt.data.balance import balanced
 from softprompt.data.dataset import Dataset
 from softprompt.data.duplicates import without_duplicates
 from softprompt.data.page import DataPage
 from softprompt.data.sources import Source, infer_labels, load
-from softprompt.data.splits import k_shot, split
+from softprompt.data.splits import Fold, folds, k_shot, num_units, split
 from softprompt.model.backbones import loading
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.templates import RowBuilder, Template
 from softprompt.model.templates.rows import Answers
 
 __all__ = ["Prepared", "Sources", "load_backbone", "load_task", "prepare"]
+
+#: Folds that few rows without validation rows are divided into, from how many rows on a part is enough, and which part.
+AUTO_FOLDS, MANY_ROWS, VALIDATION = 5, 1000, 0.2
 
 #: Rows by the name of their split, instead of the files that the settings name.
 Sources = Mapping[str, Source]
@@ -35,8 +40,9 @@ class Prepared:
         backbone: The frozen model.
         builder: Template, task and answers.
         answers: With ``auto`` decided.
-        splits: ``train``, ``validation`` and, where there is one, ``test``.
+        splits: ``train``, ``validation`` where there are no folds, and, where there is one, ``test``.
         notes: What a user should know about the rows.
+        folds: Of the training rows; none without a cross-validation.
     """
 
     config: RunConfig
@@ -45,6 +51,18 @@ class Prepared:
     answers: AnswerSettings
     splits: Mapping[str, Dataset]
     notes: tuple[str, ...] = ()
+    folds: tuple[Fold, ...] = ()
+
+    @property
+    def crossed(self) -> bool:
+        """Whether the folds take the place of validation rows."""
+        return bool(self.folds) and "validation" not in self.splits
+
+    def weighted(self, split: str) -> tuple[Example, ...]:
+        """Rows to learn from, with the weights of their labels where these are balanced."""
+        if self.config.training.class_weights == "balanced":
+            return balanced(self.splits[split]).rows
+        return self.splits[split].rows
 
     @property
     def task(self) -> Task:
@@ -108,8 +126,8 @@ def load_task(config: RunConfig, source: Source) -> Task:
 
 def load_splits(
     config: RunConfig, task: Task, sources: Sources, template_fields: tuple[str, ...] | None
-) -> tuple[dict[str, Dataset], list[str]]:
-    """Rows by split, divided where files are missing; copies of judged rows are dropped from the training side.
+) -> tuple[dict[str, Dataset], tuple[Fold, ...], list[str]]:
+    """Rows by split, and folds, where files are missing; copies of judged rows are dropped from the training side.
 
     Raises:
         DataError: whatever is wrong with the rows.
@@ -134,11 +152,10 @@ def load_splits(
                 notes.append(f"{len(found[name].skipped)} bad rows of {name} were left out; they are kept in {where}")
     if task.fixed_candidates:
         found["train"].require_two_labels()
-    missing = {
-        name: share
-        for name, share in (("validation", data.split.validation), ("test", data.split.test))
-        if name not in found and share
-    }
+    num_folds = _num_folds(config, task, found)
+    validation = 0.0 if num_folds else data.split.validation or VALIDATION
+    shares = {"validation": validation, "test": data.split.test}
+    missing = {name: share for name, share in shares.items() if name not in found and share}
     if missing:
         parts = split(
             found["train"],
@@ -154,7 +171,37 @@ def load_splits(
         found["train"] = kept
     if data.split.k_shot is not None:
         found["train"] = k_shot(found["train"], k=data.split.k_shot, seed=data.split.seed)
-    return found, notes
+    return found, _folds(config, found["train"], num_folds), notes
+
+
+def _num_folds(config: RunConfig, task: Task, found: Mapping[str, Dataset]) -> int:
+    """Folds that are asked for, or that few labelled rows without validation rows get; 0 for none."""
+    asked, rows = config.data.folds, found["train"]
+    if asked == "none":
+        return 0
+    if asked != "auto":
+        return asked
+    divided = "validation" in found or config.data.split.validation is not None
+    if divided or len(rows) >= MANY_ROWS or task.candidates(rows[0]) is None:
+        return 0
+    second = sorted(rows.labels().values())[-2:-1]  # of a label with a single row there is nothing to leave out
+    return AUTO_FOLDS if num_units(rows) > 1 and second != [1] else 0
+
+
+def _folds(config: RunConfig, rows: Dataset, k: int) -> tuple[Fold, ...]:
+    """The folds; none that leaves a prompt with one label."""
+    if not k:
+        return ()
+    parts = folds(rows, k=min(k, num_units(rows)) if config.data.folds == "auto" else k, seed=config.data.split.seed)
+    for fold in parts:
+        there = {rows[i].target for i in fold.train}
+        if rows.classes and len(there) < 2:
+            raise DataError(
+                "data.class_too_small",
+                f"{len(parts)} folds leave one of them with the label {', '.join(map(str, there))!r} alone",
+                cure="add rows of the other labels, or set data.folds: none",
+            ).at(rows.name)
+    return parts
 
 
 def prepare(
@@ -183,7 +230,7 @@ def prepare(
     wanted = None
     if config.template.text is not None:
         wanted = config.template.build(config.task.kind).fields
-    splits, notes = load_splits(config, task, rows, wanted)
+    splits, parts, notes = load_splits(config, task, rows, wanted)
     backbone = backbone or load_backbone(config.model, watcher)
     fields = splits["train"].fields()
     named = tuple(name for name in config.data.columns if name in fields)
@@ -198,8 +245,18 @@ def prepare(
             )
     if not written and len(chosen) > 1:
         notes.append(f"template over the columns {', '.join(chosen)}: {template}")
-    answers = config.answers.resolved(task, num_parameters=backbone.spec.num_parameters)
+    answers = _with_prior(config.answers.resolved(task, num_parameters=backbone.spec.num_parameters), splits["train"])
     limit = min(config.max_tokens or backbone.spec.max_positions, backbone.spec.max_positions)
     form: Answers = "vectors" if answers.form == "vectors" else "words"
     builder = RowBuilder(template, task, backbone.tokenizer, max_tokens=limit, answers=form)
-    return Prepared(config, backbone, builder, answers, splits, tuple(notes))
+    return Prepared(config, backbone, builder, answers, splits, tuple(notes), parts)
+
+
+def _with_prior(answers: AnswerSettings, rows: Dataset) -> AnswerSettings:
+    """The same with the offsets of a balanced prior filled in, from the labels' shares of the training rows."""
+    if answers.prior == "keep":
+        return answers
+    if not rows.classes:
+        message = "answers.prior: balanced is for tasks with fixed labels"
+        raise ConfigError("config.invalid", message, cure="leave answers.prior out")
+    return answers.model_copy(update={"offsets": prior_offsets(list(rows.labels().values()))})

@@ -1,5 +1,6 @@
 """Tune a prompt and judge it honestly: baselines first, then the prompt, then one look at the test rows."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -7,31 +8,22 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.folder import RunFolder, environment
 from softprompt.app.recipes.prepare import Prepared, Sources, prepare
+from softprompt.app.recipes.roads import HELD_OUT, Finding, Hearing, judge_baselines, with_folds, with_validation
 from softprompt.app.recipes.saved import identity, make_prompt, scores_of
+from softprompt.app.recipes.sealed import note_look, sealed_hash, warning
 from softprompt.app.watch import Watcher
-from softprompt.core.records import Example
 from softprompt.core.stats import Interval
-from softprompt.core.tensors import PromptTensors
-from softprompt.data.splits import folds
-from softprompt.lab.comparison import (
-    Comparison,
-    Contender,
-    Majority,
-    Standing,
-    TfidfLogistic,
-    ZeroShot,
-    compare,
-    contend,
-)
-from softprompt.lab.evaluation import Evaluation, evaluate, evaluate_asks
-from softprompt.lab.prediction import Ask, Prediction, Predictor
+from softprompt.lab.comparison import Comparison, Contender, Majority, Standing, TfidfLogistic, ZeroShot, compare
+from softprompt.lab.evaluation import Evaluation
+from softprompt.lab.suspects import Suspect, suspects, table
 from softprompt.lab.training.curves import curves
 from softprompt.lab.training.trainer import Event
-from softprompt.lab.tuning import Learnt, Lesson, Tuning
-from softprompt.lab.tuning import tune as train
+from softprompt.lab.tuning import Tuning
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.prompts.prompt import Prompt
 
@@ -44,27 +36,43 @@ class TuneReport:
 
     Attributes:
         folder: The run folder.
-        prompt: The saved prompt: the seed with the best validation score, with its own test score.
-        split: Which rows the scores below are of: ``test``, or ``validation`` where there is no test part.
-        evaluation: Of the saved prompt.
-        seeds: Score of every seed on the same rows.
-        tuning: Rates, curves, times.
+        prompt: The saved prompt.
+        finding: How it was trained and what it is worth.
         comparison: Beside the baselines; None without them.
-        held_out: Out-of-fold score of the cross-validation; None without folds.
+        suspects: Training rows whose label is probably wrong; empty without folds.
+        test_looks: How often these test rows have been scored, this time included; 0 without test rows.
         seconds: Of the whole run.
         notes: What a user should know.
     """
 
     folder: Path
     prompt: Prompt
-    split: str
-    evaluation: Evaluation
-    seeds: tuple[Evaluation, ...]
-    tuning: Tuning
+    finding: Finding
     comparison: Comparison | None
-    held_out: Evaluation | None
+    suspects: tuple[Suspect, ...]
+    test_looks: int
     seconds: float
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def tuning(self) -> Tuning:
+        """Rates, curves, times."""
+        return self.finding.tuning
+
+    @property
+    def split(self) -> str:
+        """Which rows the scores are of: ``test``, else ``out of fold``, or ``validation``."""
+        return self.finding.split
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """Of the saved prompt; out of fold it is the estimate by prompts like it."""
+        return self.finding.evaluation
+
+    @property
+    def held_out(self) -> Evaluation | None:
+        """Out-of-fold score of the cross-validation; None without folds."""
+        return None if self.finding.crossed is None else self.finding.crossed.evaluations[0]
 
     @property
     def headline(self) -> Interval:
@@ -73,23 +81,27 @@ class TuneReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON and report.json."""
-        learnt = self.tuning.learnt[0]
+        learnt, crossed = self.finding.learnt, self.finding.crossed
         return {
             "folder": str(self.folder),
             "prompt": str(self.folder / "prompt"),
             "split": self.split,
             "evaluation": self.evaluation.to_dict(),
+            "saved": self.finding.saved,
             "seeds": {
                 str(seed): {name: interval.as_dict() for name, interval in one.metrics.items()}
-                for seed, one in zip(learnt.seeds, self.seeds, strict=True)
+                for seed, one in self.finding.seeds.items()
             },
             "chosen_seed": learnt.seeds[learnt.chosen],
             "rate": learnt.rate,
-            "probe": {f"{rate:g}": value for rate, value in learnt.probe.items()},
-            "validation": [outcome.value for outcome in learnt.outcomes],
-            "stopped": [outcome.stop for outcome in learnt.outcomes],
+            "probe": {f"{rate:g}": value for rate, value in self.tuning.learnt[0].probe.items()},
+            "validation": [None if math.isnan(one.value) else one.value for one in learnt.outcomes],
+            "stopped": [outcome.stop for one in self.tuning.learnt for outcome in one.outcomes],
             "comparison": None if self.comparison is None else self.comparison.to_dict(),
             "held_out": None if self.held_out is None else self.held_out.to_dict(),
+            "folds": None if crossed is None else list(crossed.by_fold),
+            "suspects": [one.to_dict() for one in self.suspects],
+            "test_looks": self.test_looks,
             "interrupted": self.tuning.interrupted,
             "seconds": {"total": self.seconds, **self.tuning.seconds},
             "notes": list(self.notes),
@@ -130,65 +142,45 @@ def _run(ready: Prepared, folder: RunFolder, watcher: Watcher, begun: float) -> 
     for note in notes:
         watcher.note(note)
     folder.write("environment.json", environment(ready.backbone.spec))
-    split = "test" if "test" in ready.splits else "validation"
-    if split == "validation":
-        notes.append("there is no test part: the scores are of the validation rows that also chose the prompt")
-    baselines = _baselines(ready, split, watcher) if config.baselines else ()
+    baselines = _baselines(ready, watcher) if config.baselines else ()
     heard = _Heard(folder, watcher)
     saved = _continued(ready)
-    found = train(
-        ready.backbone,
-        [_lesson(ready, ready.splits["train"].rows, saved=saved)],
-        method=config.method,
-        settings=config.training,
-        folder=folder.path,
-        on_event=heard.event,
-        on_read=heard.read,
-    )
-    learnt = found.learnt[0]
-    watcher.stage("judge")
-    evaluations = _judge(ready, [outcome.tensors for outcome in learnt.outcomes], split)
-    chosen = evaluations[learnt.chosen]
-    held_out = _cross_validate(ready, learnt, watcher) if config.data.split.folds else None
+    road = with_folds if ready.crossed else with_validation
+    finding = road(ready, Hearing(folder.path, watcher, heard.event, heard.read), saved)
+    if finding.split == "validation":
+        notes.append("there is no test part: the scores are of the validation rows that also chose the prompt")
+    learnt, looks = finding.learnt, 0
+    if "test" in ready.splits and finding.split == "test":
+        content = sealed_hash(ready.splits["test"], fields=ready.template.fields)
+        looks = note_look(folder.path, content, by="tune")
+        notes += [warning(looks)] if looks > 1 else []
+    suspected = _suspected(ready, finding)
     prompt = make_prompt(
         ready,
         learnt.prompt,
-        scores=scores_of(chosen, split),
-        facts={"seed": learnt.seeds[learnt.chosen], "rate": learnt.rate},
+        scores=scores_of(finding.evaluation, finding.split),
+        facts={"seed": learnt.seeds[learnt.chosen], "rate": learnt.rate, "saved": finding.saved},
         parents=() if saved is None else (saved.content_hash,),
     )
     prompt.save(folder.path / "prompt", overwrite=True)
     report = TuneReport(
         folder=folder.path,
         prompt=prompt,
-        split=split,
-        evaluation=chosen,
-        seeds=evaluations,
-        tuning=found,
-        comparison=_compared(chosen, baselines, prompt, found) if baselines else None,
-        held_out=held_out,
+        finding=finding,
+        comparison=_compared(finding, baselines, prompt) if baselines and finding.split != HELD_OUT else None,
+        suspects=suspected,
+        test_looks=looks,
         seconds=time.perf_counter() - begun,
         notes=tuple(notes),
     )
-    folder.write("curves.svg", curves({f"seed {s}": o for s, o in zip(learnt.seeds, learnt.outcomes, strict=True)}))
+    if finding.crossed is not None:
+        folder.write_private("suspects.csv", table(suspected, fields=ready.template.fields))
+    folder.write("curves.svg", curves(finding.outcomes))
     folder.write("report.json", report.to_dict())
-    if not found.interrupted:
+    if not finding.tuning.interrupted:
         folder.complete()
     watcher.done()
     return report
-
-
-def _lesson(
-    ready: Prepared, train_rows: Sequence[Example | None], *, name: str = "", saved: Prompt | None = None
-) -> Lesson:
-    return Lesson(
-        name or ready.config.name,
-        ready.builder,
-        train_rows,
-        ready.splits["validation"].rows,
-        start=ready.config.start,
-        saved=None if saved is None else saved.tensors,
-    )
 
 
 def _continued(ready: Prepared) -> Prompt | None:
@@ -200,41 +192,16 @@ def _continued(ready: Prepared) -> Prompt | None:
     return saved
 
 
-def _judge(ready: Prepared, prompts: Sequence[PromptTensors], split: str) -> tuple[Evaluation, ...]:
-    """Several prompts of one run over one reading of the rows."""
-    asks = [Ask(ready.builder, tensors, ready.answers, name=ready.config.name) for tensors in prompts]
-    return evaluate_asks(Predictor(ready.backbone, asks), ready.splits[split])
+def _suspected(ready: Prepared, finding: Finding) -> tuple[Suspect, ...]:
+    """Training rows whose label is probably wrong, by out-of-fold probabilities."""
+    labels = ready.task.names
+    if finding.crossed is None or not labels:
+        return ()
+    said = [list((one.probabilities or {}).values()) for one in finding.crossed.said]
+    return suspects(np.array(said), ready.splits["train"].rows, labels=labels)
 
 
-def _cross_validate(ready: Prepared, learnt: Learnt, watcher: Watcher) -> Evaluation:
-    """All folds as prompts in one pass, at the rate that the run chose; every training row is judged by a prompt that
-    has not seen it."""
-    rows = ready.splits["train"].rows
-    parts = folds(ready.splits["train"], k=ready.config.data.split.folds or 2, seed=ready.config.data.split.seed)
-    lessons = []
-    for n, fold in enumerate(parts):
-        seen = set(fold.train)
-        lessons.append(
-            _lesson(
-                ready,
-                [row if i in seen else None for i, row in enumerate(rows)],
-                name=f"fold {n}",
-                saved=_continued(ready),
-            )
-        )
-    watcher.stage(f"cross-validate in {len(parts)} folds")
-    settings = ready.config.training.model_copy(update={"rate": learnt.rate, "seeds": (0,)})
-    found = train(ready.backbone, lessons, method=ready.config.method, settings=settings)
-    said: dict[int, Prediction] = {}
-    for fold, one in zip(parts, found.learnt, strict=True):
-        ask = Ask(ready.builder, one.prompt, ready.answers)
-        held = [rows[i] for i in fold.held_out]
-        answers = Predictor(ready.backbone, [ask]).predict(held)
-        said |= {i: answer for i, (answer,) in zip(fold.held_out, answers, strict=True)}
-    return evaluate([said[i] for i in range(len(rows))], rows, ready.task, name="out of fold")
-
-
-def _baselines(ready: Prepared, split: str, watcher: Watcher) -> tuple[Standing, ...]:
+def _baselines(ready: Prepared, watcher: Watcher) -> tuple[Standing, ...]:
     """What a prompt has to beat, before any training: the first scores stand within seconds."""
     watcher.stage("baselines")
     contenders: list[Contender] = [Majority()]
@@ -244,24 +211,17 @@ def _baselines(ready: Prepared, split: str, watcher: Watcher) -> tuple[Standing,
         watcher.note("without scikit-learn there is no TF-IDF baseline; pip install 'softprompt[compare]'")
     if ready.task.candidates(ready.splits["train"][0]) is not None:
         contenders.append(ZeroShot(ready.backbone, ready.template))
-    return contend(
-        contenders,
-        ready.task,
-        train=ready.splits["train"],
-        validation=ready.splits["validation"] if split == "test" else None,
-        test=ready.splits[split],
-        on_standing=lambda one: watcher.note(f"{one.name}: {one.evaluation.headline}"),
-    )
+    return judge_baselines(ready, contenders, watcher)
 
 
-def _compared(evaluation: Evaluation, baselines: Sequence[Standing], prompt: Prompt, found: Tuning) -> Comparison:
+def _compared(finding: Finding, baselines: Sequence[Standing], prompt: Prompt) -> Comparison:
     """The prompt beside the baselines, with verdicts."""
     own = Standing(
-        replace(evaluation, name="soft prompt"),
-        fit_seconds=sum(found.seconds.values()),
+        replace(finding.evaluation, name="soft prompt"),
+        fit_seconds=sum(finding.tuning.seconds.values()),
         num_trained=prompt.tensors.num_parameters,
         num_bytes=prompt.num_bytes,
-        note=f"rate {found.learnt[0].rate:g}",
+        note=f"rate {finding.learnt.rate:g}",
     )
     return compare([*baselines, own], reference="soft prompt")
 

@@ -1,0 +1,228 @@
+"""The two ways to train and judge: with validation rows or, where labelled rows are few, with folds of all of them.
+
+With folds every training row is judged by a prompt that has not seen it, so no row is lost for choosing, and what is
+saved learns from all of them. Both ways give the same kind of finding.
+
+Knows prepared runs, lessons and evaluations; writes no files.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from softprompt.app.recipes.prepare import Prepared
+from softprompt.app.watch import Watcher
+from softprompt.core.records import Example
+from softprompt.core.tensors import PromptTensors
+from softprompt.lab.comparison import Contender, Standing, contend
+from softprompt.lab.evaluation import Evaluation, evaluate, evaluate_asks
+from softprompt.lab.folds import contend_out_of_fold, lessons_of, out_of_fold
+from softprompt.lab.lessons import Lesson
+from softprompt.lab.prediction import Ask, Prediction, Predictor
+from softprompt.lab.training.outcome import Event, Outcome
+from softprompt.lab.tuning import Learnt, Tuning
+from softprompt.lab.tuning import tune as train
+from softprompt.model.prompts.prompt import Prompt
+
+__all__ = [
+    "HELD_OUT",
+    "OUT_OF_FOLD",
+    "Crossed",
+    "Finding",
+    "Hearing",
+    "judge_baselines",
+    "with_folds",
+    "with_validation",
+]
+
+#: What scores of training rows by prompts that have not seen them are called.
+OUT_OF_FOLD = "out of fold"
+
+#: And those of one fold, where a run was cut short before it had more.
+HELD_OUT = "held out"
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """Who is told of a training.
+
+    Attributes:
+        folder: Of the run, for checkpoints.
+        watcher: Of the stages.
+        event: Told the stage and what happened.
+        read: Told tokens read and tokens in all.
+    """
+
+    folder: Path
+    watcher: Watcher
+    event: Callable[[str, Event], None]
+    read: Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """A cross-validation: every training row judged by a prompt that has not seen it.
+
+    Attributes:
+        evaluations: By seed.
+        said: Predictions of the first seed.
+        by_fold: Score of each fold's prompt on its own rows, first seed.
+    """
+
+    evaluations: tuple[Evaluation, ...]
+    said: Sequence[Prediction]
+    by_fold: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a training gave, and what it is worth.
+
+    Attributes:
+        tuning: Rates, curves, times.
+        learnt: Of the lesson that is saved.
+        split: Which rows the evaluations are of: ``test``, ``validation`` or ``out of fold``.
+        evaluation: Of what is saved, or its estimate.
+        seeds: The same by seed.
+        saved: What is saved, in words.
+        outcomes: For the curves, by name.
+        crossed: The cross-validation; None without folds.
+    """
+
+    tuning: Tuning
+    learnt: Learnt
+    split: str
+    evaluation: Evaluation
+    seeds: dict[int, Evaluation]
+    saved: str
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    crossed: Crossed | None = None
+
+
+def with_validation(ready: Prepared, hearing: Hearing, saved: Prompt | None) -> Finding:
+    """Train the seeds, choose one on the validation rows, and judge all on the test rows (or, without, on those again).
+
+    With folds asked for beside validation rows, a cross-validation at the rate that was found follows.
+    """
+    lesson = _lesson(ready, saved, validation=ready.splits["validation"].rows)
+    found = train(
+        ready.backbone,
+        [lesson],
+        method=ready.config.method,
+        settings=ready.config.training,
+        folder=hearing.folder,
+        on_event=hearing.event,
+        on_read=hearing.read,
+    )
+    learnt = found.learnt[0]
+    split = "test" if "test" in ready.splits else "validation"
+    hearing.watcher.stage("judge")
+    evaluations = _judge(ready, [outcome.tensors for outcome in learnt.outcomes], ready.splits[split])
+    seed = learnt.seeds[learnt.chosen]
+    which = f", best of {len(learnt.seeds)} on the validation rows" if len(learnt.seeds) > 1 else ""
+    finding = Finding(
+        found,
+        learnt,
+        split,
+        evaluations[learnt.chosen],
+        dict(zip(learnt.seeds, evaluations, strict=True)),
+        f"seed {seed}{which}; its own {split} score is the one above",
+        outcomes={f"seed {s}": o for s, o in zip(learnt.seeds, learnt.outcomes, strict=True)},
+    )
+    if not ready.folds:
+        return finding
+    hearing.watcher.stage(f"cross-validate in {len(ready.folds)} folds")
+    settings = ready.config.training.model_copy(update={"rate": learnt.rate, "seeds": (seed,), "keep": "best"})
+    rows = ready.splits["validation"].rows
+    lessons = [replace(one, validation=rows, rate_from=None) for one in lessons_of(lesson, ready.folds, seed=seed)[:-1]]
+    crossed = train(ready.backbone, lessons, method=ready.config.method, settings=settings)
+    return replace(finding, crossed=_out_of_fold(ready, crossed.learnt))
+
+
+def with_folds(ready: Prepared, hearing: Hearing, saved: Prompt | None) -> Finding:
+    """Train every fold and the prompt of all rows in one pass; the score is out of fold, or of the test rows."""
+    settings = ready.config.training.resolved()
+    # Folds show the spread that seeds are for; more seeds are a wish that costs a prompt a fold each.
+    seeds = ready.config.training.seeds or (settings.seeds or (0,))[:1]
+    whole = _lesson(ready, saved, validation=())
+    lessons = lessons_of(whole, ready.folds, seed=seeds[0])
+    found = train(
+        ready.backbone,
+        lessons,
+        method=ready.config.method,
+        settings=ready.config.training.model_copy(update={"seeds": seeds, "keep": "last"}),
+        folder=hearing.folder,
+        on_event=hearing.event,
+        on_read=hearing.read,
+    )
+    hearing.watcher.stage("judge")
+    learnt = found.learnt[-1]
+    if len(found.learnt) < len(lessons):  # Ctrl-C in the probe: one fold is all that there is
+        held = ready.splits["train"].select(ready.folds[0].held_out)
+        (evaluation,) = _judge(ready, [learnt.prompt], held)
+        words = f"the probe's best prompt, of {len(ready.folds[0].train)} rows: the run was cut short"
+        return Finding(found, learnt, HELD_OUT, evaluation, {learnt.seeds[0]: evaluation}, words)
+    crossed = _out_of_fold(ready, found.learnt[:-1])
+    outcomes = {f"fold {n + 1}": one.outcomes[0] for n, one in enumerate(found.learnt[:-1])}
+    rows = len(ready.splits["train"])
+    saved_is = f"seed {seeds[0]}, trained on all {rows:,} rows at rate {learnt.rate:g}"
+    if "test" in ready.splits:
+        (own,) = _judge(ready, [learnt.prompt], ready.splits["test"])
+        words = f"{saved_is}; its own test score is the one above"
+        return Finding(found, learnt, "test", own, {seeds[0]: own}, words, outcomes, crossed)
+    words = f"{saved_is}; its score is estimated by that of {len(ready.folds)} prompts like it, "
+    words += "each judged on rows that it has not seen"
+    by_seed = dict(zip(seeds, crossed.evaluations, strict=True))
+    return Finding(found, learnt, OUT_OF_FOLD, crossed.evaluations[0], by_seed, words, outcomes, crossed)
+
+
+def judge_baselines(ready: Prepared, contenders: Sequence[Contender], watcher: Watcher) -> tuple[Standing, ...]:
+    """The contenders on the rows that the prompt will be judged on."""
+
+    def told(one: Standing) -> None:
+        watcher.note(f"{one.name}: {one.evaluation.headline}")
+
+    train_rows, test = ready.splits["train"], ready.splits.get("test")
+    if ready.crossed and test is None:
+        return contend_out_of_fold(contenders, ready.task, rows=train_rows, parts=ready.folds, on_standing=told)
+    return contend(
+        contenders,
+        ready.task,
+        train=train_rows,
+        validation=ready.splits.get("validation") if test is not None else None,
+        test=ready.splits["validation"] if test is None else test,
+        on_standing=told,
+    )
+
+
+def _lesson(ready: Prepared, saved: Prompt | None, *, validation: Sequence[Example]) -> Lesson:
+    return Lesson(
+        ready.config.name,
+        ready.builder,
+        ready.weighted("train"),
+        validation,
+        start=ready.config.start,
+        saved=None if saved is None else saved.tensors,
+        offsets=ready.answers.offsets,
+    )
+
+
+def _judge(ready: Prepared, prompts: Sequence[PromptTensors], rows: Sequence[Example]) -> tuple[Evaluation, ...]:
+    """Several prompts of one run over one reading of the rows."""
+    return evaluate_asks(Predictor(ready.backbone, [_ask(ready, tensors) for tensors in prompts]), rows)
+
+
+def _ask(ready: Prepared, tensors: PromptTensors) -> Ask:
+    return Ask(ready.builder, tensors, ready.answers, name=ready.config.name)
+
+
+def _out_of_fold(ready: Prepared, learnt: Sequence[Learnt]) -> Crossed:
+    rows = ready.splits["train"]
+    asks = [[_ask(ready, outcome.tensors) for outcome in one.outcomes] for one in learnt]
+    said = out_of_fold(ready.backbone, asks, ready.folds, rows)
+    evaluations = tuple(evaluate(found, rows, ready.task, name=ready.config.name) for found in said)
+    by_fold = []
+    for fold in ready.folds:
+        part = rows.select(fold.held_out)
+        by_fold.append(evaluate([said[0][i] for i in fold.held_out], part, ready.task).headline.estimate)
+    return Crossed(evaluations, said[0], tuple(by_fold))

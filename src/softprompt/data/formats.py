@@ -54,7 +54,13 @@ class Table:
     def notes(self) -> tuple[str, ...]:
         """What was found out about the file, and, after a reading, what was left out."""
         count = len(self.left_out)
-        ignored = (f"{count} row{'' if count == 1 else 's'} of the export were left out, as it says",) if count else ()
+        ignored = (
+            (
+                f"{count} row{'' if count == 1 else 's'} of the export {'was' if count == 1 else 'were'} left out, as it says",
+            )
+            if count
+            else ()
+        )
         return (*self.dialect.said, *ignored)
 
 

@@ -21,7 +21,10 @@ __all__ = ["PREFIX", "HubId", "is_dataset", "open_hub", "records"]
 
 PREFIX = "hub:"
 
-_ID = re.compile(r"(?P<name>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[\w./-]+))?(?::(?P<parts>[^:]+(?::[^:]+)?))?")
+_ID = re.compile(
+    r"(?P<name>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[\w./-]+))?"
+    r"(?::(?P<config>[^:\[]+)(?=:))?(?::(?P<split>[^:\[]+(?:\[[^\]]*\])?))?"
+)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -51,8 +54,7 @@ class HubId:
         if found is None:
             cure = "write hub:OWNER/NAME:SPLIT, or hub:OWNER/NAME@REVISION:CONFIG:SPLIT"
             raise DataError("data.bad_source", f"{text!r} names no data set of the hub", cure=cure)
-        *config, split = (found["parts"] or "").split(":")
-        return cls(found["name"], found["revision"], config[0] if config else None, split or None)
+        return cls(**found.groupdict())
 
 
 def open_hub(text: str) -> tuple[Any, tuple[str, ...]]:

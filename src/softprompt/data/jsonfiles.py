@@ -99,9 +99,9 @@ def find_rows(text: str, *, name: str, rows: str | None = None) -> str:
             known = nearest(rows, lists) if lists else "there is none in the file"
             raise DataError("data.no_rows_there", f"no list of objects stands at {rows!r}; {known}").at(name)
         return rows
-    at_top = [path for path in lists if "." not in path]
-    if len(at_top) == 1 or not isinstance(whole, dict):
-        return at_top[0] if at_top else ""
+    at_top = [str(key) for key, value in whole.items() if _is_table(value)] if isinstance(whole, dict) else []
+    if len(at_top) == 1:
+        return at_top[0]
     below = [path for path in lists if path.count(".") < MAX_DEPTH]
     if len(below) > 1:
         reason = f"several lists could be the rows: {', '.join(below[:8])}"

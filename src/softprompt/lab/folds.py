@@ -12,17 +12,19 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from softprompt.core.metrics import make_metric
 from softprompt.core.records import Example
+from softprompt.core.stats import widened
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.data.splits import Fold
 from softprompt.lab.comparison.contenders import Contender, Standing
-from softprompt.lab.evaluation import evaluate
+from softprompt.lab.evaluation import Evaluation, evaluate
 from softprompt.lab.lessons import Lesson
 from softprompt.lab.prediction import Ask, Prediction, Predictor
 from softprompt.model.backbones.base import Backbone
 
-__all__ = ["contend_out_of_fold", "lessons_of", "out_of_fold"]
+__all__ = ["contend_out_of_fold", "judge_out_of_fold", "lessons_of", "out_of_fold"]
 
 
 def lessons_of(whole: Lesson, parts: Sequence[Fold], *, seed: int) -> list[Lesson]:
@@ -72,6 +74,34 @@ def out_of_fold(
     return tuple([found[i] for i in range(len(rows))] for found in said)
 
 
+def judge_out_of_fold(
+    predictions: Sequence[Prediction],
+    rows: Sequence[Example],
+    task: Task,
+    *,
+    num_folds: int,
+    name: str,
+    seconds: float | None = None,
+) -> Evaluation:
+    """Judge out-of-fold predictions: as others, with intervals as wide as the folds' common rows ask for.
+
+    Args:
+        predictions: One a row.
+        rows: With their answers.
+        task: What is asked.
+        num_folds: Of the cross-validation.
+        name: Of what is judged.
+        seconds: Of the predictions.
+    """
+    found = evaluate(predictions, rows, task, name=name, seconds=seconds)
+    bounds = {metric: make_metric(metric, labels=found.labels).bounds for metric in found.metrics}
+    metrics = {
+        metric: widened(interval, num_folds=num_folds, bounds=bounds[metric])
+        for metric, interval in found.metrics.items()
+    }
+    return replace(found, metrics=metrics)
+
+
 def contend_out_of_fold(
     contenders: Iterable[Contender],
     task: Task,
@@ -104,7 +134,9 @@ def contend_out_of_fold(
             said |= zip(fold.held_out, fitted[-1].predict([rows[i] for i in fold.held_out]), strict=True)
             learning, answering = learning + middle - start, answering + time.perf_counter() - middle
         predictions = [said[i] for i in range(len(rows))]
-        evaluation = evaluate(predictions, rows, task, name=contender.name, seconds=answering)
+        evaluation = judge_out_of_fold(
+            predictions, rows, task, num_folds=len(parts), name=contender.name, seconds=answering
+        )
         largest = max(fitted, key=lambda one: one.num_bytes)
         standings.append(Standing(evaluation, learning, largest.num_trained, largest.num_bytes, largest.note))
         on_standing(standings[-1])

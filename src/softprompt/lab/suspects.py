@@ -79,7 +79,7 @@ class ConfidentJoint:
         return float((rows * (sums - np.diag(self.counts)) / np.maximum(sums, 1)).sum())
 
 
-def confident_joint(probabilities: Float[np.ndarray, "n C"], given: Int[np.ndarray, " n"]) -> ConfidentJoint:
+def confident_joint(probabilities: Float[np.ndarray, "n C"], given: Int[np.ndarray, " m"]) -> ConfidentJoint:
     """Count given against confident labels.
 
     Args:

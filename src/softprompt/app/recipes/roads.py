@@ -16,7 +16,7 @@ from softprompt.core.records import Example
 from softprompt.core.tensors import PromptTensors
 from softprompt.lab.comparison import Contender, Standing, contend
 from softprompt.lab.evaluation import Evaluation, evaluate, evaluate_asks
-from softprompt.lab.folds import contend_out_of_fold, lessons_of, out_of_fold
+from softprompt.lab.folds import contend_out_of_fold, judge_out_of_fold, lessons_of, out_of_fold
 from softprompt.lab.lessons import Lesson
 from softprompt.lab.prediction import Ask, Prediction, Predictor
 from softprompt.lab.training.outcome import Event, Outcome
@@ -220,7 +220,8 @@ def _out_of_fold(ready: Prepared, learnt: Sequence[Learnt]) -> Crossed:
     rows = ready.splits["train"]
     asks = [[_ask(ready, outcome.tensors) for outcome in one.outcomes] for one in learnt]
     said = out_of_fold(ready.backbone, asks, ready.folds, rows)
-    evaluations = tuple(evaluate(found, rows, ready.task, name=ready.config.name) for found in said)
+    k, name = len(ready.folds), ready.config.name
+    evaluations = tuple(judge_out_of_fold(found, rows, ready.task, num_folds=k, name=name) for found in said)
     by_fold = []
     for fold in ready.folds:
         part = rows.select(fold.held_out)

@@ -6,7 +6,7 @@ of the sum of the vectors. So a resample is a matrix product, and macro-F1 and B
 Knows nothing of metrics, prompts or files. Sources stand in the docstrings; docs/metrics.md has the overview.
 """
 
-from softprompt.core.stats.intervals import Interval, Verdict, clopper_pearson, verdict, wilson
+from softprompt.core.stats.intervals import Interval, Verdict, clopper_pearson, verdict, widened, wilson
 from softprompt.core.stats.resampling import Total, bootstrap, paired_bootstrap, paired_permutation
 from softprompt.core.stats.significance import holm, mcnemar_exact, minimum_detectable_difference
 
@@ -22,5 +22,6 @@ __all__ = [
     "paired_bootstrap",
     "paired_permutation",
     "verdict",
+    "widened",
     "wilson",
 ]

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from softprompt.app.cli import cache, data, demo, doctor, evaluate, predict, show, template, tune
+from softprompt.app.cli import cache, data, demo, doctor, evaluate, init, predict, show, template, tune
 from softprompt.app.cli.face import Face
 from softprompt.app.cli.failures import BROKEN_PIPE, INTERRUPTED, usage_error
 
@@ -21,7 +21,7 @@ __all__ = ["app", "main", "run"]
 LEARN, LOOK, USE, HOUSE = "Learn", "Look before", "Use", "Keep house"
 
 #: As the help lists them.
-ORDER = ("demo", "tune", "template", "data", "evaluate", "predict", "show", "runs", "cache", "doctor")
+ORDER = ("demo", "init", "tune", "template", "data", "evaluate", "predict", "show", "runs", "cache", "doctor")
 
 
 class _InOrder(TyperGroup):
@@ -59,6 +59,7 @@ def make_app() -> typer.Typer:
         cls=_InOrder, name="softprompt", no_args_is_help=True, add_completion=True, callback=_root, **options
     )
     made.command(rich_help_panel=LEARN)(demo.demo)
+    made.command(rich_help_panel=LEARN)(init.init)
     made.command(rich_help_panel=LEARN)(tune.tune)
     made.command(rich_help_panel=USE)(evaluate.evaluate)
     made.command(rich_help_panel=USE)(predict.predict)

@@ -36,7 +36,9 @@ FEW_NUMBERS = 20  #: different whole numbers up to which they may be labels
 LABEL_WORDS = 6  #: median words up to which values may be labels
 
 _DATE = re.compile(
-    r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}.*)?|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}([, ]+\d{1,2}:\d{2}.*)?|\d{1,2}:\d{2}(:\d{2})?"
+    r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}.*)?"
+    r"|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}([, ]+\d{1,2}:\d{2}.*)?"
+    r"|\d{1,2}:\d{2}(:\d{2})?"
 )
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d+)*|[.,]\d+)([eE][+-]?\d+)?")
 _FRACTION = re.compile(r"[.,]\d*[1-9]|[eE]-")

@@ -29,7 +29,7 @@ class Labels:
         counts: Rows a label, under its commonest spelling, the commonest label first.
         spellings: Label -> other spellings, with their rows.
         gaps: Texts that stand for a missing label (``NaN``), with their rows.
-        says: Code -> the word in it (``BILLING_01`` -> ``billing``), where every label is a code with a word of its own.
+        says: Code -> the word in it (``BILLING_01`` -> ``billing``), where each is a code with a word of its own.
         slips: (rare label, frequent label that it looks like).
         num_missing: Rows without a label, gaps included.
         num_several: Rows that seem to name several labels at once (``billing;delivery``).
@@ -74,7 +74,7 @@ def look_at_labels(texts: Sequence[str], *, fold: bool = True) -> Labels:
     written = Counter(text.strip() for text in texts)
     empty = written.pop("", 0)
     gaps = {text: count for text, count in written.items() if text.casefold() in GAPS}
-    if len(gaps) == len(written) or set(gaps) & {"-", "--", "?"} and "+" in written:
+    if len(gaps) == len(written) or (set(gaps) & {"-", "--", "?"} and "+" in written):
         gaps = {}  # signs as labels
     groups: dict[str, list[tuple[str, int]]] = {}
     for text, count in written.most_common():

@@ -14,22 +14,22 @@ from softprompt.data.profile.columns import Column, texts_of
 
 __all__ = ["Choice", "choose_candidates", "choose_target", "choose_texts", "unfit_candidates"]
 
-#: What the column of the answer is called, the plainest names first.
-TARGET_NAMES: tuple[frozenset[str], ...] = (
-    frozenset("label labels target class klasse classe clase gold y etikett".split()),
-    frozenset(
-        "category categories kategorie catégorie categoría topic thema intent sentiment stimmung emotion tone rating "
-        "stars sterne bewertung score department abteilung queue urgent urgency dringlichkeit priority priorität type "
-        "typ spam toxic answer antwort output response reply completion summary zusammenfassung translation "
-        "übersetzung reference tldr".split()
-    ),
+_PLAINLY = "label labels target class klasse classe clase gold y etikett"
+_BY_TOPIC = (
+    "category categories kategorie catégorie categoría topic thema intent sentiment stimmung emotion tone rating stars "
+    "sterne bewertung score department abteilung queue urgent urgency dringlichkeit priority priorität type typ spam "
+    "toxic answer antwort output response reply completion summary zusammenfassung translation übersetzung tldr"
 )
-TEXT_NAMES = frozenset(
-    "text texts texte texto body message messages nachricht mensaje content inhalt comment kommentar review "
+_TEXT = (
+    "text texts texte texto body message messages nachricht mensaje content inhalt comment kommentar review reviews "
     "description beschreibung anliegen sentence satz utterance question frage query tweet post document article "
-    "abstract mail ticket prompt input instruction premise source quelle html complaint feedback".split()
+    "abstract mail ticket prompt input instruction source html complaint feedback"
 )
-CANDIDATE_NAMES = frozenset("candidates choices options endings answers".split())
+
+#: What the column of the answer is called, the plainest names first.
+TARGET_NAMES: tuple[frozenset[str], ...] = (frozenset(_PLAINLY.split()), frozenset(_BY_TOPIC.split()))
+TEXT_NAMES = frozenset(_TEXT.split())
+CANDIDATE_NAMES = frozenset({"candidates", "choices", "options", "endings", "answers"})
 TARGET_KINDS = {"category", "constant", "list", "number", "text"}
 LONGER = 2  #: times the median words of the runner-up: a clear difference
 FAR_LONGER = 3  #: times, to doubt a name

@@ -54,14 +54,9 @@ class Table:
     def notes(self) -> tuple[str, ...]:
         """What was found out about the file, and, after a reading, what was left out."""
         count = len(self.left_out)
-        ignored = (
-            (
-                f"{count} row{'' if count == 1 else 's'} of the export {'was' if count == 1 else 'were'} left out, as it says",
-            )
-            if count
-            else ()
-        )
-        return (*self.dialect.said, *ignored)
+        one = count == 1
+        ignored = f"{count} row{'' if one else 's'} of the export {'was' if one else 'were'} left out, as it says"
+        return (*self.dialect.said, ignored) if count else self.dialect.said
 
 
 def open_table(path: str | Path, settings: ReadSettings | None = None, *, named: Collection[str] = ()) -> Table:

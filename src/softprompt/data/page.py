@@ -80,6 +80,7 @@ class DataPage:
         num_leaked: Rows of other splits whose text stands in train too, by split.
         num_conflicting: Texts that have different answers.
         warnings: What should be looked at before training, the gravest first.
+        notes: What was found out while reading, in sentences.
     """
 
     splits: dict[str, SplitPage]
@@ -87,6 +88,7 @@ class DataPage:
     num_leaked: dict[str, int]
     num_conflicting: int
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -97,6 +99,7 @@ class DataPage:
         count_tokens: Callable[[str], int],
         max_tokens: int | None = None,
         fields: Sequence[str] | None = None,
+        notes: Sequence[str] = (),
     ) -> "DataPage":
         """Look at every row once.
 
@@ -106,6 +109,7 @@ class DataPage:
             count_tokens: Tokens of a text.
             max_tokens: Tokens of a row's fields that fit beside the template's own.
             fields: Those that the template reads; None: all.
+            notes: What was found out while reading.
 
         >>> from softprompt.core.records import Example
         >>> data = Dataset((Example({"text": "a b c"}, "no"), Example({"text": ""}, "no")), classes=("yes", "no"))
@@ -125,11 +129,11 @@ class DataPage:
             *_leak_warnings(leaked, conflicting, free_text=not task.fixed_candidates),
             *(line for name, page in pages.items() for line in _text_warnings(name, page, max_tokens)),
         ]
-        return cls(pages, max_tokens, leaked, conflicting, tuple(warnings))
+        return cls(pages, max_tokens, leaked, conflicting, tuple(warnings), tuple(notes))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return asdict(self) | {"warnings": list(self.warnings)}
+        return asdict(self) | {"warnings": list(self.warnings), "notes": list(self.notes)}
 
     def lines(self) -> list[str]:
         """The page as plain text."""

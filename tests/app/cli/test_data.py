@@ -54,7 +54,7 @@ def test_page_counts_tokens_of_the_model(cli, rows: Path) -> None:
 
 def test_page_as_json(cli, rows: Path) -> None:
     done = cli("data", "page", "--train", rows, "--json")
-    assert done.json["splits"]["train"]["rows"] + done.json["splits"]["validation"]["rows"] == 40
+    assert sum(split["rows"] for split in done.json["splits"].values()) == 40
     assert done.json["max_tokens"] > 900
 
 
@@ -64,10 +64,10 @@ def test_page_as_json(cli, rows: Path) -> None:
         ("empty.csv", b"", "data.empty_file"),
         ("header.csv", b"text,label\n", "data.empty_file"),
         ("binary.csv", b"PK\x03\x04\0\0\0", "data.binary_file"),
-        ("latin.csv", "text,label\nüber,a\nb,b\n".encode("latin-1"), "data.bad_encoding"),
+        ("russian.csv", "text,label\nпривет,a\nb,b\n".encode("cp1251"), "data.bad_encoding"),
         ("quote.csv", b'text,label\n"open,a\nb,c\n', "data.bad_csv"),
         ("twice.csv", b"text,text,label\na,b,c\n", "data.bad_header"),
-        ("rows.xlsx", b"PK", "data.unknown_format"),
+        ("rows.xls", b"PK", "data.unknown_format"),
         ("columns.csv", b"body,topic\na,b\n", "data.missing_column"),
         ("one.csv", b"text,label\na,x\nb,x\n", "data.one_label"),
         ("free.csv", b"text,label\n" + b"".join(b"t%d,l%d\n" % (n, n) for n in range(300)), "data.too_many_labels"),

@@ -81,7 +81,7 @@ Read = Annotated[
     typer.Option(
         "--read",
         metavar="KEY=VALUE",
-        help="How files are read: format, encoding, separator, sheet, rows, strip_html; found out where not said.",
+        help="How files are read: format, encoding, separator, header, sheet, rows, strip_html (else found out).",
         rich_help_panel=ROWS,
     ),
 ]

@@ -87,6 +87,7 @@ class Prepared:
             count_tokens=lambda text: len(count(text)),
             max_tokens=room,
             fields=self.template.fields,
+            notes=self.notes,
         )
 
 

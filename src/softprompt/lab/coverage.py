@@ -87,7 +87,8 @@ class Choice:
             return ""
         said = f"no threshold is proved to reach a precision of {share(self.precision)}: "
         if self.rows_needed is not None:
-            return f"{said}{self.rows} rows are too few, about {self.rows_needed - self.rows:,} more like these would do"
+            more = f"about {self.rows_needed - self.rows:,} more like these would do"
+            return f"{said}{self.rows} rows are too few, {more}"
         if self.best is None:
             return f"{said}{self.rows} rows are too few, at least {fewest_rows(self.precision, level=self.level)} must"
         return f"{said}the surest answers are right in {share(self.best)}, and more rows would not change that"
@@ -235,7 +236,9 @@ def fewest_rows(precision: float, *, level: float = 0.95) -> int:
     return math.ceil(math.log(1 - level) / math.log(precision))
 
 
-def _counts(sure: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n"]) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+def _counts(
+    sure: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n"]
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
     """Rows at or above each threshold of the grid, and the wrong ones among them."""
     answered = len(sure) - np.searchsorted(np.sort(sure), GRID, side="left")
     missed = sure[~right]

@@ -54,7 +54,8 @@ class Passage:
         >>> Passage("macro_f1", 0.8, 0.714, False, False, True).sentence
         'macro_f1 0.714 is under 0.8'
         """
-        name = self.metric if not self.bound else f"{'lower' if self.higher_is_better else 'upper'} bound of {self.metric}"
+        end = "lower" if self.higher_is_better else "upper"
+        name = f"{end} bound of {self.metric}" if self.bound else self.metric
         if self.value is None:
             return f"{name} cannot be told"
         how = "keeps" if self.passed else ("is under" if self.higher_is_better else "is above")

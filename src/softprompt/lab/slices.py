@@ -1,4 +1,4 @@
-"""Where a prompt is weak: slices of the rows, cut against whole texts, the mistakes themselves, and what is taken for what.
+"""Where a prompt is weak: slices of the rows, cut against whole texts, the mistakes, and what is taken for what.
 
 A slice is compared with all other rows, by whether the answers are right (Fisher's exact test, one-sided) or, for
 written answers, by each row's score (Mann-Whitney). Many slices are looked at, so p-values are Holm's: that a slice is
@@ -90,7 +90,8 @@ class Slices:
         what = f"{self.metric} {one.mean:.2f}" if self.written else f"{100 * one.mean:.0f} % right"
         rest = f"{one.rest:.2f}" if self.written else f"{100 * one.rest:.0f} %"
         over = f", Holm over {self.compared} slices" if self.compared > 1 else ""
-        return f"{self.column} = {one.value}: {what} on {one.rows} rows, {rest} on the others (p = {one.pvalue:.2g}{over})"
+        found = f"{what} on {one.rows} rows, {rest} on the others"
+        return f"{self.column} = {one.value}: {found} (p = {one.pvalue:.2g}{over})"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -273,9 +274,7 @@ def _slice(
     part = replace(evaluation, items=tuple(evaluation.items[row] for row in rows))
     others = np.delete(outcome, list(rows))
     rest = float(others.mean()) if len(others) else None
-    return Slice(
-        value, len(rows), float(outcome[list(rows)].mean()), rest, part.score(metric).interval, pvalue, folded
-    )
+    return Slice(value, len(rows), float(outcome[list(rows)].mean()), rest, part.score(metric).interval, pvalue, folded)
 
 
 def _pvalue(outcome: Float[np.ndarray, " n"], rows: Sequence[int]) -> float:

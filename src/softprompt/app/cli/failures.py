@@ -16,6 +16,7 @@ __all__ = [
     "BROKEN_PIPE",
     "BUG",
     "INTERRUPTED",
+    "LIMIT",
     "document",
     "failure_text",
     "status_of",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 INTERRUPTED = 130  #: Ctrl-C, as shells count it: 128 + SIGINT
+LIMIT = 10  #: everything went well, and a score does not keep a limit of ``--fail-under``
 BROKEN_PIPE = 141  #: the reader of a pipe is gone: 128 + SIGPIPE
 BUG = 1
 

@@ -1,6 +1,7 @@
 """Judge saved prompts on labelled rows, several over one reading."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from softprompt.app.config import ModelSettings
@@ -8,6 +9,7 @@ from softprompt.app.recipes.runs import is_run
 from softprompt.app.recipes.saved import ask_of, backbone_for
 from softprompt.app.recipes.sealed import looks_at, note_look, sealed_hash, warning
 from softprompt.app.watch import Watcher
+from softprompt.core.errors import DataError
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.data.sources import Reading, Source, load, named_columns, read_source
@@ -16,7 +18,71 @@ from softprompt.lab.prediction import Ask, Predictor
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.prompts.prompt import Prompt
 
-__all__ = ["evaluate", "open_prompts"]
+__all__ = ["Judged", "Labelled", "evaluate", "judge", "open_prompts"]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Labelled rows and what their columns are.
+
+    Attributes:
+        data: The rows.
+        columns: Template field -> column, where the names differ.
+        targets: Column of the answers by prompt, where the names differ.
+        besides: Columns to keep that no template reads.
+    """
+
+    data: Source
+    columns: dict[str, str] | None = None
+    targets: Sequence[str] | None = None
+    besides: Collection[str] = ()
+
+    def tasks(self, asks: Sequence[Ask]) -> list[Task]:
+        """What each prompt is asked, with the column of its answers."""
+        if self.targets is None:
+            return [ask.task for ask in asks]
+        return [ask.task.model_copy(update={"target": target}) for ask, target in zip(asks, self.targets, strict=True)]
+
+    def read(self, tasks: Sequence[Task], asks: Sequence[Ask]) -> Reading:
+        """The rows, read once for all prompts."""
+        named: set[str] = set(self.besides)
+        for task, ask in zip(tasks, asks, strict=True):
+            named |= named_columns(task, columns=self.columns or {}, template_fields=ask.builder.template.fields)
+        return read_source(self.data, named=named)
+
+    def rows(self, reading: Reading, task: Task, ask: Ask) -> Dataset:
+        """The rows of one prompt.
+
+        Raises:
+            DataError: As :func:`load`; ``data.missing_column`` for a column to keep.
+        """
+        besides = [name for name in self.besides if name != task.target]
+        fields = (*ask.builder.template.fields, *besides)
+        try:
+            return load(reading, task, columns=self.columns, template_fields=fields)
+        except DataError as error:
+            missing = [name for name in besides if f"{{{name}}}" in error.message]
+            if error.code != "data.unknown_field" or not missing:
+                raise
+            message = f"the column {missing[0]!r} to slice by is not in the data; {error.message.partition('; ')[2]}"
+            raise DataError("data.missing_column", message).at(*error.context) from None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A prompt and what became of it.
+
+    Attributes:
+        ask: The prompt as it was asked.
+        rows: The labelled rows; their fields hold the columns that were asked for besides.
+        evaluation: How well it answers.
+        predictor: To ask it more.
+    """
+
+    ask: Ask
+    rows: Dataset
+    evaluation: Evaluation
+    predictor: Predictor
 
 
 def open_prompts(
@@ -71,23 +137,43 @@ def evaluate(
     """
     watcher = watcher or Watcher()
     backbone, asks = open_prompts(prompts, model=model, backbone=backbone, watcher=watcher)
-    watcher.stage("judge")
-    found: list[Evaluation] = []
-    tasks = [
-        ask.task if targets is None else ask.task.model_copy(update={"target": targets[k]})
-        for k, ask in enumerate(asks)
-    ]
-    reading = _read(data, tasks, asks, columns)
-    for note in reading.notes:
-        watcher.note(note)
-    for prompt, task, ask in zip(prompts, tasks, asks, strict=True):
-        rows = _rows(reading, task, ask, columns)
-        predictor = Predictor(backbone, [ask], min_confidence=min_confidence)
-        found.extend(evaluate_asks(predictor, rows))
-        if isinstance(prompt, str | Path) and (said := _looked(Path(prompt), rows, ask)):
-            watcher.note(f"{ask.name}: {said}")
+    bars = [min_confidence] * len(asks)
+    labelled = Labelled(data, columns, targets)
+    judged = judge(prompts, backbone, asks, labelled, bars=bars, watcher=watcher)
+    found = [one.evaluation for one in judged]
     watcher.done()
     return found
+
+
+def judge(
+    prompts: Sequence[str | Path | Prompt],
+    backbone: Backbone,
+    asks: Sequence[Ask],
+    labelled: Labelled,
+    *,
+    bars: Sequence[float | None],
+    watcher: Watcher,
+) -> Iterator[Judged]:
+    """Judge prompts that are open, one after the other, on rows that are read once.
+
+    Args:
+        prompts, backbone, asks: As :func:`open_prompts` takes and gives them.
+        labelled: The rows.
+        bars: By prompt, the confidence below which an answer is withheld.
+        watcher: Told what happens.
+    """
+    watcher.stage("judge")
+    tasks = labelled.tasks(asks)
+    reading = labelled.read(tasks, asks)
+    for note in reading.notes:
+        watcher.note(note)
+    for prompt, task, ask, bar in zip(prompts, tasks, asks, bars, strict=True):
+        rows = labelled.rows(reading, task, ask)
+        predictor = Predictor(backbone, [ask], min_confidence=bar)
+        (evaluation,) = evaluate_asks(predictor, rows)
+        yield Judged(ask, rows, evaluation, predictor)
+        if isinstance(prompt, str | Path) and (said := _looked(Path(prompt), rows, ask)):
+            watcher.note(f"{ask.name}: {said}")
 
 
 def _looked(prompt: Path, rows: Dataset, ask: Ask) -> str:
@@ -97,16 +183,3 @@ def _looked(prompt: Path, rows: Dataset, ask: Ask) -> str:
     if not is_run(folder) or not looks_at(folder, content):
         return ""
     return warning(note_look(folder, content, by="evaluate"))
-
-
-def _read(data: Source, tasks: Sequence[Task], asks: Sequence[Ask], columns: dict[str, str] | None) -> Reading:
-    """The rows, read once for all prompts."""
-    named: set[str] = set()
-    for task, ask in zip(tasks, asks, strict=True):
-        named |= named_columns(task, columns=columns or {}, template_fields=ask.builder.template.fields)
-    return read_source(data, named=named)
-
-
-def _rows(data: Source, task: Task, ask: Ask, columns: dict[str, str] | None) -> Dataset:
-    fields = ask.builder.template.fields
-    return load(data, task, columns=columns, template_fields=fields)

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass, field, replace
+from itertools import islice, tee
 from pathlib import Path
 from typing import Any
 
 from softprompt.app.config import ModelSettings
 from softprompt.app.recipes.evaluate import open_prompts
+from softprompt.app.recipes.routes import bar_of
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import DataError
 from softprompt.core.records import Example
@@ -17,6 +18,8 @@ from softprompt.data.dialect import ReadSettings
 from softprompt.data.hub import PREFIX
 from softprompt.data.sources import File, Frame, Reading, Source, load
 from softprompt.data.streams import open_stream
+from softprompt.lab.explanation import Explanation, Method
+from softprompt.lab.explanation import explain as explaining
 from softprompt.lab.prediction import Ask, Prediction, Predictor
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.prompts.prompt import Prompt
@@ -29,18 +32,22 @@ CHUNK = 256
 
 @dataclass(frozen=True)
 class Answered:
-    """The answers to one row, by name of the prompt."""
+    """The answers to one row, by name of the prompt, and what explains them where that was asked."""
 
     id: str
     answers: Mapping[str, Prediction]
+    explanations: Mapping[str, Explanation] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, object]:
         """Plain data; with one prompt its answer stands at the top."""
         said = {name: {k: v for k, v in one.to_dict().items() if k != "id"} for name, one in self.answers.items()}
+        for name, why in self.explanations.items():
+            said[name]["explanation"] = why.to_dict()
         return {"id": self.id, **(next(iter(said.values())) if len(said) == 1 else {"answers": said})}
 
 
-def predict(
+def predict(  # noqa: PLR0913 - what users may ask of a call
     prompts: Sequence[str | Path | Prompt],
     source: Source | Iterable[str],
     *,
@@ -48,6 +55,8 @@ def predict(
     model: ModelSettings | None = None,
     backbone: Backbone | None = None,
     min_confidence: float | None = None,
+    min_precision: float | None = None,
+    explain: Method | None = None,
     watcher: Watcher | None = None,
 ) -> Iterator[Answered]:
     """Answer rows in their order.
@@ -59,26 +68,32 @@ def predict(
         model: Where the model is, when not where it was.
         backbone: A model that is loaded already.
         min_confidence: Below it an answer is withheld (``answer`` is None).
+        min_precision: The same by the threshold that each prompt keeps for this precision.
+        explain: Say which words decided, see :func:`softprompt.lab.explanation.explain`.
         watcher: Told what happens.
 
     Raises:
-        PromptError, ModelError, DataError: each with its code.
+        PromptError, ModelError, DataError, ConfigError: each with its code.
     """
     watcher = watcher or Watcher()
-    backbone, asks = open_prompts(prompts, model=model, backbone=backbone, watcher=watcher)
-    examples = _examples(source, asks, columns, watcher)
+    loaded = [one if isinstance(one, Prompt) else Prompt.load(one) for one in prompts]
+    bars = [bar_of(one, min_confidence, min_precision) for one in loaded]
+    backbone, asks = open_prompts(loaded, model=model, backbone=backbone, watcher=watcher)
+    read, kept = tee(_examples(source, asks, columns, watcher))
     names = _names(asks)
     predictor = Predictor(backbone, asks, min_confidence=min_confidence)
     watcher.stage("predict", unit="rows")
-    for done, (example_id, row) in enumerate(_with_ids(predictor, examples), 1):
+    for done, (row, example) in enumerate(zip(predictor.predict(read), kept, strict=False), 1):
+        answers = [_withheld(one, bar) for one, bar in zip(row, bars, strict=True)]
+        why = [explaining(predictor, example, ask=k, method=explain) for k in range(len(asks))] if explain else []
         watcher.advance(done)
-        yield Answered(example_id, dict(zip(names, row, strict=True)))
+        by_name = dict(zip(names, answers, strict=True))
+        yield Answered(row[0].id, by_name, dict(zip(names, why, strict=False)), example.fields)
     watcher.done()
 
 
-def _with_ids(predictor: Predictor, examples: Iterable[Example]) -> Iterator[tuple[str, tuple[Prediction, ...]]]:
-    for row in predictor.predict(examples):
-        yield row[0].id, row
+def _withheld(prediction: Prediction, bar: float | None) -> Prediction:
+    return prediction if bar is None else replace(prediction, abstained=prediction.confidence < bar)
 
 
 def _names(asks: Sequence[Ask]) -> list[str]:

@@ -1,0 +1,224 @@
+"""Look closer at saved prompts: what can be routed, where they are weak, whether they keep their limits."""
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from softprompt.app.config import ModelSettings
+from softprompt.app.recipes.evaluate import Judged, Labelled, judge, open_prompts
+from softprompt.app.recipes.routes import bar_of
+from softprompt.app.watch import Watcher
+from softprompt.core.errors import ConfigError, ResourceError
+from softprompt.data.sources import Source
+from softprompt.lab.coverage import Coverage, choose_threshold, cover, outcomes
+from softprompt.lab.evaluation import Evaluation, evaluate_asks
+from softprompt.lab.gates import Gate, Passage, check_names, pass_gates
+from softprompt.lab.slices import Confusion, Mistake, Slices, confusions, cut_slices, mistakes, slice_rows
+from softprompt.model.backbones.base import Backbone
+from softprompt.model.prompts.manifest import Route
+from softprompt.model.prompts.prompt import Prompt
+
+__all__ = ["Examination", "Questions", "examine", "write_mistakes"]
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What is asked about a prompt besides its scores.
+
+    Attributes:
+        min_confidence: Below it an answer is withheld, and counts as wrong.
+        min_precision: The same by the threshold that a prompt keeps for this precision.
+        precision: Find the threshold that proves this precision.
+        choose_on: Labelled rows to find it on; None: those that are judged.
+        slices: Columns to look at the score by.
+        gates: Limits to keep.
+        bound: Whether the bound of an interval has to keep the limits, not only the score.
+    """
+
+    min_confidence: float | None = None
+    min_precision: float | None = None
+    precision: float | None = None
+    choose_on: Source | None = None
+    slices: Sequence[str] = ()
+    gates: Sequence[Gate] = ()
+    bound: bool = False
+
+    def check(self) -> None:
+        """Refuse questions that contradict each other.
+
+        Raises:
+            ConfigError: ``config.invalid``.
+        """
+        names = ("min_confidence", "min_precision", "precision")
+        named = [name for name in names if getattr(self, name) is not None]
+        if len(named) > 1:
+            message = f"{' and '.join(named)} cannot be asked together: each decides which answers are given"
+            raise ConfigError("config.invalid", message, cure="give one of them")
+        if self.choose_on is not None and self.precision is None:
+            raise ConfigError("config.invalid", "rows to choose on are given, and no precision", cure="say which")
+
+
+@dataclass(frozen=True)
+class Examination:
+    """A closer look at a prompt.
+
+    Attributes:
+        evaluation: Its scores.
+        coverage: What can be answered at a precision, where that was asked.
+        route: What a saved prompt can keep of it; None where no threshold is proved.
+        slices: The score by column.
+        cut: Cut against whole texts; None where there are not both.
+        confusions: Labels that are taken for each other.
+        mistakes: Rows that were not answered rightly, the surest first.
+        passages: Whether the limits are kept.
+    """
+
+    evaluation: Evaluation
+    coverage: Coverage | None
+    route: Route | None
+    slices: tuple[Slices, ...]
+    cut: Slices | None
+    confusions: tuple[Confusion, ...]
+    mistakes: tuple[Mistake, ...]
+    passages: tuple[Passage, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every limit is kept."""
+        return all(one.passed for one in self.passages)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; mistakes are in the items."""
+        return {
+            **self.evaluation.to_dict(),
+            "routing": None if self.coverage is None else self.coverage.to_dict(),
+            "slices": [one.to_dict() for one in self.slices],
+            "cut_rows": None if self.cut is None else self.cut.to_dict(),
+            "confusions": [{**asdict(one), "sentence": one.sentence} for one in self.confusions],
+            "limits": [one.to_dict() for one in self.passages],
+        }
+
+
+def examine(
+    prompts: Sequence[str | Path | Prompt],
+    labelled: Labelled,
+    questions: Questions | None = None,
+    *,
+    model: ModelSettings | None = None,
+    backbone: Backbone | None = None,
+    watcher: Watcher | None = None,
+) -> list[Examination]:
+    """Judge prompts on labelled rows, and look closer.
+
+    Args:
+        prompts: Paths or prompts, of one model.
+        labelled: The rows; columns to slice by are added.
+        questions: What to look at.
+        model, backbone, watcher: As :func:`softprompt.app.recipes.evaluate.evaluate`.
+
+    Raises:
+        PromptError, ModelError, DataError, ConfigError: each with its code.
+    """
+    watcher, questions = watcher or Watcher(), questions or Questions()
+    questions.check()
+    loaded = [one if isinstance(one, Prompt) else Prompt.load(one) for one in prompts]
+    bars = [bar_of(prompt, questions.min_confidence, questions.min_precision) for prompt in loaded]
+    backbone, asks = open_prompts(loaded, model=model, backbone=backbone, watcher=watcher)
+    for ask in asks:
+        check_names(questions.gates, ask.task, coverage=questions.precision is not None)
+    labelled = replace(labelled, besides=(*labelled.besides, *questions.slices))
+    found = [
+        _examined(one, labelled, number, questions)
+        for number, one in enumerate(judge(prompts, backbone, asks, labelled, bars=bars, watcher=watcher))
+    ]
+    watcher.done()
+    return found
+
+
+def write_mistakes(path: Path, found: Sequence[tuple[str, Mistake]]) -> None:
+    """A table of mistakes as CSV, for the owner alone (0600): it is customer text.
+
+    Args:
+        path: The file; what stood there is replaced.
+        found: Name of the prompt and mistake.
+
+    Raises:
+        ResourceError: ``resource.write_failed``.
+    """
+    fields = list(dict.fromkeys(name for _, one in found for name in one.fields))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["prompt", "source", "id", *fields, "expected", "predicted", "probability", "margin", "cut"])
+    for name, one in found:
+        numbers = ["" if value is None else f"{value:.4f}" for value in (one.probability, one.margin)]
+        said = one.predicted if one.predicted is not None else ""
+        texts = [one.fields.get(field, "") for field in fields]
+        writer.writerow([name, one.source, one.id, *texts, one.expected, said, *numbers, one.cut])
+    try:
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text.getvalue())
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}"
+        raise ResourceError("resource.write_failed", message, cure="name another file for --errors") from None
+
+
+def _examined(one: Judged, labelled: Labelled, number: int, questions: Questions) -> Examination:
+    read = set(one.ask.builder.template.fields)
+    rows = [replace(row, fields={name: text for name, text in row.fields.items() if name in read}) for row in one.rows]
+    coverage, route = _covered(one, labelled, number, questions)
+    return Examination(
+        evaluation=one.evaluation,
+        coverage=coverage,
+        route=route,
+        slices=slice_rows(one.evaluation, {column: _values(one, column) for column in questions.slices}),
+        cut=cut_slices(one.evaluation),
+        confusions=confusions(one.evaluation),
+        mistakes=tuple(mistakes(one.evaluation, rows)),
+        passages=pass_gates(
+            questions.gates,
+            one.evaluation,
+            coverage=None if coverage is None else coverage.coverage,
+            bound=questions.bound,
+        ),
+    )
+
+
+def _values(one: Judged, column: str) -> list[str]:
+    """The values to slice by; the column of the answers is one, too."""
+    return [str(row.fields[column]) if column in row.fields else str(row.target) for row in one.rows]
+
+
+def _covered(
+    one: Judged, labelled: Labelled, number: int, questions: Questions
+) -> tuple[Coverage | None, Route | None]:
+    """What can be answered at the precision that was asked for, and the threshold to keep."""
+    if questions.precision is None:
+        return None, None
+    judged = outcomes(one.evaluation)
+    chosen_by, rows = judged, one.rows
+    if questions.choose_on is not None:
+        others = replace(labelled, data=questions.choose_on, besides=())
+        task = others.tasks([one.ask] * (number + 1))[number] if labelled.targets else one.ask.task
+        rows = others.rows(others.read([task], [one.ask]), task, one.ask)
+        (evaluation,) = evaluate_asks(one.predictor, rows)
+        chosen_by = outcomes(evaluation)
+    choice = choose_threshold(*chosen_by, precision=questions.precision)
+    coverage = cover(choice, *judged, same_rows=questions.choose_on is None)
+    if choice.threshold is None:
+        return coverage, None
+    route = Route(
+        precision=choice.precision,
+        min_confidence=choice.threshold,
+        level=choice.level,
+        rows=choice.rows,
+        answered=choice.answered,
+        right=choice.right,
+        data_hash=rows.hash,
+    )
+    return coverage, route

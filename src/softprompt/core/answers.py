@@ -9,7 +9,7 @@ Knows nothing of models and tokens; arithmetic on plain arrays.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -50,11 +50,13 @@ class AnswerSettings(Settings):
         "none", description="words: contextual divides by what the model answers to empty input"
     )
 
-    prior: Literal["keep", "balanced"] = Field(
-        "keep", description="balanced: labels by their scores less the logarithm of their shares of the training rows"
+    prior: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = Field(
+        "auto",
+        description="how far labels are made equally frequent: 0 keeps their shares of the training rows, 1 takes them "
+        "out; auto: 0.5 where macro-F1 decides and labels are uneven",
     )
     offsets: tuple[float, ...] = Field(
-        (), description="added to the scores of the labels, in their order; a balanced prior fills them in"
+        (), description="added to the scores of the labels, in their order; a prior fills them in"
     )
 
     @model_validator(mode="after")
@@ -86,22 +88,23 @@ class AnswerSettings(Settings):
         return self.model_copy(update={"form": "vectors" if vectors else "words"})
 
 
-def prior_offsets(counts: Sequence[int]) -> tuple[float, ...]:
-    r"""What turns scores for the labels' own shares into scores for equal shares: -log of the shares, mean 0.
+def prior_offsets(counts: Sequence[int], *, strength: float = 1.0) -> tuple[float, ...]:
+    """What turns scores for the labels' own shares into scores for equal ones: -strength log of the shares, mean 0.
 
     A label without rows gets the mean: nothing is known of it.
 
     Args:
         counts: Training rows by label.
+        strength: 1 takes the shares out, which is right for the mean recall of the labels; F1 lies between.
 
-    Source: Menon et al., Long-tail learning via logit adjustment, ICLR 2021, equation 9 with tau = 1.
+    Source: Menon et al., Long-tail learning via logit adjustment, ICLR 2021, equation 9 (tau is the strength).
 
     >>> [round(offset, 3) for offset in prior_offsets([80, 20])]
     [-0.693, 0.693]
     """
     logs = {i: -float(np.log(count)) for i, count in enumerate(counts) if count > 0}
     mean = sum(logs.values()) / max(1, len(logs))
-    return tuple(logs[i] - mean if i in logs else 0.0 for i in range(len(counts)))
+    return tuple(strength * (logs[i] - mean) if i in logs else 0.0 for i in range(len(counts)))
 
 
 def answer_probabilities(

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +198,7 @@ def test_class_weights_make_labels_weigh_alike(model: sp.Backbone) -> None:
 def test_a_balanced_prior_is_saved_and_used(model: sp.Backbone, tmp_path: Path) -> None:
     uneven = [row for i, row in enumerate(rows(40)) if i % 2 or i % 8 == 0]
     still = {**QUICK, "steps": 1, "rate": 1e-9, "seeds": (0,)}
-    answers = {"keep": {}, "balanced": {"answers": {"prior": "balanced"}}}
+    answers = {name: {"answers": {"prior": prior}} for name, prior in (("keep", 0.0), ("balanced", 1.0))}
     p = {}
     for name, settings in answers.items():
         found = sp.tune(
@@ -209,7 +210,26 @@ def test_a_balanced_prior_is_saved_and_used(model: sp.Backbone, tmp_path: Path) 
     assert odds["balanced"] / odds["keep"] == pytest.approx(4, rel=0.02)  # 20 rows of yes, 5 of no
 
 
-@pytest.mark.parametrize("settings", [{"training": {"class_weights": "balanced"}}, {"answers": {"prior": "balanced"}}])
+@pytest.mark.parametrize(
+    ("changes", "corrected"),
+    [
+        ({}, True),
+        ({"answers": {"prior": 0}}, False),
+        ({"training": {"class_weights": "balanced"}}, False),
+        ({"task": {"metrics": ["accuracy"]}}, False),
+        ({"answers": {"offsets": [0.0, 0.0]}}, False),
+    ],
+)
+def test_uneven_labels_are_corrected_by_half(model: sp.Backbone, changes: dict[str, Any], corrected: bool) -> None:
+    uneven = [row for i, row in enumerate(rows(40)) if i % 2 or i % 8 == 0]
+    found = ready(model, uneven, **changes)
+    assert any("uneven labels" in note for note in found.notes) is corrected
+    assert not ready(model, rows(40), **changes).answers.offsets or "answers" in changes
+    if corrected:
+        assert found.answers.offsets == pytest.approx((math.log(4) / 4, -math.log(4) / 4))
+
+
+@pytest.mark.parametrize("settings", [{"training": {"class_weights": "balanced"}}, {"answers": {"prior": 1.0}}])
 def test_balancing_needs_labels(model: sp.Backbone, settings: dict[str, Any], tmp_path: Path) -> None:
     task = sp.Task.generate(target="label")
     with pytest.raises(ConfigError, match="fixed labels"):

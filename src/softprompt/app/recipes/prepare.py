@@ -11,7 +11,7 @@ from softprompt.core.answers import AnswerSettings, prior_offsets
 from softprompt.core.errors import ConfigError, DataError, TemplateError
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
-from softprompt.data.balance import balanced
+from softprompt.data.balance import balanced, imbalance
 from softprompt.data.dataset import Dataset
 from softprompt.data.duplicates import without_duplicates
 from softprompt.data.page import DataPage
@@ -26,6 +26,10 @@ __all__ = ["Prepared", "Sources", "load_backbone", "load_task", "prepare"]
 
 #: Folds that few rows without validation rows are divided into, from how many rows on a part is enough, and which part.
 AUTO_FOLDS, MANY_ROWS, VALIDATION = 5, 1000, 0.2
+
+#: Rows of the most frequent label for each of the rarest from which labels are uneven, and how far scores are then
+#: corrected. Measured on the field urgent of the example messages, see docs/few-labels.md.
+UNEVEN, HALF = 2.0, 0.5
 
 #: Rows by the name of their split, instead of the files that the settings name.
 Sources = Mapping[str, Source]
@@ -246,18 +250,30 @@ def prepare(
             )
     if not written and len(chosen) > 1:
         notes.append(f"template over the columns {', '.join(chosen)}: {template}")
-    answers = _with_prior(config.answers.resolved(task, num_parameters=backbone.spec.num_parameters), splits["train"])
+    answers = config.answers.resolved(task, num_parameters=backbone.spec.num_parameters)
+    answers = _with_prior(config, answers, task, splits["train"])
+    if answers.offsets and config.answers.prior == "auto" and not config.answers.offsets:
+        notes.append(f"uneven labels: their scores are corrected for their shares by half (answers.prior: {HALF:g})")
     limit = min(config.max_tokens or backbone.spec.max_positions, backbone.spec.max_positions)
     form: Answers = "vectors" if answers.form == "vectors" else "words"
     builder = RowBuilder(template, task, backbone.tokenizer, max_tokens=limit, answers=form)
     return Prepared(config, backbone, builder, answers, splits, tuple(notes), parts)
 
 
-def _with_prior(answers: AnswerSettings, rows: Dataset) -> AnswerSettings:
-    """The same with the offsets of a balanced prior filled in, from the labels' shares of the training rows."""
-    if answers.prior == "keep":
+def _with_prior(config: RunConfig, answers: AnswerSettings, task: Task, rows: Dataset) -> AnswerSettings:
+    """The same with the offsets of a prior filled in, from the labels' shares of the training rows.
+
+    Not on its own beside balanced weights, which do the same, and not where the user gave offsets.
+    """
+    strength = answers.prior
+    if strength == "auto":
+        weighted = config.training.class_weights == "balanced" or bool(answers.offsets)
+        counted = bool(rows.classes) and task.metrics[:1] == ("macro_f1",) and imbalance(rows) >= UNEVEN
+        strength = HALF if counted and not weighted else 0.0
+    if not strength:
         return answers
     if not rows.classes:
-        message = "answers.prior: balanced is for tasks with fixed labels"
+        message = "answers.prior is for tasks with fixed labels"
         raise ConfigError("config.invalid", message, cure="leave answers.prior out")
-    return answers.model_copy(update={"offsets": prior_offsets(list(rows.labels().values()))})
+    offsets = prior_offsets(list(rows.labels().values()), strength=strength)
+    return answers.model_copy(update={"prior": strength, "offsets": offsets})

@@ -173,7 +173,7 @@ def _run(ready: Prepared, folder: RunFolder, watcher: Watcher, begun: float) -> 
         seconds=time.perf_counter() - begun,
         notes=tuple(notes),
     )
-    if finding.crossed is not None:
+    if finding.crossed is not None and ready.task.names:
         folder.write_private("suspects.csv", table(suspected, fields=ready.template.fields))
     folder.write("curves.svg", curves(finding.outcomes))
     folder.write("report.json", report.to_dict())

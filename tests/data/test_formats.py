@@ -181,6 +181,8 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("text\nx\n")
     with pytest.raises(DataError, match=r"no such file .*missing_file.* holds train.csv"):
         read(tmp_path / "trian.csv")
+    with pytest.raises(DataError, match=r"a data set of the hub is written hub:owner/reviews"):
+        read("owner/reviews")
     with pytest.raises(DataError, match=r"this is a folder, a file is needed .data.not_a_file"):
         read(tmp_path)
 

@@ -147,4 +147,6 @@ def _check_file(path: Path) -> None:
 def _lookalikes(path: Path) -> str:
     folder = path.parent
     files = sorted(p.name for p in folder.iterdir() if p.is_file())[:8] if folder.is_dir() else []
+    if not folder.is_dir() and not path.suffix and len(path.parts) == 2:
+        return f"check the path; a data set of the hub is written hub:{path}"
     return f"{folder} holds {', '.join(files)}" if files else "check the path"

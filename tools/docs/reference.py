@@ -26,7 +26,7 @@ name: topic
 model: embedded
 data:
   train: tickets.train.csv
-  test: tickets.test.csv       # touched once, at the end; the validation rows are a fifth of train
+  test: tickets.test.csv       # touched once, at the end; without a validation file train is folded
   columns: {text: body}        # the field {text} reads the column "body"
 task:
   kind: classify
@@ -61,7 +61,7 @@ def errors_page(base: type[Exception], catalogue: dict[str, str]) -> str:
         "Every error that is yours to know has a stable code: the same in Python (`error.code`), on the command line "
         "and here. The message says what is wrong, what came, what is allowed and what to do. In Python all of them are"
         f" subclasses of `softprompt.{base.__name__}`; on the command line the class decides the exit status.",
-        "Exit status 0 is success, 130 is Ctrl-C (the best so far is kept), 141 a pipe whose reader is gone, and 1 "
+        "Exit status 0 is success, 10 a score that does not keep a limit of `evaluate --fail-under`, 130 is Ctrl-C (the best so far is kept), 141 a pipe whose reader is gone, and 1 "
         "a bug of softprompt: `SOFTPROMPT_TRACEBACK=1` shows where. With `--json` an error is a document too: "
         '`{"error": {"code": ..., "message": ..., "cure": ..., "where": [...], "exit_status": ...}}`.',
     ]

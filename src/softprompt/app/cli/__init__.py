@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from softprompt.app.cli import cache, data, demo, doctor, evaluate, init, predict, show, template, tune
+from softprompt.app.cli import cache, check, data, demo, doctor, evaluate, init, predict, show, template, tune
 from softprompt.app.cli.face import Face
 from softprompt.app.cli.failures import BROKEN_PIPE, INTERRUPTED, usage_error
 
@@ -21,7 +21,7 @@ __all__ = ["app", "main", "run"]
 LEARN, LOOK, USE, HOUSE = "Learn", "Look before", "Use", "Keep house"
 
 #: As the help lists them.
-ORDER = ("demo", "init", "tune", "template", "data", "evaluate", "predict", "show", "runs", "cache", "doctor")
+ORDER = ("demo", "init", "tune", "check", "template", "data", "evaluate", "predict", "show", "runs", "cache", "doctor")
 
 
 class _InOrder(TyperGroup):
@@ -61,6 +61,7 @@ def make_app() -> typer.Typer:
     made.command(rich_help_panel=LEARN)(demo.demo)
     made.command(rich_help_panel=LEARN)(init.init)
     made.command(rich_help_panel=LEARN)(tune.tune)
+    made.command(rich_help_panel=LOOK)(check.check)
     made.command(rich_help_panel=USE)(evaluate.evaluate)
     made.command(rich_help_panel=USE)(predict.predict)
     made.command(rich_help_panel=USE)(show.show)

@@ -17,7 +17,7 @@ from softprompt.lab.training.settings import TrainingSettings
 from softprompt.lab.tuning import WORTH_CACHING
 from softprompt.model.backbones.base import Backbone, Plan
 
-__all__ = ["RunPlan", "plan"]
+__all__ = ["RunPlan", "plan", "plan_of"]
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,14 @@ def plan(
         SoftpromptError: Whatever would stop the run before its first step.
     """
     watcher = watcher or Watcher()
-    ready = prepare(config, watcher, sources=sources, backbone=backbone)
-    settings = config.training.resolved()
+    forecast = plan_of(prepare(config, watcher, sources=sources, backbone=backbone))
+    watcher.done()
+    return forecast
+
+
+def plan_of(ready: Prepared) -> RunPlan:
+    """Forecast a run that is ready to go."""
+    settings = ready.config.training.resolved()
     parts = [ready.splits[part] for part in ("train", "validation") if part in ready.splits]
     rows = [ready.builder.row(example) for part in parts for example in part]
     whole = ready.backbone.plan(Batch(tuple(rows)))
@@ -95,10 +101,9 @@ def plan(
     probe = 0 if settings.rate is not None else settings.probe_steps or 0
     seeds = len(settings.seeds or ())
     if ready.crossed:  # a prompt a fold and seed (one, if none are named), and the one of all rows
-        seeds = len(ready.folds) * len(config.training.seeds or (0,)) + 1
+        seeds = len(ready.folds) * len(ready.config.training.seeds or (0,)) + 1
     prompts = {"probe": len(settings.rates or ()) if probe else 0, "train": seeds}
     steps = {"probe": probe, "train": settings.steps or 0}
-    watcher.done()
     return RunPlan(
         page=ready.page,
         template=str(ready.template),

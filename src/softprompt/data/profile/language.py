@@ -43,7 +43,8 @@ LANGUAGES: dict[str, str] = {
 }
 
 _WORDS: dict[str, str] = {
-    "en": "the and is to of it that was for you have with not this but are on they be i my we can what will your when",
+    "en": "the and is to of it that was for you have with not this but are on they be i my we can what will your when "
+    "in a an at by from his her there has how",
     "de": "der die und das ist nicht ich es ein eine zu den mit von auf für sich dem auch wird bei ihr wir habe aber",
     "fr": "le la les des et est une dans pour que qui pas sur avec je vous au du ce il elle nous mais mon par être",
     "es": "el la los las y es una en que no por con para del se lo un mi me pero su muy como está fue ha al",

@@ -80,15 +80,22 @@ class TemplateView:
         """Plain data."""
         return asdict(self)
 
-    def lines(self) -> list[str]:
-        """A page for a terminal."""
+    def lines(self, *, max_answers: int | None = None) -> list[str]:
+        """A page for a terminal.
+
+        Args:
+            max_answers: Candidate answers to spell out; None: all.
+        """
         lines = ["  ".join(("", "tokens", f"{'state':6}", f"{'part':12}", "text, cut into tokens"))]
         for part in self.parts:
             state = "frozen" if part.frozen else "live"
             name = part.kind if part.name is None else f"{part.kind} {part.name}"
             lines.append(f"  {part.num_tokens:6}  {state:6}  {name:12}  {_row(part.tokens) or part.text}")
-        for answer in self.answers:
+        shown = self.answers[:max_answers]
+        for answer in shown:
             lines.append(f"  {answer.num_tokens:6}  {'live':6}  {'answer':12}  {_row(answer.tokens)}")
+        if rest := len(self.answers) - len(shown):
+            lines.append(f"  {'':6}  {'live':6}  {'answer':12}  and {rest} more")
         lines += ["", f"placement: {self.placement}. {self.cost}"]
         if not self.example:
             lines.append("The fields hold a stand-in: show a row of your data for real lengths.")

@@ -14,6 +14,7 @@ Knows nothing of tables or JSON.
 
 import codecs
 import re
+import string
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -26,7 +27,9 @@ WESTERN = 0.3  #: share of letters beyond ASCII above which a text is not Wester
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _MULTI = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
-_HIGH = re.compile(rb"[\x80-\xff]+")
+_ASCII = bytes(range(128))
+_LETTERS = string.ascii_letters.encode()
+_UNDEFINED = (b"\x81", b"\x8d", b"\x8f", b"\x90", b"\x9d")  #: in Windows-1252
 _WORD = re.compile(rb"[A-Za-z\x80-\xff]*[\x80-\xff][A-Za-z\x80-\xff]*")
 _OTHERS = "cp1250 (Central European), cp1251 (Cyrillic), cp1253 (Greek), shift_jis, gb18030, big5, euc_kr"
 
@@ -126,12 +129,12 @@ class _Scan:
             except UnicodeDecodeError as error:
                 self._found(error, block, before)
         self.line += block.count(b"\n")
-        if not block.isascii():
-            high = sum(len(run) for run in _HIGH.findall(block))
-            self.high += high
-            self.multi += sum(len(run) for run in _MULTI.findall(block))
-            self.undefined += sum(block.count(byte) for byte in (b"\x81", b"\x8d", b"\x8f", b"\x90", b"\x9d"))
-        self.ascii += len(block) - len(re.sub(rb"[A-Za-z]", b"", block))
+        high = 0 if block.isascii() else len(block.translate(None, _ASCII))
+        self.high += high
+        self.ascii += len(block) - len(block.translate(None, _LETTERS))
+        # before the first fault every such byte is a part of valid UTF-8
+        self.multi += high if self.fault is None else sum(map(len, _MULTI.findall(block)))
+        self.undefined += sum(block.count(byte) for byte in _UNDEFINED) if high else 0
 
     def _found(self, error: UnicodeDecodeError, block: bytes, before: int) -> None:
         at = max(0, error.start - before)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import softprompt as sp
+from softprompt.core.errors import ConfigError
+
 TEXTS = [f"{text} {n}" for n in range(10) for text in ("Schöne Grüße", "good; bad")]
 LABELS = ["good", "bad"] * 10
 COLUMN = "Customer message"
@@ -78,3 +81,11 @@ def test_a_table_from_standard_input(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(nasty.read_bytes())))
     done = cli("predict", prompts["good"], "-i", "-", "--read", "format=csv", "--text-column", COLUMN)
     assert len(done.lines) == len(TEXTS)
+
+
+def test_the_same_from_python(prompts: dict[str, Path], nasty: Path) -> None:
+    settings = {"encoding": "cp1252", "separator": ";"}
+    answered = list(sp.predict(prompts["good"], nasty, columns={"text": COLUMN}, read=settings))
+    assert len(answered) == len(TEXTS)
+    with pytest.raises(ConfigError, match=r"did you mean 'encoding'\?"):
+        sp.predict(prompts["good"], nasty, read={"encodng": "cp1252"})

@@ -5,6 +5,7 @@ gone. Quoted replies stay. What stands in angle brackets and is no HTML (``<ada@
 """
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 
 __all__ = ["to_plain"]
@@ -89,8 +90,6 @@ class _Plain(HTMLParser):
         self.marked = True
 
     def _entity(self, written: str) -> None:
-        from html import unescape
-
         self.marked = True
         self._add(unescape(written).replace("\xa0", " "))
 

@@ -232,7 +232,7 @@ class _Work:
             mine = tuple(outcome for (m, _, _), outcome in zip(places, outcomes, strict=True) if m == n)
             best = max(range(len(mine)), key=lambda i: _rank(mine[i]))
             one = Learnt(learner.lesson.name, probe.rates[n], probe.values(n), by_lesson[n], mine, best)
-            earlier = probe.best(n) if cut and probe.outcomes and settings.keep == "best" else None
+            earlier = probe.best(n) if cut and probe.outcomes and settings.keep != "last" else None
             learnt.append(earlier if earlier and _rank(earlier.outcomes[0]) > _rank(mine[best]) else one)
         return self._result(learnt, settings, report, cut=cut)
 

@@ -25,7 +25,15 @@ LABELS = ((65, 257), (66, 67, 257), (66, 68, 257))
 
 #: What each family of tests trains with unless it says otherwise.
 SETTINGS = TrainingSettings(
-    steps=6, batch_size=4, seeds=(0,), rate=0.05, evaluations=3, patience=9, micro_tokens=100_000, recompute="never"
+    steps=6,
+    batch_size=4,
+    seeds=(0,),
+    rate=0.05,
+    evaluations=3,
+    patience=9,
+    micro_tokens=100_000,
+    recompute="never",
+    keep="best",
 ).resolved()
 
 

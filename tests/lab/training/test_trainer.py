@@ -12,6 +12,7 @@ import torch
 from softprompt.core.errors import DataError, ResourceError, TrainingError
 from softprompt.core.records import Row
 from softprompt.lab.training import checkpoint
+from softprompt.lab.training import settings as training_settings
 from softprompt.lab.training.outcome import Event
 from softprompt.lab.training.problem import Problem
 from tests.lab.training.small import SETTINGS, Interrupt, bits, filled, problem, same, trainer
@@ -117,6 +118,13 @@ def test_keep_last_keeps_the_last_step_and_never_stops():
     best, last = (trainer(rates=[1e-12], settings=settings.model_copy(update={"keep": k})).run()[0] for k in KEPT)
     assert (best.stop, len(best.evaluations)) == ("patience", 2)
     assert (last.stop, last.step, len(last.evaluations)) == ("finished", 8, 9)
+
+
+def test_where_few_rows_judge_the_last_step_is_kept_unless_something_else_is_said(monkeypatch: pytest.MonkeyPatch):
+    settings = with_(steps=8, evaluations=8, patience=1, keep="auto")
+    assert trainer(rates=[1e-12], settings=settings).run()[0].step == 8
+    monkeypatch.setattr(training_settings, "FEW_ROWS", 1)
+    assert trainer(rates=[1e-12], settings=settings).run()[0].stop == "patience"
 
 
 def test_a_prompt_without_validation_rows_is_trained_to_the_end_beside_others():

@@ -11,6 +11,11 @@ __all__ = ["EFFORTS", "Effort", "TrainingSettings"]
 Effort = Literal["quick", "normal", "thorough"]
 
 
+#: With fewer validation rows a look's score is mostly luck, and the vectors at the end of the schedule do better than
+#: those of the best look: see docs/training.md.
+FEW_ROWS = 200
+
+
 class Defaults(Settings):
     """What an effort stands for."""
 
@@ -57,8 +62,10 @@ class TrainingSettings(Settings):
     noise: float = Field(0.0, ge=0, description="standard deviation of noise on the vectors, in units of the scale")
     evaluations: int | None = Field(None, ge=1, description="looks at the validation rows, evenly spaced")
     patience: int | None = Field(None, ge=1, description="looks without progress before a prompt stops")
-    keep: Literal["best", "last"] = Field(
-        "best", description="best: the look that did best on validation rows; last: looks choose and stop nothing"
+    keep: Literal["auto", "best", "last"] = Field(
+        "auto",
+        description="best: the look that did best on validation rows; last: looks choose and stop nothing; auto: last "
+        "where fewer than 200 rows judge",
     )
     validation_rows: int | None = Field(
         None, ge=1, description="rows a look; None: as many as cost a third of the training; the best is judged on all"
@@ -90,3 +97,13 @@ class TrainingSettings(Settings):
         open_ = {name: getattr(base, name) for name in ("steps", "probe_steps", "rates", "evaluations", "patience")}
         filled = {name: value for name, value in open_.items() if getattr(self, name) is None}
         return self.model_copy(update={**filled, "seeds": seeds})
+
+    def keeps(self, num_rows: int) -> Literal["best", "last"]:
+        """What is kept of a prompt that so many validation rows judge.
+
+        >>> TrainingSettings().keeps(60), TrainingSettings().keeps(1000), TrainingSettings(keep="best").keeps(60)
+        ('last', 'best', 'best')
+        """
+        if self.keep == "auto":
+            return "last" if num_rows < FEW_ROWS else "best"
+        return self.keep

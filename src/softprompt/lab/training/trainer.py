@@ -79,6 +79,7 @@ class Trainer:
         self.method, self.problem, self.settings = method, problem, settings
         if settings.keep == "best":
             problem.require_judged()
+        self.keeps = [settings.keeps(sum(row is not None for row in rows)) for rows in problem.validation]
         self.path, self.pins = path, dict(pins or {})
         self.on_event, self.clock = on_event, clock
         assert settings.steps, "settings are not resolved"
@@ -281,7 +282,7 @@ class Trainer:
         if math.isnan(look[0]):
             self._diverged(k)
             return False
-        patience = (self.settings.patience or 1) if self.settings.keep == "best" else None
+        patience = (self.settings.patience or 1) if self.keeps[k] == "best" else None
         return one.judged(self.step, *look, patience=patience)
 
     def _judge_best(self) -> None:

@@ -132,7 +132,7 @@ def with_validation(ready: Prepared, hearing: Hearing, saved: Prompt | None) -> 
     if not ready.folds:
         return finding
     hearing.watcher.stage(f"cross-validate in {len(ready.folds)} folds")
-    settings = ready.config.training.model_copy(update={"rate": learnt.rate, "seeds": (seed,), "keep": "best"})
+    settings = ready.config.training.model_copy(update={"rate": learnt.rate, "seeds": (seed,)})
     rows = ready.splits["validation"].rows
     lessons = [replace(one, validation=rows, rate_from=None) for one in lessons_of(lesson, ready.folds, seed=seed)[:-1]]
     crossed = train(ready.backbone, lessons, method=ready.config.method, settings=settings)

@@ -324,7 +324,8 @@ def standing(name: str, right: int, of: int = 100) -> Standing:
         Prediction(str(n), "yes" if n < right else "no", {"no": float(n >= right), "yes": float(n < right)}, 1.0)
         for n in range(of)
     ]
-    return Standing(evaluate(said, rows, Task.classify(["no", "yes"]), name=name), 1.0, 1, 1)
+    task = Task.classify(["no", "yes"], metrics=("accuracy",))
+    return Standing(evaluate(said, rows, task, name=name), 1.0, 1, 1)
 
 
 def test_verdict_says_wins_losses_and_ties() -> None:

@@ -15,13 +15,28 @@ ONE_A_LINE = 12  #: labels up to which each has a line of its own
 WIDTH = 110
 
 
+class _OneLine(yaml.SafeDumper):
+    """Line breaks are written as such, so that no text is folded."""
+
+    def represent_str(self, text: str) -> yaml.ScalarNode:
+        style = '"' if "\n" in text else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_OneLine.add_representer(str, _OneLine.represent_str)
+
+
 def flow(value: Any) -> str:
-    """A value on one line.
+    r"""A value on one line.
 
     >>> flow({"text": "Ticket text", "yes": ["1", "a: b"]}), flow("no")
     ("{text: Ticket text, 'yes': ['1', 'a: b']}", "'no'")
+    >>> print(flow("one\ntwo"))
+    "one\ntwo"
     """
-    text = yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, width=10**9, sort_keys=False)
+    text = yaml.dump(
+        [value], Dumper=_OneLine, default_flow_style=True, allow_unicode=True, width=10**9, sort_keys=False
+    )
     return text.strip()[1:-1]
 
 

@@ -34,6 +34,7 @@ from softprompt.data.profile.header import header_is_row
 from softprompt.data.profile.labels import Labels, look_at_labels
 from softprompt.data.reading import read_source
 from softprompt.data.sources import load
+from softprompt.model.templates.presets import preset_text
 
 __all__ = ["Ask", "Decision", "Draft", "Question", "Wishes", "check_free", "init", "save"]
 
@@ -197,7 +198,7 @@ def _usable(entries: Sequence[Any]) -> list[Record]:
 
 _REASONS = {
     "data.no_target": "no answer",
-    "data.unknown_label": "a label that is none",
+    "data.unknown_label": "a text that stands for no label",
     "data.ragged_row": "too many or too few cells",
     "data.bad_json": "no valid JSON",
     "data.bad_csv": "no valid CSV",
@@ -208,7 +209,8 @@ def _loaded(config: RunConfig) -> tuple[Dataset, Task]:
     """Rows and task of settings, bad rows left out."""
     source = read_rows(config)["train"]
     task = load_task(config, source)
-    return load(source, task, columns=config.data.columns, on_bad_row="skip"), task
+    fields = set(config.data.columns)
+    return load(source, task, columns=config.data.columns, template_fields=fields, on_bad_row="skip"), task
 
 
 def _leave_out_bad(settings: dict[str, Any], deciding: Deciding) -> None:
@@ -236,7 +238,7 @@ def _written(
     findings = look_at_rows(rows, task, columns, labels, config=config)
     reasons = {
         **deciding.reasons,
-        "template": "after the text: fast; before: changes how it is read; or {text: '{text}<soft 20>...'}",
+        "template": "soft tokens behind the text are fast, before it they change how it is read",
         "model": findings.model_hint,
         "training": "quick, normal, thorough",
     }
@@ -244,7 +246,8 @@ def _written(
         f"Written by softprompt init from {Path(source).name}: {len(rows):,} rows that can be used.",
         "Look first: softprompt check FILE. Learn: softprompt tune FILE. All keys: docs/reference/config.md",
     ]
-    whole = {**settings, "template": {"place": "after"}, "model": model, "training": {"effort": "normal"}}
+    template = preset_text(config.task.kind, fields=tuple(config.data.columns))
+    whole = {**settings, "template": template, "model": model, "training": {"effort": "normal"}}
     text = write_settings(head, whole, reasons)
     config = RunConfig.parse(parse_yaml(text), where=source)
     return Draft(source, text, config, columns, tuple(deciding.decisions), findings)

@@ -130,9 +130,12 @@ def load_task(config: RunConfig, source: Source) -> Task:
 
 
 def load_splits(
-    config: RunConfig, task: Task, sources: Sources, template_fields: tuple[str, ...] | None
+    config: RunConfig, task: Task, sources: Sources
 ) -> tuple[dict[str, Dataset], tuple[Fold, ...], list[str]]:
     """Rows by split, and folds, where files are missing; copies of judged rows are dropped from the training side.
+
+    Rows keep what is read: the fields of a written template; for the preset those of ``data.columns``, else ``text``
+    where there is one, else all. A ticket's number in another column would make two equal texts look different.
 
     Raises:
         DataError: whatever is wrong with the rows.
@@ -140,6 +143,7 @@ def load_splits(
     data = config.data
     notes: list[str] = []
     found: dict[str, Dataset] = {}
+    wanted = config.template.fields(config.task.kind)
     for name in ("train", "validation", "test"):
         if (source := sources.get(name)) is not None:
             found[name] = load(
@@ -147,7 +151,7 @@ def load_splits(
                 task,
                 columns=data.columns,
                 roles={str(role): column for role, column in data.roles.items()},
-                template_fields=template_fields,
+                template_fields=wanted,
                 on_bad_row=data.on_bad_row,
                 skipped_path=config.folder / f"skipped.{name}.jsonl",
             )
@@ -155,6 +159,12 @@ def load_splits(
             if found[name].skipped:
                 where = config.folder / f"skipped.{name}.jsonl"
                 notes.append(f"{len(found[name].skipped)} bad rows of {name} were left out; they are kept in {where}")
+    if wanted is None:
+        fields = found["train"].fields()
+        named = tuple(name for name in data.columns if name in fields)
+        found = {
+            name: part.reading(named or (("text",) if "text" in fields else fields)) for name, part in found.items()
+        }
     if task.fixed_candidates:
         found["train"].require_two_labels()
     num_folds = _num_folds(config, task, found)
@@ -232,14 +242,9 @@ def prepare(
     rows = read_rows(config, sources)
     task = load_task(config, rows["train"])
     written = config.template.text or config.template.chat
-    wanted = None
-    if config.template.text is not None:
-        wanted = config.template.build(config.task.kind).fields
-    splits, parts, notes = load_splits(config, task, rows, wanted)
+    splits, parts, notes = load_splits(config, task, rows)
     backbone = backbone or load_backbone(config.model, watcher)
-    fields = splits["train"].fields()
-    named = tuple(name for name in config.data.columns if name in fields)
-    chosen = named or (("text",) if "text" in fields else tuple(fields))
+    chosen = fields = splits["train"].fields()
     template = config.template.build(config.task.kind, fields=chosen, tokenizer=backbone.tokenizer)
     for name in template.required_fields:
         if name not in fields:

@@ -31,6 +31,18 @@ class Chat(Settings):
     user: str = Field(min_length=1, description="the user's turn: fields, words, soft slots")
     assistant: str = Field("{answer}", description="the assistant's turn: it ends in {answer}")
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Fields that the turns read.
+
+        >>> Chat(system="Answer in one word.", user="{title}: {body}").fields
+        ('title', 'body')
+        """
+        turns = {"system": self.system, "user": self.user, "assistant": self.assistant}
+        return Template.parse(
+            unparse([part for role, text in turns.items() if text for part in _parse(role, text)])
+        ).fields
+
 
 def freeze_chat(
     chat: Chat | Mapping[str, Any],

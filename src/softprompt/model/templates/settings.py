@@ -52,6 +52,16 @@ class TemplateSettings(Settings):
         """As :meth:`Settings.parse`, also from the template's text alone."""
         return super().parse({"text": data} if isinstance(data, str) else data, where=where)
 
+    def fields(self, kind: str) -> tuple[str, ...] | None:
+        """What a written template reads; None for the preset, which reads what the data has.
+
+        >>> TemplateSettings.parse("{title}: {body} It was {answer}").fields("classify")
+        ('title', 'body')
+        """
+        if self.chat is not None:
+            return self.chat.fields
+        return None if self.text is None else self.build(kind).fields
+
     def build(self, kind: str, *, fields: Sequence[str] = ("text",), tokenizer: Tokenizer | None = None) -> Template:
         """The template of these settings.
 

@@ -1,0 +1,38 @@
+"""Rows on their way to a run: what nobody reads neither hides a copy nor goes any further."""
+
+from typing import Any
+
+import pytest
+
+from softprompt.app.config import RunConfig
+from softprompt.app.recipes.prepare import load_splits, read_rows
+from softprompt.core.tasks import Task
+
+TASK = Task.classify(["yes", "no"])
+
+
+def rows(*texts: str, ticket: int = 0) -> list[dict[str, Any]]:
+    labels = ["yes", "no"]
+    return [{"text": text, "ticket": str(ticket + i), "label": labels[i % 2]} for i, text in enumerate(texts)]
+
+
+@pytest.mark.parametrize(
+    ("template", "fields"),
+    [
+        ({}, ("text",)),
+        ({"text": "{text}<soft 4> {answer}"}, ("text",)),
+        ({"chat": {"user": "{text}<soft 4>"}}, ("text",)),
+        ({"text": "{ticket}: {text}<soft 4> {answer}"}, ("text", "ticket")),
+    ],
+)
+def test_a_copy_is_a_copy_whatever_stands_in_columns_that_nobody_reads(
+    template: dict[str, Any], fields: tuple[str, ...]
+):
+    config = RunConfig.parse({"data": {"train": "rows"}, "template": template})
+    train, validation, test = rows("a", "b", "c", "d"), rows("x", "y", ticket=50), rows("A!", "b", ticket=100)
+    sources = read_rows(config, {"train": train, "validation": validation, "test": test})
+    found, _, notes = load_splits(config, TASK, sources)
+    left = [row.fields["text"] for row in found["train"]]
+    assert {field for part in found.values() for field in part.fields()} == set(fields)
+    assert left == (["a", "b", "c", "d"] if "ticket" in fields else ["c", "d"])
+    assert any("repeat a judged text" in note for note in notes) == ("ticket" not in fields)

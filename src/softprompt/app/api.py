@@ -16,6 +16,7 @@ from softprompt.data.dialect import ReadSettings
 from softprompt.data.page import DataPage
 from softprompt.data.sources import File, Source
 from softprompt.lab.evaluation import Evaluation
+from softprompt.lab.explanation import Method
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.backbones.loading import load as load_model
 from softprompt.model.backbones.loading import wrap
@@ -51,8 +52,8 @@ def tune(
     Args:
         task: What is asked, e.g. ``Task.classify([...], target="topic")``; None: classify by the column ``label``.
         train: Rows to learn from: a path, dicts, a data frame.
-        validation: Rows that choose; None: a fifth of ``train``.
-        test: Rows for the headline, touched once; None: the validation rows, and the report says so.
+        validation: Rows that choose; None: folds of ``train`` under 1,000 rows, else a fifth of it.
+        test: Rows for the headline, touched once; None: the rows that folds left out, or the validation rows.
         model: A loaded model, or its name.
         watcher: Told what happens.
         fresh: Replace what an earlier run left in the folder.
@@ -128,7 +129,7 @@ def evaluate(
     )
 
 
-def predict(
+def predict(  # noqa: PLR0913 - what users may ask of a call
     prompts: Prompts,
     source: Source | Iterable[str],
     *,
@@ -136,17 +137,25 @@ def predict(
     columns: dict[str, str] | None = None,
     read: Mapping[str, Any] | None = None,
     min_confidence: float | None = None,
+    min_precision: float | None = None,
+    explain: Method | None = None,
     watcher: Watcher | None = None,
 ) -> Iterator[predicting.Answered]:
     """Answer rows or plain texts, as a stream; several prompts share one reading of each text.
 
-    The arguments are those of :func:`evaluate`.
+    The arguments are those of :func:`evaluate`, and:
+
+    Args:
+        min_precision: Withhold answers below the threshold that each prompt keeps for this precision.
+        explain: Say which words decided: ``auto``, ``occlusion`` or ``gradient``.
     """
     return predicting.predict(
         _listed(prompts),
         _file(source, read),
         columns=columns,
         min_confidence=min_confidence,
+        min_precision=min_precision,
+        explain=explain,
         watcher=watcher,
         **_model(model),
     )

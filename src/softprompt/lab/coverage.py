@@ -271,9 +271,10 @@ def _furthest(pvalues: np.ndarray, answered: np.ndarray, starts: Sequence[int], 
 def _rows_needed(answered: np.ndarray, wrong: np.ndarray, rows: int, precision: float, level: float) -> int | None:
     """Rows with the same shares answered and wrong that would prove some threshold; None for no number of them."""
     hopeful = (answered >= SERIOUS) & (wrong < (1 - precision) * answered)
-    totals = np.unique(np.geomspace(rows, MOST_ROWS, 2000).astype(int))
+    totals = np.unique(np.geomspace(rows, MOST_ROWS, 400).astype(int))
     needed: list[int] = []
-    for n, w in sorted({(int(n), int(w)) for n, w in zip(answered[hopeful], wrong[hopeful], strict=True)}):
+    largest = {int(w): int(n) for n, w in zip(answered[hopeful], wrong[hopeful], strict=True)}  # n only grows
+    for w, n in largest.items():
         if n == rows and not w:
             needed.append(max(rows + 1, fewest_rows(precision, level=level)))
             continue

@@ -284,11 +284,11 @@ def _log_odds(prediction: Prediction, answer: str) -> float:
 def _by_gradient(
     predictor: Predictor, asked: Ask, ask: int, example: Example, words: Sequence[tuple[str, int, str]]
 ) -> Explanation | None:
-    """None where the tokens cannot be led back to the characters: some tokenizers change the text."""
+    """None where there is nothing to differentiate by, or tokens cannot be led back to characters."""
     (said,) = predictor.variants([example], ask=ask)
     row = asked.builder.row(example, target=False)
     places = _token_ends(asked, row, example)
-    if places is None:
+    if not places:
         return None
     weights: dict[tuple[str, int], float] = {}
     for (name, ends), values in zip(places, _integrated(predictor, asked, row, said), strict=True):

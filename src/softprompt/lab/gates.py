@@ -69,6 +69,7 @@ class Passage:
             "value": self.value,
             "bound": self.bound,
             "passed": self.passed,
+            "sentence": self.sentence,
         }
 
 

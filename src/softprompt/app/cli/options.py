@@ -20,6 +20,7 @@ __all__ = [
     "Json",
     "Labels",
     "MinConfidence",
+    "MinPrecision",
     "Model",
     "OfModel",
     "Place",
@@ -135,6 +136,12 @@ OfModel = Annotated[
 ]
 MinConfidence = Annotated[
     float | None, typer.Option(metavar="P", min=0.0, max=1.0, help="Withhold answers that are less probable than this.")
+]
+MinPrecision = Annotated[
+    float | None,
+    typer.Option(
+        metavar="P", help="Withhold answers below the threshold that `evaluate --precision P` put into the prompt."
+    ),
 ]
 
 #: Option -> the key that it sets.

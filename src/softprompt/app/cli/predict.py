@@ -5,17 +5,22 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
 from softprompt.app.cli import options
-from softprompt.app.cli.face import Face, to_json
+from softprompt.app.cli.face import Face, Screen, to_json
 from softprompt.app.cli.failures import usage_error
+from softprompt.app.cli.highlights import explained
 from softprompt.app.cli.options import columns_of, file_of, model_of
 from softprompt.app.cli.paths import prompt_paths
 from softprompt.app.cli.words import counted
-from softprompt.core.errors import DataError, ResourceError
+from softprompt.core.errors import ConfigError, DataError, ResourceError, nearest
+
+if TYPE_CHECKING:
+    from softprompt.app.recipes.predict import Answered
+    from softprompt.lab.explanation import Method
 
 
 def predict(
@@ -30,19 +35,28 @@ def predict(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write there instead of stdout.")
     ] = None,
     min_confidence: options.MinConfidence = None,
+    min_precision: options.MinPrecision = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show which words decided; with --json as numbers.")
+    ] = False,
+    explain_by: Annotated[
+        str | None, typer.Option(metavar="auto|occlusion|gradient", help="How: delete words, or gradients (auto).")
+    ] = None,
     text_column: options.TextColumn = None,
     columns: options.Columns = None,
     read: options.Read = None,
     model: options.OfModel = None,
     dtype: options.Dtype = None,
     device: options.Device = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON lines, which is the default anyway.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines: the default, except with --explain.")] = False,
 ) -> None:
     """Answer new rows: one JSON object a line, in order; several prompts share one reading of each text.
 
         softprompt predict runs/topic --text "Where is my parcel?"
 
         softprompt predict runs/topic runs/tone --input new.jsonl --output answers.jsonl
+
+        softprompt predict runs/topic --input new.jsonl --min-precision 0.95 --explain
 
     Lines from stdin are JSON objects, or plain texts; with --read, for example --read format=csv, what it says.
     """
@@ -60,18 +74,50 @@ def predict(
             columns=columns_of(columns, text_column),
             model=model_of(model, dtype, device, prompts=paths),
             min_confidence=min_confidence,
+            min_precision=min_precision,
+            explain=method_of(explain_by) if explain or explain_by else None,
             watcher=face.watcher,
         )
         count = 0
+        shown = bool(explain or explain_by) and not as_json and output is None
         face.kept = lambda: f"{counted(count, 'row')} answered" + (f" in {output}" if output else "")
         with nullcontext(face.out.file) if output is None else opened(output) as file:
             for answer in answers:
+                if shown:
+                    show(face.out, answer)
+                    count += 1
+                    continue
                 file.write(to_json(answer.to_dict()) + "\n")
                 if output is None:
                     file.flush()
                 count += 1
         if output is not None:
             face.note(face.kept())
+
+
+def method_of(name: str | None) -> "Method":
+    """How to explain.
+
+    Raises:
+        ConfigError: ``config.unknown_name``.
+    """
+    from softprompt.lab.explanation import METHODS
+
+    found = name or "auto"
+    if found not in METHODS:
+        message = f"no way to explain is called {found!r}; {nearest(found, METHODS)}"
+        raise ConfigError("config.unknown_name", message)
+    return cast("Method", found)
+
+
+def show(out: Screen, answered: "Answered") -> None:
+    """One row for people: its texts with the words that decided."""
+    for name, why in answered.explanations.items():
+        alone = len(answered.explanations) == 1
+        withheld = answered.answers[name].abstained
+        for line in explained("" if alone else name, why, answered.fields, withheld=withheld):
+            out.say(line)
+    out.say()
 
 
 def read_lines(lines: Iterable[str]) -> Iterator[dict[str, Any] | str]:

@@ -18,6 +18,7 @@ __all__ = [
     "metric_table",
     "plan_lines",
     "run_table",
+    "slice_table",
     "suspect_table",
     "verdict_sentences",
 ]
@@ -72,6 +73,14 @@ def suspect_table(suspects: Sequence[Mapping[str, Any]]) -> Table:
     for one in suspects:
         numbers = [f"{one[name]:.2f}" for name in ("p_given", "p_suggested")]
         table.add_row(one["id"] or one["source"], one["given"], numbers[0], one["suggested"], numbers[1])
+    return table
+
+
+def slice_table(found: Mapping[str, Any]) -> Table:
+    """The score by the values of a column; slices that are significantly worse stand out."""
+    table = grid(found["column"], "rows", found["metric"], "", numbers=(1, 2))
+    for one in found["slices"]:
+        table.add_row(one["value"], f"{one['rows']:,}", *_score(one["score"]), style="yellow" if one["worse"] else "")
     return table
 
 

@@ -67,7 +67,9 @@ class TaskSettings(Settings):
     kind: Literal["classify", "choose", "generate"] = Field("classify", description="kind of task")
     target: str = Field("label", description="column of the right answer")
     labels: dict[str, Any] | tuple[str, ...] | None = Field(
-        None, description="classify: names, or name -> {say: text, from: [other spellings]}; without them those of the train file"
+        None,
+        description="classify: names, or name -> {say: text, from: [other spellings]}; "
+        "without them those of the train file",
     )
     candidates: str | tuple[str, ...] | None = Field(None, description="choose: list column, or columns")
     max_new_tokens: int | None = Field(None, ge=1, description="generate: longest answer in tokens")

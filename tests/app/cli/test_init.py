@@ -34,9 +34,7 @@ def test_flags_decide(cli, tmp_path: Path) -> None:
 
 
 def test_separator_and_encoding(cli, tmp_path: Path) -> None:
-    (tmp_path / "rows.csv").write_bytes(
-        b"text|label\n" + "Ärger im Büro|a\nSchöne Grüße|b\n".encode("cp850") * 4
-    )
+    (tmp_path / "rows.csv").write_bytes(b"text|label\n" + "Ärger im Büro|a\nSchöne Grüße|b\n".encode("cp850") * 4)
     done = cli("init", "rows.csv", "--separator", "|", "--encoding", "cp850")
     assert done.status == 0, done.err
     assert read_yaml("rows.yaml")["data"]["read"] == {"encoding": "cp850", "separator": "|"}

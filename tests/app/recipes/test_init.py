@@ -114,6 +114,12 @@ def test_spellings_are_kept_on_request() -> None:
     assert tuple(draft.config.task.labels) == ("Billing", "billing", "Delivery")
 
 
+def test_sentences_that_come_again_are_labels() -> None:
+    labels = [f"the customer wants to have the {word} thing sent again" for word in ("red", "blue")]
+    draft = drafted(Case("long.csv", table(("text", "label"), relabelled(20, labels))))
+    assert (draft.config.task.kind, len(draft.config.task.labels or ())) == ("classify", 2)
+
+
 def test_labels_that_are_given_are_taken() -> None:
     case = Case("stars.csv", table(("text", "stars"), relabelled(20, (0, 1))))
     draft = drafted(case, Wishes(labels={"0": "bad", "1": "good"}))

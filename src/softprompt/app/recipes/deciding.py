@@ -20,6 +20,7 @@ from softprompt.data.sources import MAX_LABELS
 
 __all__ = ["Ask", "Deciding", "Decision", "Question", "Wishes", "fields_of"]
 
+OFTEN = 5  #: rows a value from which sentences are labels
 SEVERAL = 0.2  #: share of rows that name several labels at once
 
 
@@ -157,7 +158,7 @@ class Deciding:
             cure = "make a column of a few bands (low, middle, high), or say --task classify if these are labels"
             message = f"{name} holds numbers to be estimated ({column.num_distinct} different ones)"
             raise DataError("data.unsupported_task", message, cure=cure)
-        if column.kind == "text":
+        if column.kind == "text" and not _few(column):
             reason = f"{name} holds {column.num_distinct:,} different texts in {column.num_filled:,} rows"
             return "generate", reason
         return "classify", f"{name} holds {column.num_distinct} different values in {column.num_filled:,} rows"
@@ -238,6 +239,11 @@ class Deciding:
             self.reasons[f"task.labels.{name}"] = f"{rows:,} row{'' if rows == 1 else 's'}"
         self.reasons["task.labels"] = "from: other spellings in the data" if found.spellings else "label: what is said"
         return settings
+
+
+def _few(column: Column) -> bool:
+    """Whether long values come again and again, so that they are labels after all."""
+    return column.num_distinct <= min(MAX_LABELS, column.num_filled // OFTEN)
 
 
 def fields_of(texts: Sequence[str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ saved learns from all of them. Both ways give the same kind of finding.
 Knows prepared runs, lessons and evaluations; writes no files.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -219,9 +220,13 @@ def _ask(ready: Prepared, tensors: PromptTensors) -> Ask:
 def _out_of_fold(ready: Prepared, learnt: Sequence[Learnt]) -> Crossed:
     rows = ready.splits["train"]
     asks = [[_ask(ready, outcome.tensors) for outcome in one.outcomes] for one in learnt]
+    begun = time.perf_counter()
     said = out_of_fold(ready.backbone, asks, ready.folds, rows)
+    seconds = (time.perf_counter() - begun) / len(said)
     k, name = len(ready.folds), ready.config.name
-    evaluations = tuple(judge_out_of_fold(found, rows, ready.task, num_folds=k, name=name) for found in said)
+    evaluations = tuple(
+        judge_out_of_fold(found, rows, ready.task, num_folds=k, name=name, seconds=seconds) for found in said
+    )
     by_fold = []
     for fold in ready.folds:
         part = rows.select(fold.held_out)

@@ -30,6 +30,10 @@ from softprompt.model.prompts.prompt import Prompt
 __all__ = ["TuneReport", "tune"]
 
 
+#: Share of the rows from which suspect labels are the prompt's doubts rather than anybody's mistakes.
+MANY_SUSPECTS = 0.2
+
+
 @dataclass(frozen=True)
 class TuneReport:
     """What a run gave.
@@ -155,6 +159,10 @@ def _run(ready: Prepared, folder: RunFolder, watcher: Watcher, begun: float) -> 
         looks = note_look(folder.path, content, by="tune")
         notes += [warning(looks)] if looks > 1 else []
     suspected = _suspected(ready, finding)
+    if len(suspected) > MANY_SUSPECTS * (num_rows := len(ready.splits["train"])):
+        notes.append(
+            f"{len(suspected)} of {num_rows} labels are suspect: so many say more about the prompt than about them"
+        )
     prompt = make_prompt(
         ready,
         learnt.prompt,

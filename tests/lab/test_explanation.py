@@ -10,7 +10,7 @@ from softprompt.core.errors import ConfigError, DataError
 from softprompt.core.records import Batch, Example
 from softprompt.core.tasks import Task
 from softprompt.core.tensors import Head, PromptTensors, SlotTensors
-from softprompt.lab import explanation
+from softprompt.lab import explanation, gradients
 from softprompt.lab.explanation import deletion_test, explain, words_of
 from softprompt.lab.prediction import Ask, Predictor
 from softprompt.model.backbones.loading import load
@@ -68,7 +68,7 @@ def test_weights_are_the_fall_of_the_log_odds():
 @pytest.mark.parametrize("settings", [{}, {"answers": "vectors"}, {"normalise": "length", "calibrate": "contextual"}])
 def test_gradients_are_those_of_the_log_odds_on_the_way_from_no_text(monkeypatch, settings):
     """At one point on the way, all weights together are the slope of the log-odds along it."""
-    monkeypatch.setattr(explanation, "STEPS", 1)
+    monkeypatch.setattr(gradients, "STEPS", 1)
     backbone = tiny()
     task = {} if "answers" in settings else {"task": TONE}
     predictor = Predictor(backbone, [ask(backbone, "{text}<soft 4> It was {answer}", **task, **settings)])
@@ -83,7 +83,7 @@ def log_odds_at(predictor, example, part):
     (asked,) = predictor.asks
     (said,) = predictor.variants([example])
     row = asked.builder.row(example, target=False)
-    opened, inputs = explanation._opened(predictor, row)
+    opened, inputs = gradients.opened_row(predictor, row)
     slots = {**asked.tensors.slots, **{name: SlotTensors(embed=part * v) for name, v in inputs.items()}}
     tensors = PromptTensors(slots, asked.tensors.head), asked.tensors
     model = PromptedModel(predictor.backbone)

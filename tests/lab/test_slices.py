@@ -54,6 +54,8 @@ def test_small_slices_are_folded_shown_and_not_compared():
     assert [(one.value, one.rows, one.folded) for one in by.slices] == [("a", 30, 0), ("other (3 values)", 6, 3)]
     assert by.slices[1].pvalue is None
     assert by.compared == 1
+    (by,) = slice_rows(found, {"c": ["a"] * 30 + ["b"] * 6})
+    assert [(one.value, one.pvalue) for one in by.slices] == [("a", pytest.approx(1.0)), ("b", None)]
     (alone,) = slice_rows(found, {"c": ["x"] * 36})
     assert (alone.slices[0].rest, alone.worst) == (None, None)
 

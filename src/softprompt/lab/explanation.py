@@ -25,16 +25,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
 from softprompt.core.answers import CONTENT_FREE
 from softprompt.core.errors import ConfigError, DataError, nearest
-from softprompt.core.records import Batch, Example, Node, Row, Soft, Text
-from softprompt.core.tensors import PromptTensors, SlotTensors
+from softprompt.core.records import Example
+from softprompt.lab.gradients import integrated_gradients, token_ends
 from softprompt.lab.prediction import Ask, Prediction, Predictor
-from softprompt.model.prompted import PromptedModel, Scores
 from softprompt.model.templates.segments import TextPiece
 from softprompt.model.templates.truncation import GAP
 
@@ -45,9 +40,6 @@ METHODS: tuple[str, ...] = get_args(Method)
 
 #: Words from which ``auto`` takes gradients: so many variants take as long as reading a few hundred texts.
 LONG = 200
-
-#: Points on the way from no text to the text at which a gradient is taken.
-STEPS = 8
 
 #: Writing without blanks between words, where a character stands for a word: kana, han, Thai, Lao, Khmer, Burmese.
 _ALONE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -287,73 +279,14 @@ def _by_gradient(
     """None where there is nothing to differentiate by, or tokens cannot be led back to characters."""
     (said,) = predictor.variants([example], ask=ask)
     row = asked.builder.row(example, target=False)
-    places = _token_ends(asked, row, example)
+    places = token_ends(asked, row, example)
     if not places:
         return None
     weights: dict[tuple[str, int], float] = {}
-    for (name, ends), values in zip(places, _integrated(predictor, asked, row, said), strict=True):
+    for (name, ends), values in zip(places, integrated_gradients(predictor, asked, row, said), strict=True):
         starts = [start for field, start, _ in words if field == name]
         for end, value in zip(ends, values.tolist(), strict=True):
             if owner := [start for start in starts if start < end]:
                 weights[name, owner[-1]] = weights.get((name, owner[-1]), 0.0) + value
     weighed = tuple(Word(text, name, start, weights.get((name, start), 0.0)) for name, start, text in words)
     return Explanation(said.text, said.confidence, weighed, "gradient")
-
-
-def _integrated(predictor: Predictor, asked: Ask, row: Row, said: Prediction) -> list[Float[Tensor, " T"]]:
-    """Of each node of field text, what its tokens add to the answer's log-odds."""
-    opened, inputs = _opened(predictor, row)
-    model = PromptedModel(predictor.backbone)
-    sums = [torch.zeros_like(vectors, dtype=torch.float32) for vectors in inputs.values()]
-    for step in range(STEPS):
-        part = (step + 0.5) / STEPS
-        leaves = {name: (part * vectors).requires_grad_() for name, vectors in inputs.items()}
-        slots = {**asked.tensors.slots, **{name: SlotTensors(embed=leaf) for name, leaf in leaves.items()}}
-        scores = model.scores(Batch((opened,)), prompts=[PromptTensors(slots, asked.tensors.head)])[0]
-        log_odds = _differentiable(scores, said, by_token=asked.answers.normalise == "length")
-        gradients = torch.autograd.grad(log_odds, list(leaves.values()))
-        sums = [total + gradient.float() / STEPS for total, gradient in zip(sums, gradients, strict=True)]
-    return [(vectors.float() * total).sum(-1) for vectors, total in zip(inputs.values(), sums, strict=True)]
-
-
-def _opened(predictor: Predictor, row: Row) -> tuple[Row, dict[str, Float[Tensor, "T E"]]]:
-    """The row with its fields' tokens as soft ones, and the vectors that they stand for, by slot."""
-    nodes: list[Node] = []
-    inputs: dict[str, Tensor] = {}
-    for node in row.nodes:
-        segment = node.segment
-        if isinstance(segment, Text) and segment.field is not None and len(segment):
-            name = f"tokens {len(inputs)}"  # no slot's name has a blank
-            inputs[name] = predictor.backbone.embed(torch.tensor(segment.ids)).detach()
-            node = replace(node, segment=Soft(name, len(segment)))
-        nodes.append(node)
-    return replace(row, nodes=tuple(nodes)), inputs
-
-
-def _differentiable(scores: Scores, said: Prediction, *, by_token: bool) -> Tensor:
-    """The answer's log-odds as a function of the scores; corrections only add constants, which what was said shows."""
-    values = (scores.normalised() if by_token else scores).values[0].double()
-    names = list(said.probabilities or {})
-    told = torch.tensor([math.log(max(p, 1e-300)) for p in (said.probabilities or {}).values()])
-    corrected = values + (told.to(values) - values.detach())
-    right = names.index(said.text)
-    others = [i for i in range(len(names)) if i != right]
-    return corrected[right] - torch.logsumexp(corrected[others], 0)
-
-
-def _token_ends(asked: Ask, row: Row, example: Example) -> list[tuple[str, list[int]]] | None:
-    """Field and the end of each token in its text, by node; None where decoding does not give the text again."""
-    tokenizer = asked.builder.tokenizer
-    found = []
-    for node in row.nodes:
-        segment = node.segment
-        if not isinstance(segment, Text) or segment.field is None or not len(segment):
-            continue
-        text = example.fields[segment.field]
-        whole = tokenizer.decode(segment.ids)
-        lead = len(whole) - len(whole.lstrip()) - (len(text) - len(text.lstrip()))
-        if whole.strip() != text.strip():
-            return None
-        ends = [len(tokenizer.decode(segment.ids[:n]).rstrip("\ufffd")) - lead for n in range(1, len(segment) + 1)]
-        found.append((segment.field, ends))
-    return found

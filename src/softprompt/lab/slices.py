@@ -257,7 +257,7 @@ def _grouped(values: Sequence[str], min_rows: int) -> list[tuple[str, list[int],
     small = {value: rows for value, rows in by_value.items() if value not in large}
     found = [(value, rows, 0) for value, rows in sorted(large.items(), key=lambda pair: (-len(pair[1]), pair[0]))]
     if small:
-        name = f"other ({len(small)} value{'' if len(small) == 1 else 's'})"
+        name = next(iter(small)) if len(small) == 1 else f"other ({len(small)} values)"
         found.append((name, sorted(row for rows in small.values() for row in rows), len(small)))
     return found
 

@@ -1,0 +1,142 @@
+"""``evaluate`` looking closer, ``predict`` by a precision and with explanations, with prompts of the embedded model."""
+
+import csv
+import json
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+from rich.text import Text
+
+from softprompt.app.cli.highlights import highlighted
+from softprompt.lab.explanation import Word
+from softprompt.model.prompts.prompt import Prompt
+from tests.app.cli.conftest import write_rows
+
+#: Rows of which a prompt that says anything gets half right, so that a precision of 0.3 can be proved.
+ROWS = [
+    {"id": f"{n}{word}", "text": f"{word} {n}", "label": word, "channel": ("mail", "chat", "fax")[min(n // 10, 2)]}
+    for n in range(22)
+    for word in ("good", "bad")
+]
+
+
+@pytest.fixture
+def mine(prompts, tmp_path: Path) -> Path:
+    """A prompt to write into, beside the rows."""
+    write_rows(tmp_path / "rows.jsonl", ROWS)
+    return Path(shutil.copytree(prompts["good"], tmp_path / "mine"))
+
+
+def test_a_threshold_is_found_kept_and_used(cli, mine: Path) -> None:
+    done = cli("evaluate", "mine", "--data", "rows.jsonl", "--precision", "0.3", "--json")
+    assert done.status == 0, done.err
+    (found,) = done.json
+    routing = found["routing"]
+    assert (routing["target"], routing["same_rows"], routing["chosen_on"]) == (0.3, True, 44)
+    assert "softprompt predict mine --min-precision 0.3" in done.err
+    (route,) = Prompt.load(mine).manifest.routes
+    assert (route.min_confidence, route.answered) == (routing["threshold"], routing["answered"])
+    said = cli("predict", "mine", "--input", "rows.jsonl", "--min-precision", "0.25").lines
+    assert [one["abstained"] for one in said] == [one["confidence"] < route.min_confidence for one in said]
+    again = cli("evaluate", "mine", "--data", "rows.jsonl", "--min-precision", "0.3", "--json").json[0]
+    assert again["abstained"] == 44 - routing["answered"]
+
+
+def test_other_rows_can_choose(cli, mine: Path, tmp_path: Path) -> None:
+    write_rows(tmp_path / "more.jsonl", ROWS[:30])
+    words = ["evaluate", "mine", "--data", "rows.jsonl", "--precision", "0.2", "--choose-on", "more.jsonl", "--no-keep"]
+    before = (mine / "manifest.json").read_bytes()
+    done = cli(*words)
+    assert done.status == 0, done.err
+    assert "on these 44 rows, which did not choose it," in done.out
+    assert (mine / "manifest.json").read_bytes() == before
+
+
+def test_without_a_threshold_nothing_is_kept_and_the_reason_is_said(cli, mine: Path) -> None:
+    done = cli("evaluate", "mine", "--data", "rows.jsonl", "--precision", "0.99")
+    assert done.status == 0
+    assert "no threshold is proved to reach a precision of 99 %" in done.out
+    assert Prompt.load(mine).manifest.routes == ()
+    refused = cli("predict", "mine", "--text", "x", "--min-precision", "0.99")
+    assert refused.status == 6
+    assert "it keeps: none [prompt.no_route]; evaluate it with --precision 0.99" in refused.err
+
+
+def test_slices_and_errors(cli, mine: Path, tmp_path: Path) -> None:
+    done = cli(
+        "evaluate", "mine", "--data", "rows.jsonl", "--slice", "channel", "--slice", "label", "--errors", "e.csv"
+    )
+    assert done.status == 0, done.err
+    for words in ("channel", "mail", "chat", "fax", "label", "rows in e.csv"):
+        assert words in done.out + done.err
+    assert stat.S_IMODE((tmp_path / "e.csv").stat().st_mode) == 0o600
+    with (tmp_path / "e.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["probability"] for row in table] == sorted((row["probability"] for row in table), reverse=True)
+    assert {row["expected"] for row in table} <= {"good", "bad"}
+    assert all(row["expected"] != row["predicted"] and row["source"].startswith("rows.jsonl:") for row in table)
+    (found,) = cli("evaluate", "mine", "--data", "rows.jsonl", "--slice", "channel", "--json").json
+    assert len(table) == sum(not item["correct"] for item in found["items"])
+    assert [one["rows"] for one in found["slices"][0]["slices"]] == [20, 20, 4]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["--fail-under", "accuracy=0.1"], 0, "accuracy 0.5 keeps 0.1"),
+        (["--fail-under", "accuracy=0.1", "--fail-under", "recall.good=1.1"], 10, "recall.good"),
+        (["--fail-under", "accuracy=0.4", "--fail-under-bound"], 10, "failed: lower bound of accuracy"),
+        (["--fail-under", "ece=0"], 10, "failed: ece"),
+        (["--fail-under", "acuracy=0.4"], 2, "did you mean 'accuracy'?"),
+        (["--fail-under", "accuracy"], 2, "write macro_f1=0.80"),
+        (["--precision", "95"], 2, "precision must lie between 0 and 1, got 95"),
+        (["--precision", "0.9", "--min-confidence", "0.5"], 2, "cannot be asked together"),
+        (["--choose-on", "rows.jsonl"], 2, "rows to choose on are given, and no precision"),
+        (["--slice", "chanel"], 3, "the column 'chanel' to slice by is not in the data; did you mean 'channel'?"),
+        (["--errors", "nowhere/e.csv"], 8, "nowhere/e.csv cannot be written"),
+        (["--min-precision", "0.9"], 6, "prompt.no_route"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_limits_and_bad_input(cli, mine: Path, words: list[str], status: int, said: str) -> None:
+    done = cli("evaluate", "mine", "--data", "rows.jsonl", *words)
+    assert done.status == status, done.err
+    assert said in done.out + done.err
+    assert "Traceback" not in done.err
+
+
+def test_limits_as_json(cli, mine: Path) -> None:
+    done = cli("evaluate", "mine", "--data", "rows.jsonl", "--fail-under", "accuracy=0.99", "--json")
+    assert done.status == 10
+    assert done.json[0]["limits"][0] | {"value": 0, "sentence": ""} == {
+        "metric": "accuracy", "limit": 0.99, "value": 0, "bound": False, "passed": False, "sentence": ""
+    }  # fmt: skip
+
+
+def test_explained_answers(cli, mine: Path, prompts) -> None:
+    done = cli("predict", "mine", "--text", "A good day, isn't it", "--explain")
+    assert done.status == 0, done.err
+    assert "A good day, isn't it" in done.out
+    (one,) = cli("predict", "mine", "--text", "A good day, isn't it", "--explain", "--json").lines
+    words = one["explanation"]["words"]
+    assert [(word["word"], word["offset"]) for word in words] == [
+        ("A", 0), ("good", 2), ("day", 7), (",", 10), ("isn't", 12), ("it", 18)
+    ]  # fmt: skip
+    assert one["explanation"]["method"] == "occlusion"
+    both = cli("predict", "mine", prompts["tone"], "--text", "Fine", "--explain-by", "gradient", "--json").lines[0]
+    assert {name: said["explanation"]["method"] for name, said in both["answers"].items()} == {
+        "good": "gradient", "tone": "gradient"
+    }  # fmt: skip
+    cli("predict", "mine", "--text", "Fine", "--explain", "--output", "out.jsonl")
+    assert json.loads(Path("out.jsonl").read_text())["explanation"]["words"][0]["word"] == "Fine"
+    assert "did you mean 'gradient'" in cli("predict", "mine", "--text", "x", "--explain-by", "gradiant").err
+
+
+def test_words_are_marked_by_how_much_they_decided() -> None:
+    text = "a good day"
+    words = [Word("a", "text", 0, 0.01), Word("good", "text", 2, 2.0), Word("day", "text", 7, -0.5)]
+    spans = [(span.start, span.end, str(span.style)) for span in highlighted(text, words).spans]
+    assert spans == [(2, 6, "bold green reverse"), (7, 10, "red")]
+    assert highlighted(text, []) == Text(text)

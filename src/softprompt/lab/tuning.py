@@ -251,7 +251,7 @@ class _Work:
         if len(failed) == len(learnt) and not any(outcome.step for one in failed for outcome in one.outcomes):
             raise TrainingError(
                 "training.diverged",
-                "; ".join(f"{one.name}: no seed stayed finite at rate {one.rate:g}" for one in failed),
+                "; ".join(f"{failed[n].name}: no seed stayed finite at rate {failed[n].rate:g}" for n in self.probed),
                 cure="lower training.rate, or use dtype fp32",
             )
         notes = (*self.decisions.notes, *self.notes)

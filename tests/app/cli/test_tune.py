@@ -79,7 +79,9 @@ def test_run_that_diverges_is_an_error(cli, rows: Path) -> None:
     words = ["--seed", "0", "--set", "baselines=false", "--set", "training.steps=6", "--set", "training.clip=null"]
     done = cli("tune", "--train", rows, *QUICK[4:], *words, "--set", "training.rate=1e30")
     assert (done.status, done.out) == (7, "")
-    assert done.err.splitlines()[-1].startswith("error: rows: no seed stayed finite at rate 1e+30 [training.diverged]")
+    assert done.err.splitlines()[-1].startswith(
+        "error: rows, fold 1: no seed stayed finite at rate 1e+30 [training.diverged]"
+    )
 
 
 def test_report_says_what_was_cut_short(capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,7 @@ def write_table(path: Path, number: int = 48, **others: Sequence[str]) -> Path:
 
 def settings(folder: Path, **changes: Any) -> DemoSettings:
     """A demonstration of a second or two."""
-    given = {"data": folder / "rows.csv", "output": folder / "out", "max_time": 2, "max_steps": 2, "length": 3}
+    given = {"data": folder / "rows.csv", "output": folder / "out", "max_time": 60, "max_steps": 2, "length": 3}
     return DemoSettings.parse(given | changes)
 
 

@@ -164,8 +164,8 @@ def test_only_contenders_that_can_do_the_task_are_fitted_and_every_line_is_told(
 def test_lines_carry_the_test_scores_times_and_sizes():
     train, test = reviews(40), reviews(20, seed=2)
     majority, words = contend([Majority(), TfidfLogistic()], TASK, train=train, test=test)
-    assert majority.evaluation.headline.estimate == 0.5
-    assert words.evaluation.headline.estimate == 1.0
+    assert majority.evaluation.metrics["accuracy"].estimate == 0.5
+    assert words.evaluation.metrics["accuracy"].estimate == 1.0
     assert words.fit_seconds > 0 < words.predict_seconds
     assert words.num_bytes > 8 * words.num_trained > 0
     assert [item.id for item in words.evaluation.items] == [row.id for row in test]

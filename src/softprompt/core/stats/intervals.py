@@ -145,7 +145,7 @@ def widened(interval: Interval, *, num_folds: int, bounds: tuple[float, float] =
     less often than they say (Bates, Hastie, Tibshirani, JASA 119 (2024), 1434-1445). This makes them as wide as those
     of the rows of k - 1 folds. The factor is a rule of thumb: benchmarks/out_of_fold.py measures what it reaches.
 
-    >>> print(widened(wilson(45, 50), num_folds=5, bounds=(0, 1)))
+    >>> print(widened(wilson(45, 50), num_folds=5, bounds=(0.0, 1.0)))
     0.900 [0.773, 0.963]
     """
     factor = math.sqrt(num_folds / (num_folds - 1))

@@ -83,6 +83,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module 'softprompt' has no attribute {name!r}")
+    import_module("softprompt.core.threads").wait_asleep()  # the next import may be torch's
     value = getattr(import_module(_PLACES[name]), name)
     globals()[name] = value
     return value

@@ -15,6 +15,7 @@ from typer.main import get_command
 from softprompt.app.cli import cache, check, data, demo, doctor, evaluate, init, predict, show, template, tune
 from softprompt.app.cli.face import Face
 from softprompt.app.cli.failures import BROKEN_PIPE, INTERRUPTED, usage_error
+from softprompt.core.threads import wait_asleep
 
 __all__ = ["app", "main", "run"]
 
@@ -84,6 +85,7 @@ app = make_app()
 
 def main() -> None:
     """The entry point of ``softprompt``."""
+    wait_asleep()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -72,7 +72,7 @@ def suspect_table(suspects: Sequence[Mapping[str, Any]]) -> Table:
     table = grid("row", "label", "p", "rather", "p", numbers=(2, 4))
     for one in suspects:
         numbers = [f"{one[name]:.2f}" for name in ("p_given", "p_suggested")]
-        table.add_row(one["id"] or one["source"], one["given"], numbers[0], one["suggested"], numbers[1])
+        table.add_row(one["source"] or one["id"], one["given"], numbers[0], one["suggested"], numbers[1])
     return table
 
 

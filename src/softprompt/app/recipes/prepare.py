@@ -244,8 +244,8 @@ def prepare(
     written = config.template.text or config.template.chat
     splits, parts, notes = load_splits(config, task, rows)
     backbone = backbone or load_backbone(config.model, watcher)
-    chosen = fields = splits["train"].fields()
-    template = config.template.build(config.task.kind, fields=chosen, tokenizer=backbone.tokenizer)
+    fields = splits["train"].fields()
+    template = config.template.build(config.task.kind, fields=fields, tokenizer=backbone.tokenizer)
     for name in template.required_fields:
         if name not in fields:
             raise TemplateError(
@@ -253,8 +253,8 @@ def prepare(
                 f"the template's field {name!r} is no column of the data; columns: {', '.join(sorted(fields))}",
                 cure="map it under data.columns, or write another template",
             )
-    if not written and len(chosen) > 1:
-        notes.append(f"template over the columns {', '.join(chosen)}: {template}")
+    if not written and len(fields) > 1:
+        notes.append(f"template over the columns {', '.join(fields)}: {template}")
     answers = config.answers.resolved(task, num_parameters=backbone.spec.num_parameters)
     answers = _with_prior(config, answers, task, splits["train"])
     if answers.offsets and config.answers.prior == "auto" and not config.answers.offsets:

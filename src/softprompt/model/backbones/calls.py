@@ -113,8 +113,9 @@ def _last_block_at(model: PreTrainedModel, keep: Int[Tensor, " N"], embeds: Floa
     It works on each token by itself and what it makes of a token goes nowhere but into that token's output, so nobody
     sees the zeros. Half of a layer's work or more, saved forwards and backwards.
     """
-    block = getattr(layers_of(model)[-1], "mlp", None)
-    if not isinstance(block, nn.Module) or 2 * len(keep) > embeds.shape[0] * embeds.shape[1]:
+    few = 2 * len(keep) <= embeds.shape[0] * embeds.shape[1]  # asked first: a step of decoding reads every token
+    block = getattr(layers_of(model)[-1], "mlp", None) if few else None
+    if not isinstance(block, nn.Module):
         yield
         return
     shapes: list[torch.Size] = []

@@ -25,7 +25,7 @@ from benchmarks.rig.machine import describe
 from softprompt.app.recipes.evaluate import open_prompts
 from softprompt.core.records import Example
 from softprompt.lab.explanation import DeletionTest, Method, deletion_test
-from softprompt.lab.prediction import Predictor
+from softprompt.model.prediction import Predictor
 
 __all__ = ["main", "measured", "page", "picture"]
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from softprompt.core.tasks import Task
     from softprompt.data.dataset import Dataset
     from softprompt.lab.evaluation import Evaluation
-    from softprompt.lab.prediction import Prediction
     from softprompt.model.backbones.base import Backbone
+    from softprompt.model.prediction import Prediction
     from softprompt.model.prompts.prompt import Prompt
     from softprompt.model.templates import Template
 
@@ -37,7 +37,7 @@ _PLACES = {
     "Evaluation": "softprompt.lab.evaluation",
     "Example": "softprompt.core.records",
     "Interval": "softprompt.core.stats",
-    "Prediction": "softprompt.lab.prediction",
+    "Prediction": "softprompt.model.prediction",
     "Prompt": "softprompt.model.prompts.prompt",
     "RunConfig": "softprompt.app.config",
     "SoftpromptError": "softprompt.core.errors",

@@ -21,8 +21,8 @@ from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.lab.comparison import Standing, compare
 from softprompt.lab.evaluation import evaluate
-from softprompt.lab.prediction import Prediction
 from softprompt.model.backbones.base import Backbone
+from softprompt.model.prediction import Prediction
 from softprompt.model.prompts.prompt import Prompt
 from softprompt.testing import tiny
 

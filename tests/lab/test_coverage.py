@@ -13,7 +13,7 @@ from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.lab.coverage import choose_threshold, cover, fewest_rows, outcomes
 from softprompt.lab.evaluation import evaluate
-from softprompt.lab.prediction import Prediction
+from softprompt.model.prediction import Prediction
 
 TARGET = 0.9
 

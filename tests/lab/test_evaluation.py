@@ -11,7 +11,7 @@ from softprompt.core.records import Example
 from softprompt.core.stats import wilson
 from softprompt.core.tasks import Task
 from softprompt.lab.evaluation import Evaluation, evaluate, evaluate_asks
-from softprompt.lab.prediction import Ask, Prediction, Predictor
+from softprompt.model.prediction import Ask, Prediction, Predictor
 from softprompt.model.templates import RowBuilder, Template
 from softprompt.testing import tiny
 

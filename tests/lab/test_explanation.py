@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from tests.lab.test_prediction import TONE, ask
 
 from softprompt.core.errors import ConfigError, DataError
 from softprompt.core.records import Batch, Example
@@ -12,12 +13,11 @@ from softprompt.core.tasks import Task
 from softprompt.core.tensors import Head, PromptTensors, SlotTensors
 from softprompt.lab import explanation, gradients
 from softprompt.lab.explanation import deletion_test, explain, words_of
-from softprompt.lab.prediction import Ask, Predictor
 from softprompt.model.backbones.loading import load
+from softprompt.model.prediction import Ask, Predictor
 from softprompt.model.prompted import PromptedModel
 from softprompt.model.templates import RowBuilder, Template
 from softprompt.testing import tiny
-from tests.lab.test_prediction import TONE, ask
 
 TOPICS = ("account", "billing", "delivery", "product", "returns")
 

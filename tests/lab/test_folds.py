@@ -13,10 +13,10 @@ from softprompt.data.splits import folds
 from softprompt.lab.comparison import Majority
 from softprompt.lab.folds import contend_out_of_fold, judge_out_of_fold, lessons_of, out_of_fold
 from softprompt.lab.lessons import Lesson
-from softprompt.lab.prediction import Ask, Prediction, Predictor
 from softprompt.lab.training.settings import TrainingSettings
 from softprompt.lab.tuning import Tuning, tune
 from softprompt.model.methods.plain import PlainSettings
+from softprompt.model.prediction import Ask, Prediction, Predictor
 from tests.lab.test_tuning import At, Killed, every_bit, examples, lesson
 from tests.lab.training.small import llama
 

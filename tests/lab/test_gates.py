@@ -8,7 +8,7 @@ from softprompt.core.stats import Interval
 from softprompt.core.tasks import Task
 from softprompt.lab.evaluation import evaluate
 from softprompt.lab.gates import Gate, check_names, parse_gate, pass_gates
-from softprompt.lab.prediction import Prediction
+from softprompt.model.prediction import Prediction
 
 TASK = Task.classify(["no", "yes"])
 ROWS = [Example({}, target=target, id=str(n)) for n, target in enumerate(["yes", "yes", "no", "no"])]

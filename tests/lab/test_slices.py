@@ -9,8 +9,8 @@ from softprompt.core.records import Example
 from softprompt.core.stats import holm
 from softprompt.core.tasks import Task
 from softprompt.lab.evaluation import evaluate
-from softprompt.lab.prediction import Prediction
 from softprompt.lab.slices import confusions, cut_slices, mistakes, slice_rows
+from softprompt.model.prediction import Prediction
 
 TASK = Task.classify(["no", "yes"], metrics=("accuracy",))
 

@@ -3,7 +3,7 @@
 An evaluation keeps its items, so that two of them can be compared on the same rows later, in another process, from
 JSON.
 
-Knows predictions and references; no models and no templates (see :mod:`softprompt.lab.prediction`).
+Knows predictions and references; no models and no templates (see :mod:`softprompt.model.prediction`).
 """
 
 import math
@@ -17,7 +17,7 @@ from softprompt.core.metrics import ClassScore, ExactMatch, Score, class_report,
 from softprompt.core.records import Example
 from softprompt.core.stats import Interval, wilson
 from softprompt.core.tasks import Task
-from softprompt.lab.prediction import Prediction, Predictor
+from softprompt.model.prediction import Prediction, Predictor
 
 __all__ = ["CALIBRATION", "Evaluation", "Item", "evaluate", "evaluate_asks"]
 

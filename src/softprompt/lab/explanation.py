@@ -29,7 +29,7 @@ from softprompt.core.answers import CONTENT_FREE
 from softprompt.core.errors import ConfigError, DataError, nearest
 from softprompt.core.records import Example
 from softprompt.lab.gradients import integrated_gradients, token_ends
-from softprompt.lab.prediction import Ask, Prediction, Predictor
+from softprompt.model.prediction import Ask, Prediction, Predictor
 from softprompt.model.templates.segments import TextPiece
 from softprompt.model.templates.truncation import GAP
 

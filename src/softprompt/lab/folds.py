@@ -21,8 +21,8 @@ from softprompt.data.splits import Fold
 from softprompt.lab.comparison.contenders import Contender, Standing
 from softprompt.lab.evaluation import Evaluation, evaluate
 from softprompt.lab.lessons import Lesson
-from softprompt.lab.prediction import Ask, Prediction, Predictor
 from softprompt.model.backbones.base import Backbone
+from softprompt.model.prediction import Ask, Prediction, Predictor
 
 __all__ = ["contend_out_of_fold", "judge_out_of_fold", "lessons_of", "out_of_fold"]
 

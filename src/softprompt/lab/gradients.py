@@ -17,7 +17,7 @@ from torch import Tensor
 
 from softprompt.core.records import Batch, Example, Node, Row, Soft, Text
 from softprompt.core.tensors import PromptTensors, SlotTensors
-from softprompt.lab.prediction import Ask, Prediction, Predictor
+from softprompt.model.prediction import Ask, Prediction, Predictor
 from softprompt.model.prompted import PromptedModel
 
 __all__ = ["STEPS", "integrated_gradients", "opened_row", "token_ends"]

@@ -158,7 +158,7 @@ def slice_rows(
 
     >>> from softprompt.core.tasks import Task
     >>> from softprompt.lab.evaluation import evaluate
-    >>> from softprompt.lab.prediction import Prediction
+    >>> from softprompt.model.prediction import Prediction
     >>> rows = [Example({}, target="yes", id=str(n)) for n in range(80)]
     >>> said = ["no" if n < 20 else "yes" for n in range(80)]
     >>> found = evaluate([Prediction("", text, None, 1.0) for text in said], rows, Task.classify(["no", "yes"]))

@@ -9,7 +9,7 @@ from softprompt.app import demo as demonstration
 from softprompt.app.cli.demo import converse, render_reply
 from softprompt.app.cli.face import Face
 from softprompt.app.demo.result import Reply
-from softprompt.lab.prediction import Prediction
+from softprompt.model.prediction import Prediction
 
 PREDICTION = Prediction("1", "good", {"good": 0.9, "bad": 0.1}, 0.9)
 

@@ -11,7 +11,7 @@ from softprompt.core.stats import mcnemar_exact
 from softprompt.core.tasks import Task
 from softprompt.lab.comparison import Comparison, Standing, compare
 from softprompt.lab.evaluation import evaluate
-from softprompt.lab.prediction import Prediction
+from softprompt.model.prediction import Prediction
 
 TASK = Task.classify(["no", "yes"], metrics=("accuracy", "macro_f1"))
 ROWS = [Example({"text": str(n)}, target="yes" if n % 2 else "no", id=str(n)) for n in range(100)]

@@ -20,7 +20,7 @@ from softprompt.lab.comparison import (
     judge,
 )
 from softprompt.lab.comparison.logistic import sklearn
-from softprompt.lab.prediction import Ask
+from softprompt.model.prediction import Ask
 
 __all__ = ["asks_of", "baselines", "judged"]
 

@@ -15,8 +15,8 @@ from softprompt.app.demo.result import OneReading, Reply
 from softprompt.app.demo.rows import FIELD
 from softprompt.app.recipes.evaluate import open_prompts
 from softprompt.core.records import Example
-from softprompt.lab.prediction import Ask, Prediction, Predictor
 from softprompt.model.backbones.base import Backbone
+from softprompt.model.prediction import Ask, Prediction, Predictor
 
 __all__ = ["Answerer", "compare_readings"]
 

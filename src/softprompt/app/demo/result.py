@@ -11,7 +11,7 @@ from typing import Any
 
 from softprompt.core.stats import Verdict
 from softprompt.lab.comparison import Comparison, Difference
-from softprompt.lab.prediction import Prediction
+from softprompt.model.prediction import Prediction
 
 __all__ = [
     "AFTER",

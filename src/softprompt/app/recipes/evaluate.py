@@ -14,8 +14,8 @@ from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.data.sources import Reading, Source, load, named_columns, read_source
 from softprompt.lab.evaluation import Evaluation, evaluate_asks
-from softprompt.lab.prediction import Ask, Predictor
 from softprompt.model.backbones.base import Backbone
+from softprompt.model.prediction import Ask, Predictor
 from softprompt.model.prompts.prompt import Prompt
 
 __all__ = ["Judged", "Labelled", "evaluate", "judge", "open_prompts"]

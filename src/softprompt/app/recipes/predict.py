@@ -20,8 +20,8 @@ from softprompt.data.sources import File, Frame, Reading, Source, load
 from softprompt.data.streams import open_stream
 from softprompt.lab.explanation import Explanation, Method
 from softprompt.lab.explanation import explain as explaining
-from softprompt.lab.prediction import Ask, Prediction, Predictor
 from softprompt.model.backbones.base import Backbone
+from softprompt.model.prediction import Ask, Prediction, Predictor
 from softprompt.model.prompts.prompt import Prompt
 
 __all__ = ["Answered", "predict"]

@@ -19,10 +19,10 @@ from softprompt.lab.comparison import Contender, Standing, contend
 from softprompt.lab.evaluation import Evaluation, evaluate, evaluate_asks
 from softprompt.lab.folds import contend_out_of_fold, judge_out_of_fold, lessons_of, out_of_fold
 from softprompt.lab.lessons import Lesson
-from softprompt.lab.prediction import Ask, Prediction, Predictor
 from softprompt.lab.training.outcome import Event, Outcome
 from softprompt.lab.tuning import Learnt, Tuning
 from softprompt.lab.tuning import tune as train
+from softprompt.model.prediction import Ask, Prediction, Predictor
 from softprompt.model.prompts.prompt import Prompt
 
 __all__ = [

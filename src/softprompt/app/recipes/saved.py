@@ -11,8 +11,8 @@ from softprompt.core.errors import PromptError
 from softprompt.core.tasks import parse_task
 from softprompt.core.tensors import PromptTensors
 from softprompt.lab.evaluation import Evaluation
-from softprompt.lab.prediction import Ask
 from softprompt.model.backbones.base import Backbone, Spec
+from softprompt.model.prediction import Ask
 from softprompt.model.prompts.manifest import Manifest, MethodRecord, ModelIdentity, Score
 from softprompt.model.prompts.prompt import Prompt
 from softprompt.model.templates import RowBuilder, Template

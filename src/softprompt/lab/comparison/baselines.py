@@ -19,8 +19,8 @@ from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.lab.comparison.contenders import Fitted, label_predictions
 from softprompt.lab.comparison.logistic import Logistic, Matrix, fit_logistic, sklearn
-from softprompt.lab.prediction import Prediction, candidate_names
 from softprompt.model.backbones.base import Backbone
+from softprompt.model.prediction import Prediction, candidate_names
 from softprompt.model.prompted import token_batches
 from softprompt.model.templates import RowBuilder, Template
 

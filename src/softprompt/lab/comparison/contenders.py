@@ -16,8 +16,8 @@ from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.lab.evaluation import Evaluation, evaluate
-from softprompt.lab.prediction import Ask, Prediction, Predictor, candidate_names
 from softprompt.model.backbones.base import Backbone
+from softprompt.model.prediction import Ask, Prediction, Predictor, candidate_names
 
 __all__ = ["Asked", "Contender", "Fitted", "Standing", "contend", "judge", "label_predictions"]
 

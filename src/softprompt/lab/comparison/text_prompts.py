@@ -14,8 +14,8 @@ from softprompt.core.tasks import Task
 from softprompt.core.tokens import Tokenizer
 from softprompt.data.dataset import Dataset
 from softprompt.lab.comparison.contenders import Asked, Fitted
-from softprompt.lab.prediction import Ask
 from softprompt.model.backbones.base import Backbone
+from softprompt.model.prediction import Ask
 from softprompt.model.templates import RowBuilder, Template
 from softprompt.model.templates.grammar import parse
 from softprompt.model.templates.parts import AnswerPlace, Bos, Field, Part, Slot, Special, Words, unparse

@@ -21,13 +21,13 @@ from softprompt.core.errors import ConfigError, TemplateError
 from softprompt.core.records import Batch, Example, Row, merge
 from softprompt.core.tasks import Task
 from softprompt.core.tensors import PromptTensors
-from softprompt.lab.compiled import CompiledModel
-from softprompt.lab.variants import VariantModel
 from softprompt.model.backbones.base import Backbone
+from softprompt.model.compiled import CompiledModel
 from softprompt.model.decoding import Decoding, decode
 from softprompt.model.prompted import PromptedModel, Scores, token_batches
 from softprompt.model.states import StateStore
 from softprompt.model.templates import RowBuilder
+from softprompt.model.variants import VariantModel
 
 __all__ = ["Ask", "Prediction", "Predictor", "candidate_names"]
 

@@ -11,7 +11,7 @@ from softprompt.core.errors import ConfigError, DataError
 from softprompt.core.records import Batch, Example
 from softprompt.core.tasks import Task
 from softprompt.core.tensors import Head, PromptTensors, SlotTensors
-from softprompt.lab.prediction import Ask, Prediction, Predictor
+from softprompt.model.prediction import Ask, Prediction, Predictor
 from softprompt.model.prompted import PromptedModel
 from softprompt.model.states import StateStore
 from softprompt.model.templates import RowBuilder, Template

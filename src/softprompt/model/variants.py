@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from softprompt.core.records import Batch, Node, Row, Soft, Text
 from softprompt.core.tensors import PromptTensors, State
-from softprompt.lab.compiled import CompiledModel
 from softprompt.model.backbones.base import Backbone
+from softprompt.model.compiled import CompiledModel
 from softprompt.model.prompted import PromptedModel, Scores
 from softprompt.model.states import StateStore
 

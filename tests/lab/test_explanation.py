@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from tests.lab.test_prediction import TONE, ask
 
 from softprompt.core.errors import ConfigError, DataError
 from softprompt.core.records import Batch, Example
@@ -18,6 +17,7 @@ from softprompt.model.prediction import Ask, Predictor
 from softprompt.model.prompted import PromptedModel
 from softprompt.model.templates import RowBuilder, Template
 from softprompt.testing import tiny
+from tests.model.test_prediction import TONE, ask
 
 TOPICS = ("account", "billing", "delivery", "product", "returns")
 

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from tests.lab.test_prediction import TONE, ask
 
 from softprompt.core.records import Batch, Example, Text
 from softprompt.model.prediction import Predictor
 from softprompt.model.prompted import PromptedModel
 from softprompt.model.variants import VariantModel, shared_length, split_at
 from softprompt.testing import tiny
+from tests.model.test_prediction import TONE, ask
 
 TEXT = "I was billed twice in May, and nobody answers."
 TEXTS = [TEXT, *(TEXT.replace(word, "", 1) for word in TEXT.split()), "", "Other words", TEXT + " Help!"]

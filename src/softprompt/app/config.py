@@ -64,12 +64,26 @@ class DataSettings(Settings):
 class TaskSettings(Settings):
     """What is asked; see docs/data.md."""
 
-    kind: Literal["classify", "choose", "generate"] = Field("classify", description="kind of task")
+    kind: Literal["classify", "choose", "generate", "multilabel", "score"] = Field("classify", description="kind of task")
     target: str = Field("label", description="column of the right answer")
     labels: dict[str, Any] | tuple[str, ...] | None = Field(
         None,
-        description="classify: names, or name -> {say: text, from: [other spellings]}; "
+        description="classify, multilabel: names, or name -> {say: text, from: [other spellings]}; "
         "without them those of the train file",
+    )
+    written: Literal["cell", "flags", "columns"] | None = Field(
+        None,
+        description="multilabel: cell (the default) names the labels, flags is a list of 0 and 1, "
+        "columns are one of yes and no a label",
+    )
+    separator: str | None = Field(None, min_length=1, description="multilabel: between labels in a cell of text")
+    thresholds: tuple[float, ...] | None = Field(
+        None, description="multilabel: probability from which on each label is given; None: chosen on validation rows"
+    )
+    scale: Any = Field(
+        None,
+        description="score: numbers, number -> text of the answer, or {from, to, anchors}; "
+        "without it the whole numbers of the train file",
     )
     candidates: str | tuple[str, ...] | None = Field(None, description="choose: list column, or columns")
     max_new_tokens: int | None = Field(None, ge=1, description="generate: longest answer in tokens")

@@ -60,6 +60,7 @@ CATALOGUE: dict[str, str] = {
     "data.no_rows": "A source without rows, or without one that can be used.",
     "data.not_on_hub": "A data set of the hub that cannot be had: its name, the access, or offline and not kept here.",
     "data.not_a_file": "A folder or a device where a file is needed.",
+    "data.off_scale": "A number that lies outside the scale of a score task.",
     "data.one_label": "Every row has the same label: there is nothing to learn.",
     "data.ragged_row": "A table row with more or fewer cells than the header.",
     "data.same_candidates": "Two candidates of a row are the same.",

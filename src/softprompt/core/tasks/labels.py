@@ -1,7 +1,7 @@
 """One label for a text (*classify*), and one of the candidates that stand in the row (*choose*)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
@@ -10,7 +10,7 @@ from softprompt.core.errors import DataError, nearest
 from softprompt.core.records import Example
 from softprompt.core.tasks.task import Task
 
-__all__ = ["Choose", "Classify", "Label"]
+__all__ = ["Choose", "Classify", "Label", "Labelled", "as_label"]
 
 
 class Label(Settings):
@@ -29,27 +29,29 @@ class Label(Settings):
         return {key: value for key, value in dump(self).items() if value or key not in {"from", "spellings"}}
 
 
-def _label(name: str, given: Any) -> Any:
+def as_label(name: str, given: Any) -> Any:
     """A label as one may write it: the text of the answer, or its parts, of which the name stands in for the text."""
     if given is None or isinstance(given, str):
         return {"say": name if given is None else given}
     return {"say": name, **given} if isinstance(given, Mapping) else given
 
 
-class Classify(Task):
-    """One of a fixed set of labels."""
+class Labelled(Task):
+    """Answers from a fixed set of labels.
+
+    Attributes:
+        labels: Label name -> what is said for it, and how it may be spelt.
+    """
 
     fixed_candidates: ClassVar[bool] = True
 
-    kind: Literal["classify"] = "classify"
     labels: dict[str, Label] = Field(description="label name -> text of the answer")
-    metrics: tuple[str, ...] = ("macro_f1", "accuracy")
 
     @field_validator("labels", mode="before")
     @classmethod
     def _short_forms(cls, value: Any) -> Any:
         if isinstance(value, Mapping):
-            return {str(name): _label(str(name), given) for name, given in value.items()}
+            return {str(name): as_label(str(name), given) for name, given in value.items()}
         if isinstance(value, Sequence) and not isinstance(value, str):
             names = [str(name) for name in value]
             if len(set(names)) < len(names):
@@ -58,9 +60,10 @@ class Classify(Task):
         return value
 
     @model_validator(mode="after")
-    def _distinct(self) -> "Classify":
+    def _distinct(self) -> Self:
         if len(self.labels) < 2:
-            raise ValueError("a classify task needs at least two labels")
+            kind = getattr(self, "kind", "labelled")
+            raise ValueError(f"a {kind} task needs at least two labels")
         says = [label.say.strip() for label in self.labels.values()]
         for i, say in enumerate(says):
             if says.index(say) < i:
@@ -91,16 +94,24 @@ class Classify(Task):
     def candidates(self, example: Example) -> tuple[str, ...]:
         return self.says
 
+    def unknown(self, name: str) -> DataError:
+        """The fault of a label that is not in the task."""
+        message = f"label {name!r} is not in the task; {nearest(name, self.labels)}"
+        return DataError("data.unknown_label", message, cure="add it under task.labels or correct the row")
+
+
+class Classify(Labelled):
+    """One of a fixed set of labels."""
+
+    kind: Literal["classify"] = "classify"
+    metrics: tuple[str, ...] = ("macro_f1", "accuracy")
+
     def answer(self, example: Example) -> int:
         if example.target is None:
             raise DataError("data.no_target", f"the row has no {self.target!r}").at(example.source or example.id)
         name = str(example.target)
         if name not in self.labels:
-            raise DataError(
-                "data.unknown_label",
-                f"label {name!r} is not in the task; {nearest(name, self.labels)}",
-                cure="add it under task.labels or correct the row",
-            ).at(example.source or example.id)
+            raise self.unknown(name).at(example.source or example.id)
         return self.names.index(name)
 
     def reference(self, example: Example) -> str:
@@ -112,6 +123,8 @@ class Classify(Task):
 
 class Choose(Task):
     """One of the candidates in the row; the target is the right one's index (from 0) or its text."""
+
+    forms: ClassVar[tuple[str, ...]] = ("words",)
 
     kind: Literal["choose"] = "choose"
     candidates_from: str | tuple[str, ...] = Field(

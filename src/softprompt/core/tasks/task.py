@@ -16,6 +16,8 @@ from softprompt.core.records import Example
 
 if TYPE_CHECKING:
     import softprompt.core.tasks.labels
+    import softprompt.core.tasks.multilabel
+    import softprompt.core.tasks.score
     import softprompt.core.tasks.texts
 
 __all__ = ["Task"]
@@ -27,9 +29,18 @@ class Task(Settings, ABC):
     Attributes:
         target: Column (or field) of the data that holds the right answer.
         metrics: Names of the metrics; the first decides.
+        fixed_candidates: Whether the candidate answers are the same for every row.
+        one_right: Whether exactly one of the candidates is right, so that their probabilities can be judged as such.
+        independent: Whether each candidate is a yes or no of its own; else their probabilities sum to 1.
+        objective: Name of what is minimised, see ``model/objectives.py``.
+        forms: How answers can be had from a model: ``words``, ``vectors`` or both.
     """
 
     fixed_candidates: ClassVar[bool] = False
+    one_right: ClassVar[bool] = True
+    independent: ClassVar[bool] = False
+    objective: ClassVar[str] = "choice"
+    forms: ClassVar[tuple[str, ...]] = ("words", "vectors")
 
     target: str = Field("label", description="column of the right answer")
     metrics: tuple[str, ...] = Field((), description="names of metrics; the first decides")
@@ -44,13 +55,23 @@ class Task(Settings, ABC):
         """Answer texts where they are fixed, else empty."""
         return ()
 
+    @property
+    def target_columns(self) -> tuple[str, ...]:
+        """The columns that hold the answer: one, where the kind does not say otherwise."""
+        return (self.target,)
+
+    @property
+    def settles(self) -> bool:
+        """Whether something of the task is chosen on rows that were not learnt from, by :meth:`settled`."""
+        return False
+
     @abstractmethod
     def candidates(self, example: Example) -> tuple[str, ...] | None:
         """Texts of the candidate answers, None for free text."""
 
     @abstractmethod
-    def answer(self, example: Example) -> int | str:
-        """Index of the right candidate, or the reference text to learn.
+    def answer(self, example: Example) -> int | str | tuple[float, ...]:
+        """Index of the right candidate, the reference text to learn, or what each candidate ought to get.
 
         Raises:
             DataError: ``data.unknown_label``, ``data.no_target``.
@@ -60,13 +81,45 @@ class Task(Settings, ABC):
         """The answer that is written ``name`` in the data; ``name`` itself where nothing else is known of it."""
         return name
 
+    def read(self, value: Any) -> Any:
+        """The answer that a cell of the data holds, where it is more than a text; None: it is a text like any other.
+
+        Args:
+            value: What came, None for nothing; cells by column where :attr:`target_columns` are several.
+
+        Raises:
+            DataError: What is wrong with it.
+        """
+        return None
+
     @abstractmethod
     def reference(self, example: Example) -> Any:
         """What metrics compare a prediction with."""
 
     @abstractmethod
-    def decode(self, scores: Sequence[float], example: Example) -> str:
-        """The prediction as users see it, from one score a candidate."""
+    def decode(self, scores: Sequence[float], example: Example) -> Any:
+        """The prediction as users see it, from the probability of each candidate."""
+
+    def confidence(self, probabilities: Sequence[float]) -> float:
+        """Probability that what :meth:`decode` makes of the candidates' probabilities is right."""
+        return max(probabilities)
+
+    def right(self, answer: Any, reference: Any) -> bool:
+        """Whether an answer is right."""
+        return bool(answer == reference)
+
+    def held(self, answer: Any) -> tuple[str, ...]:
+        """The labels that an answer names; none for None (withheld)."""
+        return () if answer is None else (str(answer),)
+
+    def settled(self, probabilities: Sequence[Sequence[float]], examples: Sequence[Example]) -> "Task":
+        """The task with what is chosen on rows that were not learnt from; itself where nothing is.
+
+        Args:
+            probabilities: Of the candidates, by row.
+            examples: The rows, with their answers.
+        """
+        return self
 
     @staticmethod
     def classify(
@@ -85,6 +138,42 @@ class Task(Settings, ABC):
         from softprompt.core.tasks.labels import Classify
 
         return Classify.parse({"labels": labels, "target": target, **settings})
+
+    @staticmethod
+    def multilabel(
+        labels: Sequence[str] | Mapping[str, Any], *, target: str = "labels", **settings: Any
+    ) -> "softprompt.core.tasks.multilabel.Multilabel":
+        """None, one or several of a fixed set of labels.
+
+        Args:
+            labels: As for :meth:`classify`.
+            target: Column of the labels.
+            settings: Of :class:`Multilabel`, e.g. ``separator`` for cells like ``late; billing``.
+
+        >>> Task.multilabel(["late", "billing"], separator=";").read("billing; late")
+        ('late', 'billing')
+        """
+        from softprompt.core.tasks.multilabel import Multilabel
+
+        return Multilabel.parse({"labels": labels, "target": target, **settings})
+
+    @staticmethod
+    def score(
+        scale: Sequence[float] | Mapping[Any, Any], *, target: str = "score", **settings: Any
+    ) -> "softprompt.core.tasks.score.Score":
+        """A number on a scale: stars, a grade, a degree.
+
+        Args:
+            scale: The numbers that have an answer of their own, number -> text of the answer, or
+                ``{"from": 0, "to": 100, "anchors": 5}``.
+            target: Column of the number.
+
+        >>> Task.score([1, 2, 3, 4, 5]).decode([0, 0, 0, 0.5, 0.5], Example({}))
+        4.5
+        """
+        from softprompt.core.tasks.score import Score
+
+        return Score.parse({"scale": scale, "target": target, **settings})
 
     @staticmethod
     def choose(

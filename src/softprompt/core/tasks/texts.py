@@ -1,7 +1,7 @@
 """Free text: a summary, a translation, an answer, a reply, code (*generate*)."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -14,6 +14,9 @@ __all__ = ["Generate"]
 
 class Generate(Task):
     """Free text; several references a row are allowed (a list in the data), the first is learnt."""
+
+    objective: ClassVar[str] = "likelihood"
+    forms: ClassVar[tuple[str, ...]] = ("words",)
 
     kind: Literal["generate"] = "generate"
     max_new_tokens: int = Field(64, ge=1, description="longest answer in tokens")

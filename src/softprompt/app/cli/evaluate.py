@@ -13,8 +13,9 @@ from softprompt.app.cli.failures import LIMIT
 from softprompt.app.cli.options import columns_of, file_of, model_of
 from softprompt.app.cli.paths import prompt_paths
 from softprompt.app.cli.tables import class_table, metric_table, slice_table
-from softprompt.app.cli.words import counted, duration, interval
+from softprompt.core.cards.views import withheld_sentence
 from softprompt.core.errors import ResourceError
+from softprompt.core.words import counted, duration
 
 CLOSER, PIPELINES = "Look closer", "In pipelines"
 
@@ -170,10 +171,9 @@ def render(out: Screen, evaluations: list[dict[str, Any]]) -> None:
         if one["classes"]:
             out.say()
             out.print(class_table(one["classes"], width=out.width))
-        if one["abstained"]:
+        if withheld := withheld_sentence(one):
             out.say()
-            given = f"; of those given {interval(one['answered'])} are right" if one["answered"] else ""
-            out.say(f"{counted(one['abstained'], 'answer')} withheld{given}")
+            out.say(withheld)
         if one["cut"]:
             out.say(f"{counted(one['cut'], 'row')} too long for the model: cut", style="yellow")
         closer(out, one)

@@ -7,8 +7,10 @@ import typer
 
 from softprompt.app.cli import options
 from softprompt.app.cli.face import Face, Screen
-from softprompt.app.cli.tables import class_table, comparison_table, grid, run_table, verdict_sentences
-from softprompt.app.cli.words import duration, interval, size
+from softprompt.app.cli.tables import class_table, comparison_table, grid, run_table, table_of
+from softprompt.core.cards.tables import score_rows
+from softprompt.core.cards.views import prompt_facts, verdict_sentences
+from softprompt.core.words import duration, interval
 
 
 def show(
@@ -47,40 +49,7 @@ def render_prompt(out: Screen, card: dict[str, Any]) -> None:
     out.print(table)
     if manifest["scores"]:
         out.say()
-        scores = grid("score", "rows", "", "", numbers=(2,))
-        for one in manifest["scores"]:
-            value, _, bounds = interval(one).partition(" ")
-            scores.add_row(one["metric"], f"{one['num_items']:,} {one['split']}", value, bounds)
-        out.print(scores)
-
-
-def prompt_facts(card: dict[str, Any]) -> list[tuple[str, str]]:
-    """What is worth a line of a saved prompt; what is not known has none."""
-    manifest, model = card["manifest"], card["manifest"]["model"]
-    task = manifest["task"]
-    labels = ", ".join(task.get("labels", {}))
-    slots = ", ".join(f"{length} in {name!r}" for name, length in card["slots"].items())
-    place = f", {manifest['placement']} the text" if manifest["placement"] in ("before", "after") else ""
-    vectors = f", {card['label_vectors']} label vectors" if card["label_vectors"] else ""
-    facts = [
-        ("path", card["path"]),
-        ("task", f"{task.get('kind', '?')} {task.get('target', '')}".strip()),
-        ("labels", labels),
-        ("template", str(manifest["template"].get("text", "")).replace("\n", "⏎")),
-        ("soft tokens", f"{slots or 'none'}{place}{vectors}"),
-        ("method", manifest["method"]["name"]),
-        ("model", f"{model['id']}{' at ' + model['revision'] if model.get('revision') else ''}, {model['dtype']}"),
-        ("fingerprint", f"{model['fingerprint'][:12]}, tokenizer {model['tokenizer'][:12]}"),
-        ("size", f"{size(card['num_bytes'])} of numbers"),
-        ("made", f"{manifest['created']} by softprompt {manifest['softprompt']}"),
-        ("data", manifest["data_hash"][:12]),
-        ("parents", ", ".join(parent[:12] for parent in manifest["parents"])),
-        ("author", manifest["author"]),
-        ("licence", manifest["licence"]),
-        ("notes", manifest["notes"]),
-        ("hash", card["content_hash"][:12]),
-    ]
-    return [(name, value) for name, value in facts if value]
+        out.print(table_of(score_rows(manifest["scores"])))
 
 
 def render_run(out: Screen, card: dict[str, Any]) -> None:

@@ -8,7 +8,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from softprompt.app.cli.words import age, counted, duration, interval, percent, size
+from softprompt.core.cards import Table as Rows
+from softprompt.core.cards.card import WIDE
+from softprompt.core.cards.tables import class_rows, comparison_rows, metric_rows, suspect_rows
+from softprompt.core.cards.views import plan_facts
+from softprompt.core.words import age, duration, interval
 
 __all__ = [
     "PIPE_WIDTH",
@@ -20,13 +24,12 @@ __all__ = [
     "run_table",
     "slice_table",
     "suspect_table",
-    "verdict_sentences",
+    "table_of",
 ]
 
 Cell = str | Text
 
 PIPE_WIDTH = 160  #: columns where nobody looks through a window: wide enough that no table is folded
-WIDE, MIDDLE = 90, 72  #: columns below which a table leaves out what matters least, and next to least
 
 
 def grid(*head: str, numbers: Sequence[int] = ()) -> Table:
@@ -39,16 +42,24 @@ def grid(*head: str, numbers: Sequence[int] = ()) -> Table:
     return table
 
 
+def table_of(rows: Rows, *, width: int = PIPE_WIDTH) -> Table:
+    """Rows of text as they are drawn in a window of so many columns."""
+    shown = rows.fitting(width)
+    numbers = [index for index, column in enumerate(shown.columns) if column.number]
+    table = grid(*(column.name for column in shown.columns), numbers=numbers)
+    for index, row in enumerate(shown.rows):
+        cells = [
+            Text(cell, style="dim") if column.bounds else cell for cell, column in zip(row, shown.columns, strict=True)
+        ]
+        table.add_row(*cells, style="bold" if index == shown.strong else "")
+    return table
+
+
 def metric_table(evaluations: Sequence[Mapping[str, Any]], *, width: int = PIPE_WIDTH) -> Table:
     """Metrics with intervals: a line a metric, or of several evaluations a line each with as many metrics as fit."""
-    names = list(dict.fromkeys(name for one in evaluations for name in (*one["metrics"], *one["calibration"])))
     if len(evaluations) == 1:
-        (only,) = evaluations
-        table = grid("metric", "score", "", numbers=(1,))
-        for name in names:
-            found = {**only["metrics"], **only["calibration"]}[name]
-            table.add_row(name, *_score(found))
-        return table
+        return table_of(metric_rows(evaluations[0]), width=width)
+    names = list(dict.fromkeys(name for one in evaluations for name in (*one["metrics"], *one["calibration"])))
     names = names[: max(1, (width - 16) // 24)]
     table = grid("prompt", *names, numbers=range(1, len(names) + 1))
     for one in evaluations:
@@ -59,21 +70,12 @@ def metric_table(evaluations: Sequence[Mapping[str, Any]], *, width: int = PIPE_
 
 def class_table(classes: Sequence[Mapping[str, Any]], *, width: int = PIPE_WIDTH) -> Table:
     """Recall, precision and F1 a class, with the rows behind them; precision goes where there is no room."""
-    middle = width >= MIDDLE
-    table = grid("class", "rows", "recall", "", *(["precision", ""] if middle else []), "F1", numbers=(1, 2, 4, 6))
-    for one in classes:
-        precision = _score(one["precision"]) if middle else ()
-        table.add_row(one["label"], f"{one['n']:,}", *_score(one["recall"]), *precision, f"{one['f1']:.3f}")
-    return table
+    return table_of(class_rows(classes), width=width)
 
 
 def suspect_table(suspects: Sequence[Mapping[str, Any]]) -> Table:
     """Rows whose label is probably wrong, with both labels and their probabilities."""
-    table = grid("row", "label", "p", "rather", "p", numbers=(2, 4))
-    for one in suspects:
-        numbers = [f"{one[name]:.2f}" for name in ("p_given", "p_suggested")]
-        table.add_row(one["source"] or one["id"], one["given"], numbers[0], one["suggested"], numbers[1])
-    return table
+    return table_of(suspect_rows(suspects))
 
 
 def slice_table(found: Mapping[str, Any]) -> Table:
@@ -108,50 +110,14 @@ def comparison_table(comparison: Mapping[str, Any], *, width: int = PIPE_WIDTH) 
         comparison: Of a report.
         width: Columns there are; where they are too few, the times go.
     """
-    metric, wide, middle = comparison["metric"], width >= WIDE, width >= MIDDLE
-    times = [*(["learning"] if middle else []), *(["answering"] if wide else [])]
-    table = grid("", metric, "", *times, "size", numbers=(1, 3, 4, 5))
-    for one in comparison["standings"]:
-        cells = [
-            one["name"],
-            *_score(one["evaluation"]["metrics"][metric]),
-            *([duration(one["fit_seconds"])] if middle else []),
-            *([duration(one["predict_seconds"])] if wide else []),
-            size(one["num_bytes"]) if one["num_bytes"] else "-",
-        ]
-        table.add_row(*cells, style="bold" if one["name"] == comparison["reference"] else "")
-    return table
-
-
-def verdict_sentences(comparison: Mapping[str, Any]) -> list[str]:
-    """The verdicts in words, one a contender."""
-    return [one["sentence"] for one in comparison["differences"]]
+    return table_of(comparison_rows(comparison), width=width)
 
 
 def plan_lines(plan: Mapping[str, Any]) -> list[str]:
     """What a run would do and cost."""
-    data, seconds = plan["data"], plan["seconds"]
-    rows = ", ".join(f"{name} {page['rows']:,}" for name, page in data["splits"].items())
-    tokens = plan["frozen_tokens"] + plan["live_tokens"]
-    lines = [
-        f"rows       {rows}",
-        f"template   {plan['template']}",
-        f"answers    {plan['answers']}",
-        f"tokens     {counted(tokens, 'token')} a batch: {plan['frozen_tokens']:,} frozen, {plan['live_tokens']:,} live"
-        f" ({percent(plan['live_tokens'] / max(1, tokens), digits=0)} computed in every step)",
-    ]
-    for stage, steps in plan["steps"].items():
-        if steps and plan["prompts"][stage]:
-            lines.append(
-                f"{stage:<10} {counted(steps, 'step')}, {counted(plan['prompts'][stage], 'prompt')} side by side"
-            )
-    lines += [
-        f"time       about {duration(sum(seconds.values()))}"
-        f" ({', '.join(f'{stage} {duration(value)}' for stage, value in seconds.items() if value)})",
-        f"memory     {size(plan['state_bytes'])} of cached texts; {size(plan['available_bytes'])} available",
-        f"disk       {size(plan['disk_bytes'])} in {plan['settings']['output'] or 'runs/' + plan['settings']['name']}",
-    ]
-    return lines + (["", "look at this", *(f"  {line}" for line in data["warnings"])] if data["warnings"] else [])
+    lines = [f"{name:<10} {value}" for name, value in plan_facts(plan)]
+    warnings = plan["data"]["warnings"]
+    return lines + (["", "look at this", *(f"  {line}" for line in warnings)] if warnings else [])
 
 
 def _score(found: Mapping[str, Any]) -> tuple[Cell, Cell]:

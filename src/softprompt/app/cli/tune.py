@@ -1,7 +1,6 @@
 """``softprompt tune``: a run from a settings file, from flags, or from both."""
 
 from pathlib import Path
-from statistics import fmean
 from typing import Annotated, Any
 
 import typer
@@ -10,11 +9,9 @@ from softprompt.app.cli import options
 from softprompt.app.cli.face import Face, Screen
 from softprompt.app.cli.options import TRAINING, changes_of
 from softprompt.app.cli.settings import read_config
-from softprompt.app.cli.tables import class_table, comparison_table, plan_lines, suspect_table, verdict_sentences
-from softprompt.app.cli.words import counted, duration, interval, size
-
-MOST_SUSPECTS = 5  #: rows of the list that are shown; all stand in a file
-OUT_OF_FOLD = "out of fold"
+from softprompt.app.cli.tables import class_table, comparison_table, plan_lines, table_of
+from softprompt.core.cards.views import run_card
+from softprompt.core.words import duration, size
 
 
 def tune(
@@ -118,52 +115,23 @@ def kept_in(folder: Path) -> str:
 
 def render(out: Screen, report: dict[str, Any], *, size_bytes: int) -> None:
     """The report for people: the score, what it beats, classes, and what to do next."""
-    evaluation = report["evaluation"]
-    metric, score = next(iter(evaluation["metrics"].items()))
-    rows = len(evaluation["items"])
-    folds = report["folds"] or ()
-    which = f"training rows, each unseen by its prompt ({len(folds)} folds)" if report["split"] == OUT_OF_FOLD else ""
-    which = which or f"{report['split']} rows"
-    out.heading(f"{evaluation['name']}: {metric} {interval(score)} on {rows:,} {which}")
+    card = run_card(report, size_bytes=size_bytes)
+    out.heading(f"{card.title}: {card.headline}")
     if report["comparison"]:
         out.print(comparison_table(report["comparison"], width=out.width))
-        out.say()
-        for sentence in verdict_sentences(report["comparison"]):
-            out.prose(sentence)
-    if evaluation["classes"]:
+    if report["evaluation"]["classes"]:
         out.heading("by class")
-        out.print(class_table(evaluation["classes"], width=out.width))
-    if len(report["seeds"]) > 1:
-        out.heading(f"{counted(len(report['seeds']), 'seed')}")
-        out.say(seeds_line(report, metric))
-    if report["held_out"] and report["split"] != OUT_OF_FOLD:
-        held, found = next(iter(report["held_out"]["metrics"].items()))
-        out.say()
-        out.say(
-            f"cross-validation: {held} {interval(found)} over all training rows, each judged by a prompt "
-            "that had not seen it"
-        )
-    if folds:
-        out.say()
-        out.say(f"by fold: {metric} from {min(folds):.3f} to {max(folds):.3f}")
-    if report["suspects"]:
-        out.heading("labels to check")
-        out.print(suspect_table(report["suspects"][:MOST_SUSPECTS]))
-        out.say(f"{counted(len(report['suspects']), 'row')} in all: {report['folder']}/suspects.csv")
+        out.print(class_table(report["evaluation"]["classes"], width=out.width))
+    for table in card.tables:
+        if table.title:
+            out.heading(table.title)
+            out.print(table_of(table))
+            out.say(table.note)
     out.say()
-    for note in report["notes"]:
-        out.prose(f"note: {note}", style="dim")
-    if diverged := report["stopped"].count("diverged"):
-        what = f"{diverged} of {counted(len(report['stopped']), 'prompt')} came to numbers that are not finite"
-        out.prose(f"note: {what}; the best before is kept; a lower training.rate may help", style="yellow")
-    if report["interrupted"]:
-        out.say("note: cut short before the last step: more time may give more", style="yellow")
+    for sentence in card.sentences:
+        out.prose(sentence)
+    for notice in card.notices:
+        out.prose(f"note: {notice.text}", style="dim" if notice.kind == "note" else "yellow")
     out.prose(f"kept:  {report['saved']}")
     out.say(f"saved: {report['prompt']}, {size(size_bytes)}, after {duration(report['seconds']['total'])}")
-    out.say(f'next:  softprompt predict {report["prompt"]} --text "..."')
-
-
-def seeds_line(report: dict[str, Any], metric: str) -> str:
-    """Mean and spread over the seeds."""
-    values = [scores[metric]["estimate"] for scores in report["seeds"].values()]
-    return f"{metric} {fmean(values):.3f} in the mean, from {min(values):.3f} to {max(values):.3f}"
+    out.say(f"next:  {card.commands[0]}")

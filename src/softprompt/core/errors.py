@@ -11,7 +11,8 @@ is added once, at the seam that knows it, with :meth:`SoftpromptError.at`.
     ├── PromptError      prompt.*     saved prompts
     ├── TrainingError    training.*   a run that cannot go on
     ├── ResourceError    resource.*   memory and disk
-    └── ExtraError       extra.*      an optional dependency is not installed
+    ├── ExtraError       extra.*      an optional dependency is not installed
+    └── ServingError     serving.*    a server that cannot start, or a request that it cannot answer
 """
 
 import difflib
@@ -26,6 +27,7 @@ __all__ = [
     "ModelError",
     "PromptError",
     "ResourceError",
+    "ServingError",
     "SoftpromptError",
     "TemplateError",
     "TrainingError",
@@ -74,6 +76,7 @@ CATALOGUE: dict[str, str] = {
     "data.unknown_split": "A data set of the hub without the split that was named.",
     "data.unsupported_task": "A file whose answers ask for a kind of task that there is not.",
     "data.unreadable": "A file that exists and cannot be read.",
+    "data.not_in_schema": "An answer that is no object of the task's schema.",
     "data.no_candidates": "A row of a choose task has fewer than two candidates.",
     "data.no_text": "No training row has any text in the fields that are read.",
     "data.no_target": "A row has no answer where one is needed.",
@@ -131,11 +134,24 @@ CATALOGUE: dict[str, str] = {
     "template.too_long": "Words, soft tokens and answer alone are longer than a row may be.",
     "template.unclosed": "A brace, quote or slot of a template is never closed, or closes nothing.",
     "template.unknown_field": "A setting names a field that the template does not have.",
+    "template.windows": "Windows that cannot be: of several fields, of none, or for a task whose scores cannot be pooled.",
     "extra.missing": "An optional dependency is needed and not installed.",
     "resource.cache_folder": "The folder for cached states cannot be made.",
     "resource.disk_full": "The disk is full; what was there before is untouched.",
     "resource.out_of_memory": "One row of one prompt does not fit into the device's memory.",
     "resource.write_failed": "A file cannot be written; what was there before is untouched.",
+    "serving.bad_input": "A request whose texts are neither texts nor objects with fields, or cannot be read.",
+    "serving.busy": "So many requests wait that no more are taken.",
+    "serving.missing_field": "A request lacks a field of the template.",
+    "serving.no_port": "The server cannot listen there: the port is in use, or not allowed, or no such host.",
+    "serving.same_name": "Two prompts to serve have the same name.",
+    "serving.stopping": "The server stops and takes no more requests.",
+    "serving.too_large": "A request, or one of its texts, is larger than what is read.",
+    "serving.unknown_field": "A request names a field that no prompt reads.",
+    "serving.unknown_path": "Nothing answers there, or not to this method.",
+    "serving.unknown_prompt": "No prompt of that name is served.",
+    "serving.unsupported": "A request for something that is not done here.",
+    "serving.wrong_task": "Labels are asked of a prompt that writes text, or text of one that has labels.",
     "training.bad_checkpoint": "A checkpoint that cannot be read.",
     "training.resume_mismatch": "A checkpoint of another run.",
     "training.diverged": "Every prompt of a run came to numbers that are not finite.",
@@ -241,6 +257,13 @@ class ExtraError(SoftpromptError):
         the TF-IDF baseline needs sklearn [extra.missing]; pip install 'softprompt[compare]'
         """
         return cls("extra.missing", f"{purpose} needs {package}", cure=f"pip install 'softprompt[{extra}]'")
+
+
+class ServingError(SoftpromptError):
+    """A server cannot start, or a request to it cannot be answered."""
+
+    prefix = "serving"
+    exit_status = 11
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,0 +1,1 @@
+"""How a prompt lives once it is trained."""

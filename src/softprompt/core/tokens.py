@@ -34,6 +34,10 @@ class Tokenizer(Protocol):
         """One token as a reader should see it (for displays, not for joining)."""
         ...
 
+    def as_bytes(self, token: int) -> bytes | None:
+        """The bytes of text that a token stands for; None for special tokens and those that stand for none."""
+        ...
+
     def encode_skeleton(self, text: str) -> tuple[int, ...]:
         """Ids of text written by a chat template: here special-token strings ARE special tokens."""
         ...

@@ -10,7 +10,8 @@ added token is, unless it is white space, which some models add as words.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tokenizers
@@ -48,6 +49,8 @@ class TextTokenizer:
         self._skeleton = tokenizers.Tokenizer.from_str(json.dumps(neutral))
         self._text = tokenizers.Tokenizer.from_str(json.dumps(_all_special(neutral)))
         self._text.encode_special_tokens = True
+        self._decoders = frozenset(_kinds(definition.get("decoder")))
+        self._added = frozenset(added["content"] for added in definition["added_tokens"])
 
     @property
     def bos_id(self) -> int | None:
@@ -86,6 +89,20 @@ class TextTokenizer:
         text = self._skeleton.decode([token], skip_special_tokens=False)
         return text or self._skeleton.id_to_token(token) or f"<{token}>"
 
+    def as_bytes(self, token: int) -> bytes | None:
+        name = self._skeleton.id_to_token(token)
+        if name is None or token in self.special_ids:
+            return None
+        if name in self._added:
+            return None if name.strip() else name.encode()
+        if "ByteLevel" in self._decoders:
+            found = [_BYTES.get(c) for c in name]
+            return None if None in found else bytes(byte for byte in found if byte is not None)
+        if "ByteFallback" in self._decoders and (byte := _BYTE_NAME.fullmatch(name)):
+            return bytes([int(byte[1], 16)])
+        text = self._skeleton.decode([token], skip_special_tokens=False)
+        return None if "\ufffd" in text else text.encode()
+
     def chat(self, messages: Sequence[Mapping[str, str]]) -> str:
         if not getattr(self._source, "chat_template", None):
             raise ModelError(
@@ -103,6 +120,25 @@ class TextTokenizer:
                 f"the model's chat template refuses these turns ({roles}): {error}",
                 cure="leave out the system part, or write the roles into a template of your own",
             ) from None
+
+
+def _kinds(part: Any) -> Iterator[str]:
+    """Types of a part of the definition and of those inside it."""
+    if isinstance(part, dict):
+        yield str(part.get("type"))
+        for inner in part.get("decoders", ()):
+            yield from _kinds(inner)
+
+
+def _byte_letters() -> dict[str, int]:
+    """The letter that stands for each byte in byte-level vocabularies (GPT-2): printable ones for themselves."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
+
+
+_BYTES = _byte_letters()
+_BYTE_NAME = re.compile("<0x([0-9A-F]{2})>")
 
 
 def _valid(text: str) -> str:

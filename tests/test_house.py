@@ -105,6 +105,46 @@ def test_no_machine_and_no_registry_host_is_named() -> None:
     assert not found, "\n".join(found)
 
 
+#: What is not the same on every system -> the modules that know how to do without.
+OF_A_SYSTEM = {
+    r"os\.(fsync|rename|replace|link)\b|\.rename\(|winerror": {"core/files.py"},
+    r"\bos\.(fchmod|chown|umask|fork|kill|killpg|setsid|mkfifo)\b|\bimport (fcntl|resource|pwd|grp|termios)\b": set(),
+    r"\bmultiprocessing\b|\bos\.system\b|\bSIGKILL\b": set(),
+    r"\bsched_getaffinity\b|\bpid_exists\b": {"core/machine.py"},
+    r"\bproc/|sys/fs/cgroup": {"lab/training/memory.py"},
+    r"\bgetuid\b|posix_fallocate|\.from_file\(str": {"model/statefiles.py"},
+    r"0o600": {"core/files.py", "model/statefiles.py"},
+    r"PosixPath|WindowsPath": set(),
+}
+
+
+@pytest.mark.parametrize("pattern", OF_A_SYSTEM)
+def test_what_differs_between_systems_stands_in_one_place(pattern: str) -> None:
+    found = {
+        path.relative_to(SOURCE).as_posix() for path in MODULES if re.search(pattern, path.read_text(encoding="utf-8"))
+    }
+    assert found == OF_A_SYSTEM[pattern], "use the module that knows the systems, or teach it"
+
+
+def test_every_text_file_is_opened_in_an_encoding() -> None:
+    without = [
+        f"{path.relative_to(SOURCE)}:{node.lineno}"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and opens_text(node) and "encoding" not in {word.arg for word in node.keywords}
+    ]
+    assert not without, f"the encoding of the system is another one on Windows: {without}"
+
+
+def opens_text(call: ast.Call) -> bool:
+    """Whether a call reads or writes text in an encoding that no argument without a name says."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    given = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
+    if name in {"read_text", "write_text"}:
+        return "utf-8" not in given
+    return name in {"open", "fdopen"} and any(re.fullmatch(r"[rwaxt+]+", str(mode)) for mode in given)
+
+
 def test_import_is_light() -> None:
     heavy = "{'torch', 'transformers', 'scipy', 'pandas', 'sklearn'}"
     assert run_python(f"import softprompt, sys; print({heavy} & set(sys.modules))") == "set()\n"

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from softprompt.core.answers import AnswerSettings
 from softprompt.core.config import Settings
+from softprompt.core.files import portable_name
 from softprompt.core.tasks import Task, parse_task
 from softprompt.data.dialect import ReadSettings
 from softprompt.lab.training.settings import TrainingSettings
@@ -64,7 +65,9 @@ class DataSettings(Settings):
 class TaskSettings(Settings):
     """What is asked; see docs/data.md."""
 
-    kind: Literal["classify", "choose", "generate", "multilabel", "score"] = Field("classify", description="kind of task")
+    kind: Literal["classify", "choose", "generate", "multilabel", "score"] = Field(
+        "classify", description="kind of task"
+    )
     target: str = Field("label", description="column of the right answer")
     labels: dict[str, Any] | tuple[str, ...] | None = Field(
         None,
@@ -140,7 +143,7 @@ class RunConfig(Settings):
     @property
     def folder(self) -> Path:
         """Where the run writes."""
-        return self.output or Path("runs") / self.name
+        return self.output or Path("runs") / portable_name(self.name)
 
     def with_(self, changes: Mapping[str, Any]) -> Self:
         """The same with some keys changed; dots go down.

@@ -10,7 +10,6 @@ Knows nothing of templates beyond the names of their fields, and nothing of mode
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from softprompt.core.errors import DataError, nearest
+from softprompt.core.files import write_private
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import BadRow, Dataset
@@ -212,13 +212,9 @@ def write_skipped(rows: Iterable[BadRow], path: str | Path) -> None:
     """Keep bad rows as JSON lines (source, code, reason, row), for the owner alone (0600): it is customer text."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(descriptor, 0o600)  # also when the file was there before
-        for row in rows:
-            # surrogates and values without a text form are what may be wrong with the row: ASCII and str() keep them
-            kept = {"source": row.source, "code": row.code, "reason": row.reason, "row": row.row}
-            file.write(json.dumps(kept, ensure_ascii=True, default=str) + "\n")
+    kept = [{"source": row.source, "code": row.code, "reason": row.reason, "row": row.row} for row in rows]
+    # surrogates and values without a text form are what may be wrong with a row: ASCII and str() keep them
+    write_private(path, "".join(json.dumps(one, ensure_ascii=True, default=str) + "\n" for one in kept))
 
 
 def with_ids(rows: Sequence[Example]) -> tuple[Example, ...]:

@@ -17,6 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from softprompt.core.files import move, remove, write_private
+
 __all__ = ["keep", "reserve", "scratch", "trusted"]
 
 _BLOCK = 1 << 24
@@ -42,7 +44,7 @@ def scratch(folder: Path, numel: int, dtype: torch.dtype) -> tuple[Tensor, Path 
 
 def reserve(path: Path, numel: int, dtype: torch.dtype) -> Tensor:
     """A tensor over a new file that only its owner can read; all its room is taken at once, so a full disk is an error
-    here and not a crash later.
+    here and not a crash later. (macOS and Windows take the room as it is filled.)
 
     Raises:
         OSError: No room, or the file cannot be made.
@@ -50,15 +52,16 @@ def reserve(path: Path, numel: int, dtype: torch.dtype) -> Tensor:
     size = numel * dtype.itemsize
     handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
     try:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(handle, 0, size)
-        else:
-            os.ftruncate(handle, size)
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(handle, 0, size)
+            else:
+                os.ftruncate(handle, size)
+        finally:
+            os.close(handle)
     except OSError:
-        path.unlink(missing_ok=True)
+        remove(path)
         raise
-    finally:
-        os.close(handle)
     return torch.from_file(str(path), shared=True, size=numel, dtype=dtype)
 
 
@@ -66,18 +69,16 @@ def keep(temporary: Path, path: Path, tensor: Tensor) -> None:
     """Give a filled file its name, then write the note that makes it trusted.
 
     Raises:
-        OSError: The folder is gone or full.
+        OSError: The folder is gone or full, or the system renames no file that is mapped.
     """
     note = json.dumps({"bytes": tensor.nbytes, "checksum": _checksum(tensor)})
-    temporary.replace(path)
-    beside = temporary.with_suffix(".note")
+    move(temporary, path)
+    unfinished = temporary.with_suffix(".note")
     try:
-        handle = os.open(beside, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(note)
-        beside.replace(path.with_suffix(".json"))
+        write_private(unfinished, note)
+        move(unfinished, path.with_suffix(".json"))
     finally:
-        beside.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
 
 
 def trusted(path: Path, numel: int, dtype: torch.dtype) -> Tensor | None:

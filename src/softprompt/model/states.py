@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from softprompt.core.errors import ResourceError
+from softprompt.core.files import remove
 from softprompt.core.records import Batch, Node, Row, Soft, Text
 from softprompt.core.tensors import State
 from softprompt.model import statefiles
@@ -128,7 +129,7 @@ class StateStore:
         self._places.clear()
         self._known.clear()
         for path in self._unnamed:
-            path.unlink(missing_ok=True)
+            remove(path)  # what Windows keeps, because a tensor is still held, `softprompt cache clear` removes later
         self._unnamed.clear()
 
     def keys(self, rows: Iterable[Row]) -> list[Key]:

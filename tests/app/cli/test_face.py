@@ -2,6 +2,7 @@
 
 import errno
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import typer
 
 from softprompt.app.cli.face import Face, to_json
 from softprompt.app.cli.failures import failure_text
+from softprompt.app.cli.streams import is_broken_pipe
 from softprompt.core import errors
 from softprompt.core.errors import ConfigError, ResourceError, SoftpromptError, TemplateError, TrainingError
 
@@ -99,6 +101,14 @@ def test_what_is_kept_is_said_after_an_error(capsys: pytest.CaptureFixture[str])
 def test_broken_pipe_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     assert fail(BrokenPipeError()) == 141
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_windows_says_of_a_broken_pipe_is_quiet_and_a_bad_path_is_not(capsys, monkeypatch) -> None:
+    monkeypatch.setattr("softprompt.app.cli.face.is_broken_pipe", partial(is_broken_pipe, system="nt"))
+    assert fail(OSError(errno.EINVAL, "Invalid argument")) == 141
+    assert capsys.readouterr() == ("", "")
+    assert fail(OSError(errno.EINVAL, "Invalid argument", "a?b.csv")) == 1
+    assert "a?b.csv" in capsys.readouterr().err
 
 
 def test_full_disk_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -180,6 +180,24 @@ def test_cache_clear_leaves_what_is_in_use_and_what_is_not_ours(cli, states: Pat
     assert cli("cache", "clear").out == "nothing to remove\n"
 
 
+def test_cache_clear_passes_over_a_file_that_windows_keeps_because_it_is_mapped(cli, states: Path, monkeypatch) -> None:
+    unlink = Path.unlink
+
+    def mapped(self: Path, missing_ok: bool = False) -> None:
+        if self.suffix == ".states":
+            error = PermissionError(13, "the process cannot access the file")
+            error.winerror = 1224  # type: ignore[attr-defined]
+            raise error
+        unlink(self, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", mapped)
+    done = cli("cache", "clear", "--yes")
+    assert (done.status, done.out) == (0, "removed 1 file, 2.0 kB\n")
+    assert done.err == "not removed, because a running process has it open: 1 file, 3.0 kB\n"
+    kept = next(states.glob("*.states"))
+    assert kept.with_suffix(".json").exists()
+
+
 def test_cache_clear_asks_nobody_without_a_terminal(cli, states: Path) -> None:
     for words in ([], ["--json"]):
         done = cli("cache", "clear", *words)

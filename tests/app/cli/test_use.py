@@ -138,6 +138,19 @@ def test_predict_lines_from_stdin(cli, prompts, monkeypatch) -> None:
     assert [row["answer"] for row in texts.lines] == [row["answer"] for row in objects.lines]
 
 
+def test_lines_from_stdin_are_utf8_whatever_the_console_speaks(cli, prompts, monkeypatch) -> None:
+    def piped(data: bytes) -> None:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data), encoding="cp1252"))
+
+    piped('\ufeff{"text": "größer 返"}\r\n'.encode())
+    (answered,) = cli("predict", prompts["good"], "--input", "-", "--explain", "--json").lines
+    assert [word["word"] for word in answered["explanation"]["words"]] == ["größer", "返"]
+    piped(b"good\ngr\xf6\xdfer\n")
+    done = cli("predict", prompts["good"], "--input", "-")
+    assert done.status == 3
+    assert "error: stdin:2: the line is not UTF-8: byte 0xf6 at place 3 [data.bad_encoding]; pipe UTF-8" in done.err
+
+
 def test_lines_are_told_apart_by_the_first() -> None:
     assert list(read_lines(['{"a": 1}', ' {"a": 2} '])) == [{"a": 1}, {"a": 2}]
     assert list(read_lines(["[1, 2]", "{curly"])) == ["[1, 2]", "{curly"]

@@ -15,6 +15,7 @@ from typer.main import get_command
 from softprompt.app.cli import cache, check, data, demo, doctor, evaluate, init, predict, show, template, tune
 from softprompt.app.cli.face import Face
 from softprompt.app.cli.failures import BROKEN_PIPE, INTERRUPTED, usage_error
+from softprompt.app.cli.streams import is_broken_pipe, silence, speak_plainly
 from softprompt.core.threads import wait_asleep
 
 __all__ = ["app", "main", "run"]
@@ -95,15 +96,18 @@ def run(arguments: Sequence[str]) -> int:
     Returns:
         The exit status: 0, that of the error, 130 for Ctrl-C, 141 when the reader of a pipe is gone.
     """
+    speak_plainly(sys.stdout, sys.stderr)
     try:
         status = _invoke(list(arguments))
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        if not is_broken_pipe(error):
+            raise
         status = BROKEN_PIPE
     except KeyboardInterrupt:
         status = INTERRUPTED
     if status == BROKEN_PIPE:
-        _silence_stdout()
+        silence(sys.stdout.fileno())
     return status
 
 
@@ -132,10 +136,3 @@ def _usage(error: Any) -> int:
             raise usage_error(message[:1].lower() + message[1:], cure=f"see {path} --help")
     except typer.Exit as done:
         return done.exit_code
-
-
-def _silence_stdout() -> None:
-    """Nothing more goes to a pipe that nobody reads: the interpreter would complain while it shuts down."""
-    import os
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -35,6 +35,9 @@ def clear(
                 raise usage_error("nobody is there to be asked", cure="softprompt cache clear --yes")
             typer.confirm(f"remove {described(free)}?", abort=True, err=True)
         removed = [file.to_dict() for file in cache_clear()]
+        gone = {file["path"] for file in removed}
+        if held := [file for file in free if str(file.path) not in gone]:
+            face.note(f"not removed, because a running process has it open: {described(held)}")
         text = f"removed {described(removed)}" if removed else "nothing to remove"
         face.show(removed, lambda out: out.say(text))
 

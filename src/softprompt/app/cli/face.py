@@ -32,6 +32,7 @@ from softprompt.app.cli.failures import (
     wants_traceback,
 )
 from softprompt.app.cli.progress import Bars, Lines
+from softprompt.app.cli.streams import is_broken_pipe
 from softprompt.app.cli.tables import PIPE_WIDTH
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import ConfigError, ResourceError, SoftpromptError, TrainingError
@@ -141,7 +142,7 @@ class Face:
                 return
             case KeyboardInterrupt():
                 raise typer.Exit(self.cut_short("; ".join(filter(None, ("stopped", self.kept()))))) from None
-            case BrokenPipeError():
+            case OSError() if is_broken_pipe(error):
                 self.settle()
                 raise typer.Exit(BROKEN_PIPE) from None
             case OSError(errno=errno.ENOSPC):

@@ -9,8 +9,8 @@ __all__ = ["prompt_paths"]
 def prompt_paths(paths: Sequence[Path]) -> list[Path]:
     """The saved prompts at paths; of a run folder its ``prompt``.
 
-    >>> prompt_paths([Path("nowhere/topic.zip")])
-    [PosixPath('nowhere/topic.zip')]
+    >>> [path.as_posix() for path in prompt_paths([Path("nowhere/topic.zip")])]
+    ['nowhere/topic.zip']
     """
     return [path / "prompt" if _is_run_with_prompt(path) else path for path in paths]
 

@@ -15,6 +15,7 @@ from softprompt.app.cli.failures import usage_error
 from softprompt.app.cli.highlights import explained
 from softprompt.app.cli.options import columns_of, file_of, model_of
 from softprompt.app.cli.paths import prompt_paths
+from softprompt.app.cli.streams import decoded
 from softprompt.app.cli.words import counted
 from softprompt.core.errors import ConfigError, DataError, ResourceError, nearest
 
@@ -67,7 +68,9 @@ def predict(
         paths = prompt_paths(prompts)
         from softprompt.app.recipes.predict import predict as ask
 
-        rows: Any = text or (read_lines(sys.stdin) if source == "-" and not read else file_of(source or "-", read))
+        rows: Any = text or (
+            read_lines(decoded(sys.stdin)) if source == "-" and not read else file_of(source or "-", read)
+        )
         answers = ask(
             paths,
             rows,
@@ -165,7 +168,7 @@ def opened(path: Path) -> TextIO:
         ResourceError: ``resource.write_failed``.
     """
     try:
-        return path.open("w", encoding="utf-8")
+        return path.open("w", encoding="utf-8", newline="\n")
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror}"
         raise ResourceError("resource.write_failed", message, cure="name another --output") from None

@@ -65,8 +65,8 @@ def presets(as_json: options.Json = False) -> None:
 def split_argument(template: str | None) -> tuple[Path | None, str | None]:
     """A settings file or the text of a template, told apart by the suffix.
 
-    >>> split_argument("run.yaml"), split_argument("{text} It was {answer}")
-    ((PosixPath('run.yaml'), None), (None, '{text} It was {answer}'))
+    >>> split_argument("run.yaml") == (Path("run.yaml"), None), split_argument("{text} It was {answer}")
+    (True, (None, '{text} It was {answer}'))
     """
     if template is not None and template.lower().endswith((".yaml", ".yml")):
         return Path(template), None

@@ -9,6 +9,7 @@ from pathlib import Path
 from softprompt.app.demo.result import DemoResult
 from softprompt.app.page import render
 from softprompt.core.errors import ConfigError, ResourceError
+from softprompt.core.files import portable_name
 
 __all__ = ["NUMBERS", "PAGE", "check_folder", "folder_name", "write"]
 
@@ -40,7 +41,7 @@ def folder_name(target: str, taken: set[str]) -> str:
     ('topic', 'Is-it-urgent', 'a-b-2')
     """
     words = "".join(letter if letter.isalnum() or letter == "_" else " " for letter in target).split()
-    name = "-".join(words)[:60] or "prompt"
+    name = portable_name("-".join(words)[:60] or "prompt")
     found, number = name, 1
     while found.casefold() in {one.casefold() for one in (*taken, PAGE, NUMBERS, LISTING)}:
         number += 1
@@ -64,7 +65,7 @@ def write(result: DemoResult) -> None:
         path = result.folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            path.write_text(text, encoding="utf-8", newline="\n")
         except OSError as error:
             message = f"{path} cannot be written: {error.strerror or error}"
             raise ResourceError("resource.write_failed", message, cure="name another folder: --output") from None

@@ -3,7 +3,6 @@
 Knows the recipes and the floors below; it prints nothing and asks nothing.
 """
 
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from softprompt.app.demo.training import RATE, Trained, train
 from softprompt.app.recipes.prepare import Prepared, load_backbone, prepare
 from softprompt.app.recipes.saved import make_prompt, scores_of
 from softprompt.app.watch import Watcher
+from softprompt.core.machine import num_cores
 from softprompt.lab.comparison import Standing, ZeroShot, compare
 from softprompt.model.backbones.base import Backbone
 
@@ -113,7 +113,7 @@ def run_demo(
         example=table.example,
         rows={name: len(rows) for name, rows in ready[0].splits.items()},
         model=_model(backbone),
-        machine={"cores": _cores(), "threads": torch.get_num_threads()},
+        machine={"cores": num_cores(), "threads": torch.get_num_threads()},
         questions=questions,
         learning=(after.learning, before.learning),
         one_reading=one_reading,
@@ -193,7 +193,3 @@ def _model(backbone: Backbone) -> dict[str, Any]:
         "dtype": str(spec.dtype).removeprefix("torch."),
         "device": str(spec.device),
     }
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,10 +1,10 @@
 """Files of cached text states: what lies there, and how it goes.
 
 They are customer text. A run removes its own at the end unless the settings keep them; what is left of killed runs, or
-was kept on purpose, is listed and removed here. Files of a run that is under way are never touched.
+was kept on purpose, is listed and removed here. Files of a run that is under way are never touched; kept files that a
+running process has mapped lose their name on Linux and macOS, and stay on Windows.
 """
 
-import os
 import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.core.errors import ResourceError
+from softprompt.core.files import remove
+from softprompt.core.machine import is_running
 from softprompt.model.states import default_folder
 
 __all__ = ["CacheFile", "cache_clear", "cache_list"]
@@ -57,6 +59,8 @@ def cache_list(folder: Path | None = None) -> list[CacheFile]:
 def cache_clear(folder: Path | None = None) -> list[CacheFile]:
     """Remove every file of states that no running process uses; returns what was removed.
 
+    A kept file that a process has open stays where the system keeps open files; it is not among what was removed.
+
     Raises:
         ResourceError: ``resource.write_failed`` for a file that cannot be removed.
     """
@@ -65,8 +69,8 @@ def cache_clear(folder: Path | None = None) -> list[CacheFile]:
         if file.in_use:
             continue
         try:
-            file.path.unlink(missing_ok=True)
-            file.path.with_suffix(".json").unlink(missing_ok=True)
+            if not (remove(file.path) and remove(file.path.with_suffix(".json"))):
+                continue
         except OSError as error:
             message = f"{file.path} cannot be removed: {error.strerror}"
             raise ResourceError("resource.write_failed", message, cure="remove it as its owner") from None
@@ -85,15 +89,5 @@ def _look(path: Path) -> CacheFile | None:
         num_bytes=found.st_size,
         changed=datetime.fromtimestamp(found.st_mtime, UTC),
         kept=of_process is None and path.with_suffix(".json").is_file(),
-        in_use=of_process is not None and _is_running(int(of_process[1])),
+        in_use=of_process is not None and is_running(int(of_process[1])),
     )
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True

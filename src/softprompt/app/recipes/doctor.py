@@ -20,6 +20,7 @@ import torch
 
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import SoftpromptError
+from softprompt.core.machine import num_cores
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.lab.training.memory import available_bytes
@@ -40,9 +41,9 @@ FLOORS = {"torch": (2, 6), "transformers": (5, 0), "safetensors": (0, 4), "token
 
 #: Extra -> (modules it brings, what they are for).
 EXTRAS = {
-    "compare": (("sklearn",), "the TF-IDF baseline and the linear probe"),
+    "compare": (("sklearn",), "TF-IDF baseline, linear probe"),
     "metrics": (("sacrebleu", "rouge_score"), "BLEU, chrF and ROUGE"),
-    "data": (("pandas",), "data frames"),
+    "data": (("pandas", "openpyxl", "pyarrow", "datasets"), "data frames, xlsx, parquet, data sets of the hub"),
 }
 
 
@@ -102,7 +103,7 @@ def _packages() -> Iterator[Check]:
 
 
 def _processors() -> Iterator[Check]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = num_cores()
     threads = torch.get_num_threads()
     found = f"{threads} of {cores} cores used by torch"
     if threads > cores:

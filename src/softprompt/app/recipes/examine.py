@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from softprompt.app.recipes.evaluate import Judged, Labelled, judge, open_prompt
 from softprompt.app.recipes.routes import bar_of
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import ConfigError, ResourceError
+from softprompt.core.files import write_private
 from softprompt.data.sources import Source
 from softprompt.lab.coverage import Coverage, choose_threshold, cover, outcomes
 from softprompt.lab.evaluation import Evaluation, evaluate_asks
@@ -159,10 +159,7 @@ def write_mistakes(path: Path, found: Sequence[tuple[str, Mistake]]) -> None:
         texts = [one.fields.get(field, "") for field in fields]
         writer.writerow([name, one.source, one.id, *texts, one.expected, said, *numbers, one.cut])
     try:
-        path.unlink(missing_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text.getvalue())
+        write_private(path, text.getvalue())
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror}"
         raise ResourceError("resource.write_failed", message, cure="name another file for --errors") from None

@@ -13,7 +13,6 @@ skipped.*.jsonl    bad rows that were left out
 """
 
 import json
-import os
 import platform
 import sys
 import time
@@ -27,7 +26,8 @@ import yaml
 
 from softprompt.app.config import RunConfig
 from softprompt.core.errors import ConfigError
-from softprompt.core.files import write_whole
+from softprompt.core.files import write_private, write_whole
+from softprompt.core.machine import num_cores
 from softprompt.model.backbones.base import Spec
 
 __all__ = ["RunFolder", "environment"]
@@ -65,7 +65,7 @@ class RunFolder:
                 cure="name another output, restore the settings to go on, or start anew with --fresh",
             )
         write_whole(there, text.encode())
-        self._log = (path / "log.jsonl").open("a", encoding="utf-8")
+        self._log = (path / "log.jsonl").open("a", encoding="utf-8", newline="\n")
 
     @property
     def resumes(self) -> bool:
@@ -85,10 +85,7 @@ class RunFolder:
 
     def write_private(self, name: str, text: str) -> None:
         """A file with texts of the rows, for its owner alone (0600)."""
-        (self.path / name).unlink(missing_ok=True)
-        handle = os.open(self.path / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        write_private(self.path / name, text)
 
     def __enter__(self) -> Self:
         return self
@@ -126,7 +123,7 @@ def environment(spec: Spec) -> dict[str, Any]:
         "packages": {name: found for name in packages if (found := installed(name))},
         "python": sys.version.split()[0],
         "system": platform.platform(),
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpus": num_cores(),
         "threads": torch.get_num_threads(),
         "accelerator": torch.cuda.get_device_name(spec.device) if spec.device.type == "cuda" else None,
         "model": {

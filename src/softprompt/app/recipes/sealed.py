@@ -53,7 +53,7 @@ def note_look(folder: Path, content: str, *, by: str) -> int:
         by: ``tune`` or ``evaluate``.
     """
     line = {"time": round(time.time(), 3), "rows": content, "by": by, "run": folder.name}
-    with (folder / LOOKS).open("a", encoding="utf-8") as file:
+    with (folder / LOOKS).open("a", encoding="utf-8", newline="\n") as file:
         file.write(json.dumps(line, ensure_ascii=False) + "\n")
     return len(looks_at(folder, content))
 

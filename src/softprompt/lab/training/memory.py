@@ -65,9 +65,9 @@ def memory_in_use(device: torch.device) -> int:
 
 
 def _system(root: Path) -> int:
-    """MemAvailable; where there is no /proc, half of the physical memory."""
+    """MemAvailable; where there is no /proc (macOS, Windows), what the system calls available there."""
     try:
-        for line in (root / "proc/meminfo").read_text().splitlines():
+        for line in (root / "proc/meminfo").read_text("utf-8").splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
     except OSError:
@@ -83,9 +83,9 @@ def _groups(root: Path) -> list[int]:
         ("sys/fs/cgroup/memory/memory.limit_in_bytes", "sys/fs/cgroup/memory/memory.usage_in_bytes"),
     ):
         try:
-            most = (root / limit).read_text().strip()
+            most = (root / limit).read_text("utf-8").strip()
             if most != "max":
-                left.append(max(0, int(most) - int((root / used).read_text())))
+                left.append(max(0, int(most) - int((root / used).read_text("utf-8"))))
         except (OSError, ValueError):
             continue
     return left

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from softprompt.core.errors import PromptError
-from softprompt.core.files import sync_folder, write_new
+from softprompt.core.files import beside, move, sync_folder, write_new
 from softprompt.model.prompts.document import MAX_MANIFEST_BYTES
 
 __all__ = ["MANIFEST", "MAX_BYTES", "TENSORS", "pack", "read", "unpack", "write_file", "write_folder"]
@@ -165,7 +165,7 @@ def write_file(path: Path, data: bytes, *, overwrite: bool) -> None:
         if path.exists() and not overwrite:
             raise _exists(path, cure=_OVERWRITE)
         write_new(fresh, data)
-        fresh.replace(path)
+        move(fresh, path)
 
 
 def write_folder(path: Path, files: Mapping[str, bytes], *, overwrite: bool) -> None:
@@ -184,15 +184,15 @@ def write_folder(path: Path, files: Mapping[str, bytes], *, overwrite: bool) -> 
             write_new(fresh / name, data)
         sync_folder(fresh)
         if not path.exists():
-            fresh.rename(path)
+            move(fresh, path)
             return
         # A folder cannot be renamed over another, so the old one steps aside and returns if the new one cannot come.
         old = fresh.with_suffix(".old")
-        path.rename(old)
+        move(path, old)
         try:
-            fresh.rename(path)
+            move(fresh, path)
         except OSError:
-            old.rename(path)
+            move(old, path)
             raise
         shutil.rmtree(old, ignore_errors=True)
 
@@ -200,7 +200,7 @@ def write_folder(path: Path, files: Mapping[str, bytes], *, overwrite: bool) -> 
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     """A new name in the target's folder; gone at the end whatever happened, the folder's entries flushed."""
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    fresh = beside(path, secrets.token_hex(4))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield fresh

@@ -7,6 +7,7 @@ import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+import scipy.stats
 import sklearn.metrics
 
 from softprompt.core.errors import CATALOGUE, ConfigError, DataError, ExtraError
@@ -18,15 +19,22 @@ from softprompt.core.metrics import (
     CalibrationError,
     ChrF,
     ExactMatch,
+    HammingLoss,
     LogLoss,
     MacroF1,
+    Mae,
     Metric,
+    MicroF1,
     Perplexity,
+    Rmse,
     RougeL,
+    Spearman,
+    SubsetAccuracy,
     TokenF1,
     class_report,
     compare,
     confusion,
+    items_of,
     make_metric,
     normalise_answer,
     score,
@@ -34,7 +42,9 @@ from softprompt.core.metrics import (
 from softprompt.core.stats import verdict, wilson
 
 LABELS = ["billing", "delivery", "other"]
+STARS = ["1", "2", "3", "4", "5"]
 NEEDS_EXTRA = {"bleu", "chrf"}
+OF_NUMBERS = {"mae", "rmse", "spearman"}
 
 labelled = st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS)), min_size=1, max_size=40)
 VOCABULARY = ["the", "a", "cat", "sat", "mat", "mats,", "3.5", "don't", "Größe", "北京", "&amp;", "-", "."]
@@ -43,19 +53,21 @@ texts = st.one_of(words.map(" ".join), st.text(max_size=20))
 
 
 def total(metric, predictions, references):
-    return metric.total(sum(metric.item(p, r) for p, r in zip(predictions, references, strict=True)))
+    return metric.total(items_of(metric, list(predictions), list(references)).sum(axis=0))
 
 
 def metric_named(name):
     if name in NEEDS_EXTRA:
         pytest.importorskip("sacrebleu")
-    return make_metric(name, labels=LABELS)
+    return make_metric(name, labels=STARS if name in OF_NUMBERS else LABELS)
 
 
 def inputs_of(name):
     """A prediction and a reference as the metric of that name takes them."""
     if name in {"log_loss", "brier", "ece"}:
         return {"billing": 0.5, "delivery": 0.25, "other": 0.25}, "billing"
+    if name in OF_NUMBERS:
+        return 2.5, 4.0
     return ((3.0, 4), None) if name == "perplexity" else ("billing", "billing")
 
 
@@ -63,17 +75,19 @@ def inputs_of(name):
 def test_every_metric_keeps_the_protocol(name):
     metric = metric_named(name)
     prediction, reference = inputs_of(name)
-    item = metric.item(prediction, reference)
+    (item,) = items_of(metric, [prediction], [reference])
     assert isinstance(metric, Metric)
     assert metric.name == name
-    assert item.shape == metric.item(prediction, reference).shape
+    assert item.shape == items_of(metric, [prediction], [reference])[0].shape
     assert metric.bounds[0] <= metric.total(item) <= metric.bounds[1]
     # a function of the sum: twice the same items is the same score
     assert metric.total(3 * item) == pytest.approx(metric.total(item))
     assert score(metric, [prediction] * 2, [reference] * 2).interval.estimate == pytest.approx(metric.total(item))
 
 
-@pytest.mark.parametrize("name", sorted(set(METRICS) - {"log_loss", "brier", "ece", "perplexity"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(METRICS) - {"log_loss", "brier", "ece", "perplexity", "hamming_loss"} - OF_NUMBERS)
+)
 def test_an_abstention_counts_as_wrong(name):
     metric = metric_named(name)
     answers = ["billing", "delivery", "other", "billing"]
@@ -109,6 +123,62 @@ def test_class_report_equals_scikit_learn(pairs):
         assert row.f1 == pytest.approx(f1[i])
         assert row.recall.estimate == pytest.approx(recall[i] if row.n else math.nan, nan_ok=True)
         assert row.precision.estimate == pytest.approx(precision[i] if row.predicted else math.nan, nan_ok=True)
+
+
+held = st.lists(st.sampled_from(LABELS), unique=True).map(tuple)
+
+
+@hypothesis.given(st.lists(st.tuples(held, held), min_size=1, max_size=30))
+def test_metrics_of_sets_equal_scikit_learn(pairs):
+    predictions, references = zip(*pairs, strict=True)
+    said, right = (np.array([[label in row for label in LABELS] for row in rows]) for rows in (predictions, references))
+    expected = sklearn.metrics.f1_score(right, said, average="micro", zero_division=0)
+    assert total(MicroF1(LABELS), predictions, references) == pytest.approx(expected)
+    # labels that are neither said nor right anywhere are left out of ours
+    f1 = sklearn.metrics.f1_score(right, said, average=None, zero_division=0)
+    there = (said | right).any(axis=0)
+    expected = f1[there].mean() if there.any() else 0.0
+    assert total(MacroF1(LABELS), predictions, references) == pytest.approx(expected)
+    assert total(SubsetAccuracy(), predictions, references) == pytest.approx(
+        sklearn.metrics.accuracy_score(right, said)
+    )
+    assert total(HammingLoss(LABELS), predictions, references) == pytest.approx(
+        sklearn.metrics.hamming_loss(right, said)
+    )
+    precision, recall, _, support = sklearn.metrics.precision_recall_fscore_support(right, said, zero_division=0)
+    for i, row in enumerate(class_report(predictions, references, labels=LABELS)):
+        assert (row.n, row.predicted) == (support[i], said[:, i].sum())
+        assert row.recall.estimate == pytest.approx(recall[i] if row.n else math.nan, nan_ok=True)
+        assert row.precision.estimate == pytest.approx(precision[i] if row.predicted else math.nan, nan_ok=True)
+
+
+numbers = st.floats(1, 5).map(lambda value: round(value, 1))
+
+
+@hypothesis.given(st.lists(st.tuples(numbers, numbers), min_size=2, max_size=30))
+def test_metrics_of_numbers_equal_their_reference_implementations(pairs):
+    said, right = zip(*pairs, strict=True)
+    assert total(Mae(STARS), said, right) == pytest.approx(sklearn.metrics.mean_absolute_error(right, said))
+    assert total(Rmse(STARS), said, right) == pytest.approx(sklearn.metrics.root_mean_squared_error(right, said))
+    constant = len(set(said)) == 1 or len(set(right)) == 1
+    expected = 0.0 if constant else scipy.stats.spearmanr(said, right).statistic
+    assert total(Spearman(STARS), said, right) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", sorted(OF_NUMBERS))
+def test_a_withheld_number_is_the_farthest_end_of_the_scale(name):
+    metric = metric_named(name)
+    assert total(metric, [None, 2.0, 3.0], [4.0, 2.0, 5.0]) == total(metric, [1.0, 2.0, 3.0], [4.0, 2.0, 5.0])
+
+
+def test_withheld_labels_are_all_wrong():
+    assert total(HammingLoss(LABELS), [None], [("other",)]) == 1
+
+
+@pytest.mark.parametrize("name", sorted(OF_NUMBERS))
+def test_a_metric_of_numbers_needs_a_scale(name):
+    with pytest.raises(ConfigError, match="numbers on a scale"):
+        make_metric(name, labels=LABELS)
 
 
 def test_other_answers_and_abstentions_enter_no_class():

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from pydantic import Field, model_validator
 
 from softprompt.core.config import Settings
+from softprompt.core.errors import ConfigError
 from softprompt.core.tasks import Task
 
 __all__ = ["CONTENT_FREE", "LARGE_MODEL", "MANY_LABELS", "AnswerSettings", "answer_probabilities", "prior_offsets"]
@@ -79,10 +80,19 @@ class AnswerSettings(Settings):
         Args:
             task: What is asked.
             num_parameters: Of the frozen model.
+
+        Raises:
+            ConfigError: ``config.invalid`` for a form that the kind of task does not have.
         """
-        if self.form != "auto":
-            return self
-        vectors = task.fixed_candidates and not self.corrected
+        if self.form != "auto" and self.form not in task.forms:
+            message = f"answers.form: {self.form} is not for this kind of task; possible: {', '.join(task.forms)}"
+            raise ConfigError("config.invalid", message, cure="leave answers.form out")
+        if task.forms == ("vectors",) and self.corrected:
+            message = "normalise and calibrate correct scores of words, and each label of this task has a vector"
+            raise ConfigError("config.invalid", message, cure="leave them out")
+        if self.form != "auto" or len(task.forms) == 1:
+            return self.model_copy(update={"form": task.forms[0]}) if self.form == "auto" else self
+        vectors = not self.corrected
         if vectors and num_parameters >= LARGE_MODEL:
             vectors = len(getattr(task, "names", ())) >= MANY_LABELS
         return self.model_copy(update={"form": "vectors" if vectors else "words"})
@@ -113,6 +123,7 @@ def answer_probabilities(
     lengths: ArrayLike | None = None,
     content_free: Sequence[ArrayLike] = (),
     offsets: Sequence[float] = (),
+    independent: bool = False,
 ) -> Float[np.ndarray, " C"]:
     r"""Probabilities of the C candidates of one row.
 
@@ -127,6 +138,7 @@ def answer_probabilities(
         lengths: Tokens of each candidate, [C]: the mean a token is taken.
         content_free: Scores of the same candidates, [C] each, for inputs without content.
         offsets: Added to the logarithms of the probabilities, [C]: a correction for the labels' shares.
+        independent: Each candidate is a yes or no of its own: p_k = 1 / (1 + exp(-s_k)), nothing else is done.
 
     Source: Zhao et al., ICML 2021, 12697-12706 (W = diag(p_cf)^-1, b = 0; content-free inputs averaged).
 
@@ -135,6 +147,8 @@ def answer_probabilities(
     >>> answer_probabilities(np.log([0.6, 0.4]), content_free=[np.log([0.75, 0.25])]).round(3).tolist()
     [0.333, 0.667]
     """
+    if independent:
+        return np.asarray(np.exp(-np.logaddexp(0.0, -np.asarray(scores, dtype=np.float64))))
     divisor = np.ones(1) if lengths is None else np.maximum(np.asarray(lengths, dtype=np.float64), 1)
     logs = _log_softmax(np.asarray(scores, dtype=np.float64) / divisor)
     if len(content_free):

@@ -23,7 +23,7 @@ class Example:
     Attributes:
         fields: The texts a template can name, by field.
         target: The label name (classify), the index or text of the right candidate (choose), the reference text or
-            texts (generate); None when unlabelled.
+            texts (generate), the names of the labels (multilabel), the number (score); None when unlabelled.
         id: The user's id or the content hash; unique within a data set.
         weight: Weight of the row in the loss.
         group: Rows of one group never stand on two sides of a split.
@@ -120,8 +120,8 @@ class Row:
         id: Content hash of what can be frozen; rows with equal id share cached states.
         weight: Weight in the loss.
         group: For clustered statistics.
-        target: Index of the right candidate by prompt index; a prompt that is absent does not train on this row
-            (fold masks are per row and prompt).
+        target: By prompt index, the index of the right candidate, or what each candidate ought to get; a prompt that
+            is absent does not train on this row (fold masks are per row and prompt).
 
     >>> row = Row((Node(Text((5, 6), "text")), Node(Soft("soft", 2), 0), Node(Answer((9, 0)), 1)))
     >>> row.path(2)
@@ -134,7 +134,7 @@ class Row:
     id: str = ""
     weight: float = 1.0
     group: str | None = None
-    target: Mapping[int, int] = field(default_factory=dict)
+    target: Mapping[int, int | tuple[float, ...]] = field(default_factory=dict)
 
     def roots(self) -> tuple[int, ...]:
         """Indices of the nodes without a parent."""
@@ -218,7 +218,7 @@ def merge(rows: Sequence[Row]) -> Row:
     """
     nodes: list[Node] = []
     seen: dict[tuple[int | None, Segment, str, str], int] = {}
-    target: dict[int, int] = {}
+    target: dict[int, int | tuple[float, ...]] = {}
     for row in rows:
         where: list[int] = []
         for node in row.nodes:

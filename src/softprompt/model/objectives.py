@@ -3,11 +3,14 @@
 * ``choice``: cross-entropy of the softmax over the candidates' scores. For *classify* and *choose*, whether the
   scores are whole-sequence log-probabilities (words) or a head's (label vectors).
 * ``likelihood``: negative log-probability of the right answer a token. For *generate*.
+* ``labels``: binary cross-entropy of each label's own yes or no, the mean over the labels. For *multilabel*.
+* ``score``: cross-entropy to the shares of the two anchors beside the number. For *score*; measured against squared
+  error of the expected value and ranked probability loss, see docs/task-kinds.md.
 
 Each gives a numerator and a denominator a row, so that micro-batches add up to the batch exactly.
 """
 
-from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -15,10 +18,23 @@ from torch import Tensor
 
 from softprompt.model.prompted import Scores
 
-__all__ = ["OBJECTIVES", "Objective", "choice", "likelihood"]
+__all__ = ["OBJECTIVES", "Objective", "choice", "expected", "labels", "likelihood"]
 
-#: (scores, index of the right candidate by row) -> (loss by row, its weight in the mean by row).
-Objective = Callable[[Scores, Int[Tensor, " n"]], tuple[Float[Tensor, " n"], Float[Tensor, " n"]]]
+
+class Objective(Protocol):
+    """A loss of rows."""
+
+    def __call__(
+        self, scores: Scores, targets: Tensor, *, smoothing: float = 0.0
+    ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+        """Loss by row, and its weight in the mean.
+
+        Args:
+            scores: Of the candidates.
+            targets: By row the index of the right candidate, [n], or what each candidate ought to get, [n, C].
+            smoothing: Share of the target that all candidates get alike.
+        """
+        ...
 
 
 def choice(
@@ -48,4 +64,37 @@ def likelihood(
     return loss, scores.lengths.gather(1, targets[:, None])[:, 0].float()
 
 
-OBJECTIVES: dict[str, Objective] = {"choice": choice, "likelihood": likelihood}
+def labels(
+    scores: Scores, targets: Float[Tensor, "n C"], *, smoothing: float = 0.0
+) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """Mean over the labels of -t log p - (1 - t) log(1 - p), p = sigmoid(score); smoothing mixes 1/2 into t.
+
+    >>> scores = Scores(torch.tensor([0]), torch.zeros(1, 2), torch.ones(1, 2, dtype=torch.long))
+    >>> round(float(labels(scores, torch.tensor([[1.0, 0.0]]))[0]), 4)
+    0.6931
+    """
+    wanted = (1 - smoothing) * targets + smoothing / 2
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(scores.values.float(), wanted, reduction="none").mean(1)
+    return loss, torch.ones_like(loss)
+
+
+def expected(
+    scores: Scores, targets: Float[Tensor, "n C"], *, smoothing: float = 0.0
+) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """-sum_k t_k log softmax(scores)_k for shares t of the anchors that sum to 1; smoothing mixes 1/C into them.
+
+    >>> scores = Scores(torch.tensor([0]), torch.zeros(1, 4), torch.ones(1, 4, dtype=torch.long))
+    >>> round(float(expected(scores, torch.tensor([[0.0, 0.5, 0.5, 0.0]]))[0]), 4)
+    1.3863
+    """
+    wanted = (1 - smoothing) * targets + smoothing / targets.shape[1]
+    loss = -(wanted * scores.values.float().log_softmax(-1)).sum(1)
+    return loss, torch.ones_like(loss)
+
+
+OBJECTIVES: dict[str, Objective] = {
+    "choice": choice,
+    "likelihood": likelihood,
+    "labels": labels,
+    "score": expected,
+}

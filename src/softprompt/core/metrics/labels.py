@@ -1,8 +1,10 @@
 """Metrics of chosen labels: accuracy, macro-F1, and recall and precision by class.
 
+Where items may have several labels or none, predictions and references are tuples of them (see ``sets`` too).
 Knows nothing of scores or probabilities behind the labels (see ``probabilities``).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +16,7 @@ from softprompt.core.errors import ConfigError, DataError, nearest
 from softprompt.core.metrics.protocol import MeanMetric
 from softprompt.core.stats import Interval, wilson
 
-__all__ = ["Accuracy", "ClassScore", "MacroF1", "class_report", "confusion"]
+__all__ = ["Accuracy", "ClassScore", "MacroF1", "class_report", "confusion", "labels_in"]
 
 
 class Accuracy(MeanMetric):
@@ -36,6 +38,8 @@ class MacroF1:
 
     A class that is neither predicted nor right anywhere is left out of the mean, as scikit-learn does. A prediction
     outside ``labels`` (free text, an abstention) misses its reference's class and enters no other.
+
+    An item may have several labels, or none: each class is then a decision of its own.
 
     The mean of the classes' F1, not the F1 of the mean precision and recall: Opitz, Burst, arXiv:1911.03347.
 
@@ -60,20 +64,19 @@ class MacroF1:
     def item(self, prediction: Any, reference: Any) -> Float[np.ndarray, "d"]:
         """(tp, fp, fn) by class, flattened."""
         counts = np.zeros((3, len(self.labels)))
-        right = _place(reference, self._index)
-        if prediction == reference:
-            counts[0, right] = 1
-        else:
-            counts[2, right] = 1
-            if prediction in self._index:
-                counts[1, self._index[prediction]] = 1
+        right = {_place(label, self._index) for label in labels_in(reference)}
+        said = {self._index[label] for label in labels_in(prediction) if label in self._index}
+        for row, places in enumerate((right & said, said - right, right - said)):
+            counts[row, list(places)] = 1
         return counts.reshape(-1)
 
     def total(self, sums: Float[np.ndarray, "d"]) -> float:
-        """Mean F1 of the classes that occur."""
+        """Mean F1 of the classes that occur; 0 where none does."""
         tp, fp, fn = sums.reshape(3, -1)
         occurrences = 2 * tp + fp + fn
         there = occurrences > 0
+        if not there.any():
+            return 0.0
         return float(np.mean(2 * tp[there] / occurrences[there]))
 
 
@@ -114,21 +117,42 @@ def confusion(
 
 
 def class_report(
-    predictions: Sequence[Any], references: Sequence[str], *, labels: Sequence[str], level: float = 0.95
+    predictions: Sequence[Any], references: Sequence[Any], *, labels: Sequence[str], level: float = 0.95
 ) -> tuple[ClassScore, ...]:
     """Recall and precision of each class with the counts behind them, in the order of ``labels``.
+
+    Items may have several labels each, as tuples.
 
     >>> rows = class_report(["yes", "yes", "no", None], ["yes", "no", "no", "no"], labels=["no", "yes"])
     >>> print(rows[0].label, rows[0].n, rows[0].recall)
     no 3 0.333 [0.061, 0.792]
     """
-    table = confusion(predictions, references, labels=labels)
+    index = {label: i for i, label in enumerate(_checked_labels(labels, "a report by class"))}
+    found, right, said = Counter[str](), Counter[str](), Counter[str]()
+    for prediction, reference in zip(predictions, references, strict=True):
+        wanted, given = set(labels_in(reference)), set(labels_in(prediction))
+        for label in wanted:
+            _place(label, index)
+        right.update(wanted)
+        said.update(given)
+        found.update(wanted & given)
     rows = []
-    for i, label in enumerate(labels):
-        hits, n, predicted = int(table[i, i]), int(table[i].sum()), int(table[:, i].sum())
+    for label in labels:
+        hits, n, predicted = found[label], right[label], said[label]
         recall, precision = wilson(hits, n, level=level), wilson(hits, predicted, level=level)
         rows.append(ClassScore(label, n, predicted, recall, precision, 2 * hits / max(1, n + predicted)))
     return tuple(rows)
+
+
+def labels_in(answer: Any) -> tuple[Any, ...]:
+    """The labels that an answer names: itself, or its parts; none for None.
+
+    >>> labels_in("late"), labels_in(("late", "billing")), labels_in(None)
+    (('late',), ('late', 'billing'), ())
+    """
+    if answer is None:
+        return ()
+    return tuple(answer) if isinstance(answer, (tuple, list, set, frozenset)) else (answer,)
 
 
 def _checked_labels(labels: Sequence[str], what: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from softprompt.core.errors import DataError
 
-__all__ = ["MeanMetric", "Metric", "reference_texts"]
+__all__ = ["MeanMetric", "Metric", "Ranking", "reference_texts"]
 
 
 @runtime_checkable
@@ -39,6 +39,15 @@ class Metric(Protocol):
 
     def total(self, sums: Float[np.ndarray, "d"]) -> float:
         """The metric from the sum of the items' statistics."""
+
+
+@runtime_checkable
+class Ranking(Protocol):
+    """A metric whose items say something only among all others, by their ranks."""
+
+    def among(self, predictions: Sequence[Any], references: Sequence[Any]) -> Metric:
+        """The metric for these items."""
+        ...
 
 
 class MeanMetric(ABC):

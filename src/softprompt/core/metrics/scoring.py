@@ -14,16 +14,24 @@ from softprompt.core.errors import ConfigError, DataError, nearest
 from softprompt.core.metrics.answers import ExactMatch, RougeL, TokenF1
 from softprompt.core.metrics.corpus import Bleu, ChrF
 from softprompt.core.metrics.labels import Accuracy, MacroF1
+from softprompt.core.metrics.numbers import Mae, Rmse, Spearman
 from softprompt.core.metrics.probabilities import Brier, CalibrationError, LogLoss, Perplexity
-from softprompt.core.metrics.protocol import Metric
+from softprompt.core.metrics.protocol import Metric, Ranking
+from softprompt.core.metrics.sets import HammingLoss, MicroF1, SubsetAccuracy
 from softprompt.core.stats import Interval, bootstrap, paired_bootstrap, wilson
 
-__all__ = ["METRICS", "Score", "compare", "make_metric", "score"]
+__all__ = ["METRICS", "Score", "compare", "items_of", "make_metric", "score"]
 
 #: Name -> a maker of the metric from the task's labels (empty when it has none).
 METRICS: dict[str, Callable[[Sequence[str]], Metric]] = {
     "accuracy": lambda labels: Accuracy(),
     "macro_f1": lambda labels: MacroF1(labels),
+    "micro_f1": lambda labels: MicroF1(labels),
+    "subset_accuracy": lambda labels: SubsetAccuracy(),
+    "hamming_loss": lambda labels: HammingLoss(labels),
+    "mae": lambda labels: Mae(labels),
+    "rmse": lambda labels: Rmse(labels),
+    "spearman": lambda labels: Spearman(labels),
     "exact_match": lambda labels: ExactMatch(),
     "token_f1": lambda labels: TokenF1(),
     "rouge_l": lambda labels: RougeL(),
@@ -49,6 +57,16 @@ def make_metric(name: str, *, labels: Sequence[str] = ()) -> Metric:
     if name not in METRICS:
         raise ConfigError("config.unknown_name", f"there is no metric {name!r}; {nearest(name, METRICS)}")
     return METRICS[name](labels)
+
+
+def items_of(metric: Metric, predictions: Sequence[Any], references: Sequence[Any]) -> Float[np.ndarray, "n d"]:
+    """Sufficient statistics of the items, [n, d]; ``metric.total`` of their sum is the metric.
+
+    >>> items_of(Accuracy(), ["yes", "no"], ["yes", "yes"]).tolist()
+    [[1.0, 1.0], [0.0, 1.0]]
+    """
+    mine = metric.among(predictions, references) if isinstance(metric, Ranking) else metric
+    return np.stack([mine.item(p, r) for p, r in zip(predictions, references, strict=True)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,7 +120,7 @@ def score(
         raise DataError("data.lengths_differ", f"{len(predictions)} predictions for {len(references)} references")
     if not len(predictions):
         raise DataError("data.nothing_to_score", f"{metric.name} was asked of no items", cure="check the split's size")
-    items = np.stack([metric.item(p, r) for p, r in zip(predictions, references, strict=True)])
+    items = items_of(metric, predictions, references)
     if metric.proportion and groups is None:
         interval = wilson(int(items[:, 0].sum()), len(items), level=level)
     else:

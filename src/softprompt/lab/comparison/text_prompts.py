@@ -48,7 +48,7 @@ class ZeroShot:
     name: str = "zero-shot text prompt"
 
     def supports(self, task: Task) -> bool:
-        return True
+        return "words" in task.forms
 
     def fit(self, train: Dataset, validation: Dataset | None, task: Task, *, seed: int = 0) -> Fitted:
         longest = self.max_tokens or self.backbone.spec.max_positions
@@ -84,7 +84,7 @@ class FewShot:
     name: str = "few-shot text prompt"
 
     def supports(self, task: Task) -> bool:
-        return True
+        return "words" in task.forms
 
     def fit(self, train: Dataset, validation: Dataset | None, task: Task, *, seed: int = 0) -> Fitted:
         """Raises what building a row of the training data raises."""
@@ -129,7 +129,7 @@ def draw_demonstrations(
     piles: dict[str, list[tuple[int, Example]]] = {}
     for example in rng.sample(train.rows, len(train)):
         shown = template.render(example.fields, answer=answer_text(task, example)) + _BETWEEN
-        pile = str(task.reference(example)) if task.fixed_candidates else ""
+        pile = " ".join(task.held(task.reference(example))) if task.fixed_candidates else ""
         piles.setdefault(pile, []).append((len(tokenizer.encode(shown)), example))
     chosen: list[Example] = []
     for _ in range(shots):
@@ -167,7 +167,10 @@ def with_demonstrations(template: Template, examples: Sequence[Example], task: T
 def answer_text(task: Task, example: Example) -> str:
     """The right answer as it is said."""
     answer = task.answer(example)
-    return answer if isinstance(answer, str) else (task.candidates(example) or ())[answer]
+    if isinstance(answer, str):
+        return answer
+    best = answer if isinstance(answer, int) else max(range(len(answer)), key=lambda i: answer[i])
+    return (task.candidates(example) or ())[best]
 
 
 def _demonstration(template: Template, example: Example, task: Task) -> list[Part]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from softprompt.core.errors import DataError, TrainingError
 from softprompt.core.records import Answer, Row, merge
-from softprompt.model.objectives import OBJECTIVES, choice
+from softprompt.model.objectives import OBJECTIVES
 from softprompt.model.prompted import Scores, num_tokens
 
 __all__ = ["Problem"]
@@ -83,14 +83,21 @@ class Problem:
         weights = torch.tensor([row.weight for row in rows])
         result = {}
         for prompt, found in scores.items():
-            targets = torch.tensor([row.target.get(prompt, -1) for row in rows], device=found.rows.device)[found.rows]
+            targets = _targets(rows, prompt).to(found.rows.device)[found.rows]
             name = self.objectives[prompt]
-            loss, count = (
-                choice(found, targets, smoothing=smoothing) if name == "choice" else OBJECTIVES[name](found, targets)
-            )
+            # free text has no candidates among which something could be shared
+            loss, count = OBJECTIVES[name](found, targets, smoothing=0.0 if name == "likelihood" else smoothing)
             weight = weights.to(loss)[found.rows]
             result[prompt] = ((loss * weight).sum(), (count * weight).sum())
         return result
+
+
+def _targets(rows: Sequence[Row], prompt: int) -> Tensor:
+    """What the rows ask of a prompt, [n] or [n, C]; a filler where it does not learn from a row."""
+    given = [row.target.get(prompt) for row in rows]
+    known = next((one for one in given if one is not None), -1)
+    filler = -1 if isinstance(known, int) else (0.0,) * len(known)
+    return torch.tensor([filler if one is None else one for one in given])
 
 
 def _require_rows(part: Sequence[Sequence[Row | None]], purpose: str) -> None:
@@ -101,10 +108,11 @@ def _require_rows(part: Sequence[Sequence[Row | None]], purpose: str) -> None:
 
 def _check_target(row: Row, prompt: int, index: int) -> None:
     target = row.target.get(prompt)
-    if target is None or target < 0:
+    if target is None or (isinstance(target, int) and target < 0):
         raise DataError("data.no_target", f"row {index} has no right answer for prompt {prompt}", cure="label the row")
     answers = sum(isinstance(node.segment, Answer) and node.segment.prompt_index == prompt for node in row.nodes)
-    if answers and target >= answers:
+    last = target if isinstance(target, int) else len(target) - 1
+    if answers and last >= answers:
         raise DataError(
-            "data.unknown_label", f"row {index}: the right answer is number {target} (from 0) of {answers} candidates"
+            "data.unknown_label", f"row {index}: the right answer is number {last} (from 0) of {answers} candidates"
         )

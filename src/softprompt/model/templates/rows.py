@@ -93,9 +93,11 @@ class RowBuilder:
         max_tokens: int,
         answers: Answers = "words",
     ) -> None:
-        if answers == "vectors" and not task.fixed_candidates:
-            message = "label vectors need a task with fixed labels"
-            raise TemplateError("template.no_labels", message, cure="choose 'answers: words'")
+        if answers not in task.forms:
+            message = f"a task of this kind cannot be answered by {answers}: " + (
+                "label vectors need fixed labels" if answers == "vectors" else "each label is a yes or no of its own"
+            )
+            raise TemplateError("template.no_labels", message, cure=f"choose 'answers: {task.forms[0]}'")
         self.template = template
         self.task = task
         self.tokenizer = tokenizer
@@ -143,7 +145,8 @@ class RowBuilder:
         else:
             answers = self._tokens(says, reading.lead, example)
             nodes.extend(Node(Answer(ids, index, prompt_index), last) for index, ids in enumerate(answers))
-        row = Row(tuple(nodes), "", example.weight, example.group, {} if right is None else {prompt_index: right})
+        wanted: dict[int, int | tuple[float, ...]] = {} if right is None else {prompt_index: right}
+        row = Row(tuple(nodes), "", example.weight, example.group, wanted)
         return replace(row, id=content_hash(row.trunk_ids(0)))
 
     def cut(self, example: Example) -> dict[str, int]:
@@ -193,8 +196,8 @@ class RowBuilder:
 
     def _answers(
         self, example: Example, *, target: bool, candidates: Sequence[str] | None
-    ) -> tuple[tuple[str, ...], int | None]:
-        """Texts of the answers that stand in the row, and which is right (None: unknown, or not asked)."""
+    ) -> tuple[tuple[str, ...], int | tuple[float, ...] | None]:
+        """Texts of the answers that stand in the row, and what is right (None: unknown, or not asked)."""
         own = self.task.candidates(example)
         labelled = target and example.target is not None and example.target != []
         answer = self.task.answer(example) if labelled else None
@@ -203,7 +206,7 @@ class RowBuilder:
             says = tuple(candidates)
             return says, says.index(str(right)) if right in says else None
         if own is not None:
-            return own, answer if isinstance(answer, int) else None
+            return own, None if isinstance(answer, str) else answer
         return ((str(right),), 0) if labelled else ((), None)
 
     def _tokens(self, says: Sequence[str], lead: str, example: Example) -> list[tuple[int, ...]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from softprompt.app.config import ModelSettings, RunConfig
 from softprompt.app.recipes import evaluate as evaluating
@@ -11,16 +11,20 @@ from softprompt.app.recipes import predict as predicting
 from softprompt.app.recipes import tune as tuning
 from softprompt.app.recipes.prepare import prepare
 from softprompt.app.watch import Watcher
+from softprompt.core.frames import is_frame, to_frame
 from softprompt.core.tasks import Task
 from softprompt.data.dialect import ReadSettings
 from softprompt.data.page import DataPage
-from softprompt.data.sources import File, Source
+from softprompt.data.sources import File, Frame, Source
 from softprompt.lab.evaluation import Evaluation
 from softprompt.lab.explanation import Method
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.backbones.loading import load as load_model
 from softprompt.model.backbones.loading import wrap
 from softprompt.model.prompts.prompt import Prompt
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = ["data_page", "evaluate", "load", "load_model", "plan", "predict", "tune", "wrap"]
 
@@ -129,6 +133,32 @@ def evaluate(
     )
 
 
+@overload
+def predict(
+    prompts: Prompts,
+    source: Frame,
+    *,
+    model: Backbone | str | None = None,
+    columns: dict[str, str] | None = None,
+    read: Mapping[str, Any] | None = None,
+    min_confidence: float | None = None,
+    min_precision: float | None = None,
+    explain: Method | None = None,
+    watcher: Watcher | None = None,
+) -> "pandas.DataFrame": ...
+@overload
+def predict(
+    prompts: Prompts,
+    source: str | Path | File | Iterable[Any],
+    *,
+    model: Backbone | str | None = None,
+    columns: dict[str, str] | None = None,
+    read: Mapping[str, Any] | None = None,
+    min_confidence: float | None = None,
+    min_precision: float | None = None,
+    explain: Method | None = None,
+    watcher: Watcher | None = None,
+) -> Iterator[predicting.Answered]: ...
 def predict(  # noqa: PLR0913 - what users may ask of a call
     prompts: Prompts,
     source: Source | Iterable[str],
@@ -140,8 +170,11 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
     min_precision: float | None = None,
     explain: Method | None = None,
     watcher: Watcher | None = None,
-) -> Iterator[predicting.Answered]:
+) -> Any:
     """Answer rows or plain texts, as a stream; several prompts share one reading of each text.
+
+    A data frame is answered by a data frame with the same index: ``answer``, ``confidence``, ``p LABEL``, ...; the
+    columns of several prompts carry their names.
 
     The arguments are those of :func:`evaluate`, and:
 
@@ -149,7 +182,7 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
         min_precision: Withhold answers below the threshold that each prompt keeps for this precision.
         explain: Say which words decided: ``auto``, ``occlusion`` or ``gradient``.
     """
-    return predicting.predict(
+    answers = predicting.predict(
         _listed(prompts),
         _file(source, read),
         columns=columns,
@@ -159,6 +192,9 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
         watcher=watcher,
         **_model(model),
     )
+    if is_frame(source):
+        return to_frame(predicting.as_columns(list(answers)), index=source.index)
+    return answers
 
 
 def _run(

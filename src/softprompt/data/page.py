@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
+from softprompt.core.cards import draw
+from softprompt.core.cards.views import data_card
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.data.duplicates import Twins, duplicates
@@ -134,6 +136,10 @@ class DataPage:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return asdict(self) | {"warnings": list(self.warnings), "notes": list(self.notes)}
+
+    def _repr_html_(self) -> str:
+        """The card that a notebook shows."""
+        return draw(data_card(self.to_dict()))
 
     def lines(self) -> list[str]:
         """The page as plain text."""

@@ -10,14 +10,20 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from softprompt.core.cards import draw
+from softprompt.core.cards.views import evaluation_card
 from softprompt.core.errors import DataError
+from softprompt.core.frames import beside, to_frame
 from softprompt.core.metrics import ClassScore, ExactMatch, Score, class_report, make_metric, score
 from softprompt.core.records import Example
 from softprompt.core.stats import Interval, wilson
 from softprompt.core.tasks import Task
 from softprompt.model.prediction import Prediction, Predictor
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = ["CALIBRATION", "Evaluation", "Item", "evaluate", "evaluate_asks"]
 
@@ -135,6 +141,28 @@ class Evaluation:
             ],
             "items": [asdict(item) for item in self.items],
         }
+
+    def to_frame(self, rows: "pandas.DataFrame | None" = None, *, errors: bool = False) -> "pandas.DataFrame":
+        """The outcome of every item as a data frame.
+
+        Args:
+            rows: The frame that was judged: its index and its columns stand beside the outcomes.
+            errors: Only items that were not answered rightly, the surest first: there labels are wrong most often.
+
+        Raises:
+            ExtraError: ``extra.missing`` without pandas.
+            DataError: ``data.lengths_differ`` for another frame.
+        """
+        found = [asdict(item) for item in self.items]
+        frame = to_frame(found) if rows is None else beside(rows, found)
+        if not errors:
+            return frame
+        wrong = [place for place, item in enumerate(self.items) if not item.correct]
+        return frame.iloc[sorted(wrong, key=lambda place: -(self.items[place].probability or 0.0))]
+
+    def _repr_html_(self) -> str:
+        """The card that a notebook shows."""
+        return draw(evaluation_card(self.to_dict()))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

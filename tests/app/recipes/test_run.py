@@ -36,7 +36,15 @@ def report(model: sp.Backbone, tmp_path_factory: pytest.TempPathFactory) -> sp.T
 
 def test_run_folder_is_complete(report: sp.TuneReport) -> None:
     names = {path.name for path in report.folder.iterdir()}
-    files = {"config.yaml", "environment.json", "log.jsonl", "curves.svg", "report.json", "test-looks.jsonl"}
+    files = {
+        "config.yaml",
+        "environment.json",
+        "log.jsonl",
+        "curves.svg",
+        "report.json",
+        "report.html",
+        "test-looks.jsonl",
+    }
     assert names == {*files, "prompt"}
     kept = json.loads((report.folder / "report.json").read_text())
     assert kept["split"] == "test"

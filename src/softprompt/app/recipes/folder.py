@@ -5,6 +5,7 @@ environment.json   versions, machine, model
 log.jsonl          one line an event
 curves.svg         loss and score by step
 report.json        scores, baselines, times
+report.html        the same as a page to open or to send
 prompt/            the saved prompt
 suspects.csv       training rows whose label is probably wrong (with folds)
 test-looks.jsonl   a line for every time that test rows were scored

@@ -9,6 +9,8 @@ import torch
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.prepare import Prepared, Sources, prepare
 from softprompt.app.watch import Watcher
+from softprompt.core.cards import draw
+from softprompt.core.cards.views import plan_card
 from softprompt.core.records import Batch
 from softprompt.data.page import DataPage
 from softprompt.lab.training.forecast import budget_for
@@ -69,6 +71,10 @@ class RunPlan:
             "seconds": self.seconds,
             "disk_bytes": self.disk_bytes,
         }
+
+    def _repr_html_(self) -> str:
+        """The card that a notebook shows."""
+        return draw(plan_card(self.to_dict()))
 
 
 def plan(

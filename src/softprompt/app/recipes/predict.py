@@ -24,7 +24,7 @@ from softprompt.model.backbones.base import Backbone
 from softprompt.model.prediction import Ask, Prediction, Predictor
 from softprompt.model.prompts.prompt import Prompt
 
-__all__ = ["Answered", "predict"]
+__all__ = ["Answered", "as_columns", "predict"]
 
 #: Rows of an iterable that are taken at a time.
 CHUNK = 256
@@ -90,6 +90,28 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
         by_name = dict(zip(names, answers, strict=True))
         yield Answered(row[0].id, by_name, dict(zip(names, why, strict=False)), example.fields)
     watcher.done()
+
+
+def as_columns(answered: Sequence[Answered]) -> list[dict[str, object]]:
+    """Answers as lines of a table: one column a fact, with several prompts named after them.
+
+    Probabilities have a column each (``p LABEL``) where all rows have the same labels.
+    """
+    said = [{name: one.to_dict() for name, one in row.answers.items()} for row in answered]
+    lines: list[dict[str, object]] = [{} for _ in answered]
+    for name in said[0] if said else ():
+        facts = [row[name] for row in said]
+        labels = {tuple(one["probabilities"] or ()) for one in facts}
+        for line, one, row in zip(lines, facts, answered, strict=True):
+            found = {key: value for key, value in one.items() if key not in {"id", "probabilities"}}
+            if len(labels) == 1:
+                found |= {f"p {label}": p for label, p in (one["probabilities"] or {}).items()}
+            else:
+                found["probabilities"] = one["probabilities"]
+            if name in row.explanations:
+                found["explanation"] = row.explanations[name].to_dict()
+            line |= found if len(row.answers) == 1 else {f"{name} {key}": value for key, value in found.items()}
+    return lines
 
 
 def _withheld(prediction: Prediction, bar: float | None) -> Prediction:

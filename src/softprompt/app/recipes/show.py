@@ -21,16 +21,7 @@ class PromptCard:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        tensors = self.prompt.tensors
-        return {
-            "kind": "prompt",
-            "path": str(self.path),
-            "num_bytes": self.prompt.num_bytes,
-            "content_hash": self.prompt.content_hash,
-            "slots": {name: slot.length for name, slot in tensors.slots.items()},
-            "label_vectors": 0 if tensors.head is None else len(tensors.head.bias),
-            "manifest": self.prompt.manifest.to_dict(),
-        }
+        return {"kind": "prompt", "path": str(self.path), **self.prompt.to_dict()}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from softprompt.app.recipes.roads import HELD_OUT, Finding, Hearing, judge_basel
 from softprompt.app.recipes.saved import identity, make_prompt, scores_of
 from softprompt.app.recipes.sealed import note_look, sealed_hash, warning
 from softprompt.app.watch import Watcher
+from softprompt.core.cards import Card, draw, page
+from softprompt.core.cards.views import run_card
+from softprompt.core.frames import to_frame
 from softprompt.core.stats import Interval
 from softprompt.lab.comparison import Comparison, Contender, Majority, Standing, TfidfLogistic, ZeroShot, compare
 from softprompt.lab.evaluation import Evaluation
@@ -27,8 +30,10 @@ from softprompt.lab.tuning import Tuning
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.prompts.prompt import Prompt
 
-__all__ = ["TuneReport", "tune"]
+if TYPE_CHECKING:
+    import pandas
 
+__all__ = ["TuneReport", "tune"]
 
 #: Share of the rows from which suspect labels are the prompt's doubts rather than anybody's mistakes.
 MANY_SUSPECTS = 0.2
@@ -111,6 +116,38 @@ class TuneReport:
             "notes": list(self.notes),
         }
 
+    def to_frame(self) -> "pandas.DataFrame":
+        """The comparison as a data frame: a line a contender, the prompt last; without baselines the prompt alone.
+
+        Raises:
+            ExtraError: ``extra.missing`` without pandas.
+        """
+        if self.comparison is None:
+            return to_frame([{"name": "soft prompt", **_numbers(self.evaluation)}])
+        return to_frame(
+            [
+                {
+                    "name": one.name,
+                    **_numbers(one.evaluation),
+                    "fit_seconds": one.fit_seconds,
+                    "predict_seconds": one.predict_seconds,
+                    "num_bytes": one.num_bytes,
+                }
+                for one in self.comparison.standings
+            ]
+        )
+
+    def card(self) -> Card:
+        """What a notebook and report.html show."""
+        return run_card(self.to_dict(), size_bytes=self.prompt.num_bytes, picture=self._curves())
+
+    def _curves(self) -> str:
+        return curves(self.finding.outcomes) if self.finding.outcomes else ""
+
+    def _repr_html_(self) -> str:
+        """The card that a notebook shows."""
+        return draw(self.card())
+
 
 def tune(
     config: RunConfig,
@@ -185,6 +222,7 @@ def _run(ready: Prepared, folder: RunFolder, watcher: Watcher, begun: float) -> 
         folder.write_private("suspects.csv", table(suspected, fields=ready.template.fields))
     folder.write("curves.svg", curves(finding.outcomes))
     folder.write("report.json", report.to_dict())
+    folder.write("report.html", page(report.card()))
     if not finding.tuning.interrupted:
         folder.complete()
     watcher.done()
@@ -232,6 +270,15 @@ def _compared(finding: Finding, baselines: Sequence[Standing], prompt: Prompt) -
         note=f"rate {finding.learnt.rate:g}",
     )
     return compare([*baselines, own], reference="soft prompt")
+
+
+def _numbers(evaluation: Evaluation) -> dict[str, float]:
+    """Scores with their bounds, as columns."""
+    return {
+        name + end: value
+        for name, found in {**evaluation.metrics, **evaluation.calibration}.items()
+        for end, value in (("", found.estimate), (" low", found.low), (" high", found.high))
+    }
 
 
 class _Heard:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from softprompt.core.cards import draw
+from softprompt.core.cards.views import task_card
 from softprompt.core.config import Settings
 from softprompt.core.records import Example
 
@@ -44,6 +46,10 @@ class Task(Settings, ABC):
 
     target: str = Field("label", description="column of the right answer")
     metrics: tuple[str, ...] = Field((), description="names of metrics; the first decides")
+
+    def _repr_html_(self) -> str:
+        """The card that a notebook shows."""
+        return draw(task_card(self.model_dump(mode="json", by_alias=True)))
 
     @property
     def names(self) -> tuple[str, ...]:

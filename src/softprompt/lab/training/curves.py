@@ -13,23 +13,37 @@ __all__ = ["curves", "ticks"]
 
 _WIDTH, _PANEL, _LEFT, _RIGHT, _TOP, _GAP = 480.0, 150.0, 52.0, 14.0, 34.0, 46.0
 _FAR = 1e12  # numbers beyond are those of a prompt that diverges: no picture
-_COLOURS = 6
 _ENTRIES = 8
 
 #: Okabe and Ito's hues, darkened for white and lightened for black, so that every line has a contrast of at least 3:1.
-_STYLE = """
-.spc{color:#1c2126;font:13px system-ui,sans-serif;max-width:100%;height:auto}
+_HUES = (
+    ("#0067a5", "#56b4f5"),
+    ("#c04a00", "#ff9a4a"),
+    ("#00795a", "#3fcfa2"),
+    ("#a03b84", "#f28ccd"),
+    ("#866a00", "#e3c64c"),
+    ("#5a50c8", "#aaa5ff"),
+)
+
+#: As a file it follows the reader's system; inside a page that page's scheme (a notebook's theme).
+#: Programs that do not know light-dark() draw the light hues, or by the reader's system.
+_STYLE = (
+    """
+svg.spc:root{color-scheme:light dark;color:light-dark(#1c2126,#e7eaed)}
+.spc{color:inherit;font:13px system-ui,sans-serif;max-width:100%;height:auto}
 .spc text{fill:currentColor}.spc .h{font-weight:600}.spc .q{opacity:.75}
 .spc .g{stroke:currentColor;stroke-opacity:.16}.spc .a{stroke:currentColor;stroke-opacity:.5}
 .spc path{fill:none;stroke-width:1.8;stroke-linejoin:round;stroke-linecap:round}
 .spc .g,.spc .a{stroke-width:1}
-.spc .c0{stroke:#0067a5}.spc .c1{stroke:#c04a00}.spc .c2{stroke:#00795a}
-.spc .c3{stroke:#a03b84}.spc .c4{stroke:#866a00}.spc .c5{stroke:#5a50c8}
 .spc circle{fill:none;stroke-width:1.8}
-@media (prefers-color-scheme:dark){.spc{color:#e7eaed}
-.spc .c0{stroke:#56b4f5}.spc .c1{stroke:#ff9a4a}.spc .c2{stroke:#3fcfa2}
-.spc .c3{stroke:#f28ccd}.spc .c4{stroke:#e3c64c}.spc .c5{stroke:#aaa5ff}}
 """
+    + "".join(
+        f".spc .c{i}{{stroke:{light};stroke:light-dark({light},{dark})}}\n" for i, (light, dark) in enumerate(_HUES)
+    )
+    + "@supports not (color:light-dark(red,red)){@media (prefers-color-scheme:dark){svg.spc:root{color:#e7eaed}"
+    + "".join(f".spc .c{i}{{stroke:{dark}}}" for i, (_, dark) in enumerate(_HUES))
+    + "}}"
+)
 
 
 #: Colour, dash, points, and where the ring stands.
@@ -53,7 +67,7 @@ def curves(outcomes: Mapping[str, Outcome], *, score: str = "score", title: str 
     3
     """
     names = list(outcomes)
-    kept = [(f"c{i % _COLOURS}", _dash(i), outcome) for i, outcome in enumerate(outcomes.values())]
+    kept = [(f"c{i % len(_HUES)}", _dash(i), outcome) for i, outcome in enumerate(outcomes.values())]
     legend = _legend(names)
     top = _TOP + 20 * max((line for _, line, _ in legend), default=0)
     steps = [step for one in outcomes.values() for step, _ in one.losses]
@@ -126,14 +140,14 @@ def _legend(names: Sequence[str]) -> list[tuple[float, int, str]]:
 def _entry(x: float, line: int, index: int, name: str) -> str:
     y = 20.0 * line - 4
     stroke = (
-        "" if index >= _ENTRIES else f'<path class="c{index % _COLOURS}"{_dash(index)} d="M{x:.0f} {y - 4:.0f}h18"/>'
+        "" if index >= _ENTRIES else f'<path class="c{index % len(_HUES)}"{_dash(index)} d="M{x:.0f} {y - 4:.0f}h18"/>'
     )
     return stroke + _text(x + 24, y, name)
 
 
 def _dash(index: int) -> str:
     """Colours come back dashed: nothing is told by colour alone."""
-    return ("", ' stroke-dasharray="6 4"', ' stroke-dasharray="2 4"')[index // _COLOURS % 3]
+    return ("", ' stroke-dasharray="6 4"', ' stroke-dasharray="2 4"')[index // len(_HUES) % 3]
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start", kind: str = "") -> str:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from softprompt.core.cards import draw
+from softprompt.core.cards.views import prompt_card
 from softprompt.core.errors import PromptError
 from softprompt.core.tensors import PromptTensors
 from softprompt.model.prompts.document import decode_document, encode_document, migrate
@@ -146,6 +148,21 @@ class Prompt:
     def content_hash(self) -> str:
         """Hash over everything that is saved (64 hex digits): how lineage names a prompt."""
         return hashlib.sha256(self._files()[MANIFEST]).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: everything but the numbers."""
+        head = self.tensors.head
+        return {
+            "num_bytes": self.num_bytes,
+            "content_hash": self.content_hash,
+            "slots": {name: slot.length for name, slot in self.tensors.slots.items()},
+            "label_vectors": 0 if head is None else len(head.bias),
+            "manifest": self.manifest.to_dict(),
+        }
+
+    def _repr_html_(self) -> str:
+        """The card that a notebook shows."""
+        return draw(prompt_card(self.to_dict()))
 
     def __repr__(self) -> str:
         parts = [f"{slot.length} soft tokens in {name!r}" for name, slot in self.tensors.slots.items()]

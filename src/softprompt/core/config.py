@@ -49,7 +49,8 @@ def _describe(cls: type[BaseModel], fault: Any) -> str:
     """One pydantic fault as a sentence of ours."""
     path = [str(part) for part in fault["loc"]]
     if fault["type"] == "extra_forbidden":
-        known = sorted({name for owner in _owners(cls, path[:-1]) for name in owner.model_fields})
+        owners = _owners(cls, path[:-1])
+        known = sorted({field.alias or name for owner in owners for name, field in owner.model_fields.items()})
         return f"{'.'.join(path)}: unknown key; {nearest(path[-1], known)}"
     came = "" if fault["type"] == "missing" else f", got {fault['input']!r}"
     message = fault["msg"].removeprefix("Value error, ")

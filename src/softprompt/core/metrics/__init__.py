@@ -7,6 +7,7 @@ from softprompt.core.metrics.answers import ExactMatch, RougeL, TokenF1, normali
 from softprompt.core.metrics.corpus import Bleu, ChrF
 from softprompt.core.metrics.labels import Accuracy, ClassScore, MacroF1, class_report, confusion
 from softprompt.core.metrics.numbers import Mae, Rmse, Spearman
+from softprompt.core.metrics.objects import FieldF1, FieldPrecision, FieldRecall, WholeObject, field_report
 from softprompt.core.metrics.probabilities import Brier, CalibrationError, LogLoss, Perplexity
 from softprompt.core.metrics.protocol import MeanMetric, Metric
 from softprompt.core.metrics.scoring import METRICS, Score, compare, items_of, make_metric, score
@@ -21,6 +22,9 @@ __all__ = [
     "ChrF",
     "ClassScore",
     "ExactMatch",
+    "FieldF1",
+    "FieldPrecision",
+    "FieldRecall",
     "HammingLoss",
     "LogLoss",
     "MacroF1",
@@ -35,9 +39,11 @@ __all__ = [
     "Spearman",
     "SubsetAccuracy",
     "TokenF1",
+    "WholeObject",
     "class_report",
     "compare",
     "confusion",
+    "field_report",
     "items_of",
     "make_metric",
     "normalise_answer",

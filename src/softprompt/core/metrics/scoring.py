@@ -15,6 +15,7 @@ from softprompt.core.metrics.answers import ExactMatch, RougeL, TokenF1
 from softprompt.core.metrics.corpus import Bleu, ChrF
 from softprompt.core.metrics.labels import Accuracy, MacroF1
 from softprompt.core.metrics.numbers import Mae, Rmse, Spearman
+from softprompt.core.metrics.objects import FieldF1, FieldPrecision, FieldRecall, WholeObject
 from softprompt.core.metrics.probabilities import Brier, CalibrationError, LogLoss, Perplexity
 from softprompt.core.metrics.protocol import Metric, Ranking
 from softprompt.core.metrics.sets import HammingLoss, MicroF1, SubsetAccuracy
@@ -37,6 +38,10 @@ METRICS: dict[str, Callable[[Sequence[str]], Metric]] = {
     "rouge_l": lambda labels: RougeL(),
     "bleu": lambda labels: Bleu(),
     "chrf": lambda labels: ChrF(),
+    "field_f1": lambda labels: FieldF1(),
+    "field_precision": lambda labels: FieldPrecision(),
+    "field_recall": lambda labels: FieldRecall(),
+    "whole_object": lambda labels: WholeObject(),
     "perplexity": lambda labels: Perplexity(),
     "log_loss": lambda labels: LogLoss(),
     "brier": lambda labels: Brier(),

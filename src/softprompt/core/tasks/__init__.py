@@ -11,15 +11,16 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from softprompt.core.config import Settings
+from softprompt.core.tasks.extract import Extract
 from softprompt.core.tasks.labels import Choose, Classify, Label
 from softprompt.core.tasks.multilabel import Multilabel
 from softprompt.core.tasks.score import Score
 from softprompt.core.tasks.task import Task
 from softprompt.core.tasks.texts import Generate
 
-__all__ = ["AnyTask", "Choose", "Classify", "Generate", "Label", "Multilabel", "Score", "Task", "parse_task"]
+__all__ = ["AnyTask", "Choose", "Classify", "Extract", "Generate", "Label", "Multilabel", "Score", "Task", "parse_task"]
 
-AnyTask = Annotated[Classify | Choose | Generate | Multilabel | Score, Field(discriminator="kind")]
+AnyTask = Annotated[Classify | Choose | Extract | Generate | Multilabel | Score, Field(discriminator="kind")]
 
 
 def parse_task(data: Mapping[str, Any]) -> Task:

@@ -15,8 +15,10 @@ from softprompt.core.cards import draw
 from softprompt.core.cards.views import task_card
 from softprompt.core.config import Settings
 from softprompt.core.records import Example
+from softprompt.core.schema import Schema
 
 if TYPE_CHECKING:
+    import softprompt.core.tasks.extract
     import softprompt.core.tasks.labels
     import softprompt.core.tasks.multilabel
     import softprompt.core.tasks.score
@@ -62,6 +64,11 @@ class Task(Settings, ABC):
         return ()
 
     @property
+    def answer_schema(self) -> Schema | None:
+        """What written answers look like; None: any text."""
+        return None
+
+    @property
     def target_columns(self) -> tuple[str, ...]:
         """The columns that hold the answer: one, where the kind does not say otherwise."""
         return (self.target,)
@@ -105,6 +112,10 @@ class Task(Settings, ABC):
     @abstractmethod
     def decode(self, scores: Sequence[float], example: Example) -> Any:
         """The prediction as users see it, from the probability of each candidate."""
+
+    def written_as(self, text: str) -> Any:
+        """The prediction as users see it, from the text that was written."""
+        return text
 
     def confidence(self, probabilities: Sequence[float]) -> float:
         """Probability that what :meth:`decode` makes of the candidates' probabilities is right."""
@@ -196,3 +207,22 @@ class Task(Settings, ABC):
         from softprompt.core.tasks.texts import Generate
 
         return Generate.parse({"target": target, **settings})
+
+    @staticmethod
+    def extract(
+        schema: Mapping[str, Any], *, target: str = "answer", **settings: Any
+    ) -> "softprompt.core.tasks.extract.Extract":
+        """An object whose fields stand in the text.
+
+        Args:
+            schema: JSON Schema, or in short field -> type (``string``, ``integer``, ``number``, ``boolean``, ``array``
+                of strings; ``string?`` may be null), or field -> list of its values.
+            target: Column of the object, or of its JSON.
+            settings: Of :class:`Extract`, e.g. ``written="columns"`` where each field has a column.
+
+        >>> Task.extract({"who": "string", "urgency": ["low", "high"]}).answer_schema.names
+        ('who', 'urgency')
+        """
+        from softprompt.core.tasks.extract import Extract
+
+        return Extract.parse({"schema": schema, "target": target, **settings})

@@ -1,0 +1,118 @@
+"""An object of a schema, read out of a text (*extract*).
+
+The answer is the object's canonical JSON (:mod:`softprompt.core.schema`): learnt by its likelihood, written within the
+schema, judged field by field.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from softprompt.core.errors import DataError, nearest
+from softprompt.core.records import Example
+from softprompt.core.schema import Schema
+from softprompt.core.tasks.task import Task
+
+__all__ = ["Extract"]
+
+
+class Extract(Task):
+    """An object whose fields stand in the text.
+
+    Attributes:
+        schema_: As JSON Schema; key ``schema``.
+        written: How a row says what is right: an object (or its JSON) in the target's cell, or a column a field.
+        max_new_tokens: Longest answer in tokens.
+    """
+
+    model_config = ConfigDict(serialize_by_alias=True, populate_by_name=True)
+
+    objective: ClassVar[str] = "likelihood"
+    forms: ClassVar[tuple[str, ...]] = ("words",)
+
+    kind: Literal["extract"] = "extract"
+    target: str = Field("answer", description="column of the object")
+    schema_: dict[str, Any] = Field(alias="schema", description="the fields, as JSON Schema")
+    written: Literal["cell", "columns"] | dict[str, str] = Field(
+        "cell", description="cell holds the object, columns are one a field; or field -> column"
+    )
+    max_new_tokens: int = Field(128, ge=1, description="longest answer in tokens")
+    metrics: tuple[str, ...] = ("field_f1", "field_precision", "field_recall", "whole_object")
+
+    @field_validator("schema_", mode="before")
+    @classmethod
+    def _in_full(cls, value: Any) -> dict[str, Any]:
+        return Schema.parse(value).to_dict()
+
+    @model_validator(mode="after")
+    def _columns_of_fields(self) -> Self:
+        if isinstance(self.written, dict):
+            for name in self.written:
+                if name not in self.answer_schema.names:
+                    raise ValueError(f"written names {name!r}, which is no field; {nearest(name, self.answer_schema.names)}")
+        return self
+
+    @cached_property
+    def answer_schema(self) -> Schema:
+        """The schema of the answers."""
+        return Schema.parse(self.schema_)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """No labels."""
+        return ()
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Column of each field; empty where the target's cell holds the object."""
+        if self.written == "cell":
+            return {}
+        named = self.written if isinstance(self.written, dict) else {}
+        return {name: named.get(name, name) for name in self.answer_schema.names}
+
+    @property
+    def target_columns(self) -> tuple[str, ...]:
+        """The target's column, or one a field."""
+        return tuple(self.columns.values()) or (self.target,)
+
+    def candidates(self, example: Example) -> None:
+        return None
+
+    def read(self, value: Any) -> str:
+        """Canonical JSON of an object, of its JSON, or of cells by column.
+
+        Raises:
+            DataError: ``data.not_in_schema``, ``data.no_target``.
+
+        >>> from softprompt.core.tasks import Task
+        >>> Task.extract({"who": "string", "amount": "number?"}).read('{"who": "Ada"}')
+        '{"who":"Ada","amount":null}'
+        >>> Task.extract({"amount": "number"}, written={"amount": "EUR"}).read({"EUR": "12.50"})
+        '{"amount":12.5}'
+        """
+        if self.columns:
+            cells = value if isinstance(value, Mapping) else {}
+            value = self.answer_schema.of_cells({name: cells.get(column) for name, column in self.columns.items()})
+        elif value is None or value == "":
+            raise DataError("data.no_target", f"the row has no {self.target!r}")
+        return self.answer_schema.take(value)
+
+    def answer(self, example: Example) -> str:
+        if example.target is None:
+            raise DataError("data.no_target", f"the row has no {self.target!r}").at(example.source or example.id)
+        return self.answer_schema.take(example.target)
+
+    def reference(self, example: Example) -> dict[str, Any]:
+        return self.answer_schema.read(self.answer(example))
+
+    def decode(self, scores: Sequence[float], example: Example) -> str:
+        raise TypeError("an object is written, not decoded from scores")
+
+    def written_as(self, text: str) -> Any:
+        """The object of a text; the text itself where it is none."""
+        try:
+            return self.answer_schema.read(text)
+        except DataError:
+            return text

@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from softprompt.core.errors import ConfigError, DataError, TrainingError
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.lab import tuning
+from softprompt.lab.lessons import Learner, vocabulary_of
 from softprompt.lab.training import forecast
 from softprompt.lab.training.outcome import Event
 from softprompt.lab.training.settings import TrainingSettings
 from softprompt.lab.tuning import Lesson, Tuning, tune
 from softprompt.model.methods.plain import PlainSettings
 from softprompt.model.methods.starts import StartSettings
+from softprompt.model.prompted import Scores
 from softprompt.model.states import StateStore
 from softprompt.model.templates import RowBuilder, Template
 from tests.lab.training.small import bits, llama
@@ -387,3 +390,55 @@ def test_layers_are_recomputed_where_one_row_does_not_fit(monkeypatch: Any):
     assert run([one], settings=with_(rate=0.05)).settings.recompute == "always"
     monkeypatch.setattr(forecast, "available_bytes", lambda device=None: 1 << 30)
     assert run([one], settings=with_(rate=0.05)).settings.recompute == "never"
+
+
+def windowed(name: str = "one", *, max_tokens: int = 40, **rest: Any) -> Lesson:
+    """A lesson whose longer texts are read in windows."""
+    builder = RowBuilder(
+        Template.parse("{text}<soft 3> is {answer}", keep="windows"),
+        Task.classify(list(WORDS)),
+        llama().tokenizer,
+        max_tokens=max_tokens,
+        answers="vectors",
+    )
+    rows = [
+        Example({"text": " ".join([WORDS[label]] * (1 + 4 * (n % 3)))}, label, weight=2.0)
+        for n, label in enumerate(["no", "yes"] * 4)
+    ]
+    return Lesson(name, builder, **{"train": rows, "validation": rows, **rest})
+
+
+def test_windows_of_a_row_share_its_answer_and_its_weight() -> None:
+    one = windowed()
+    learner = Learner(one, llama(), vocabulary_of(llama()))
+    widths = learner.widths("train")
+    assert max(widths) > 1
+    assert len(learner.train) == sum(widths)
+    place = 0
+    for example, width in zip(one.train, widths, strict=True):
+        rows = [row for row in learner.train[place : place + width] if row is not None]
+        place += width
+        assert [row.weight for row in rows] == [pytest.approx(2.0 / width)] * width
+        assert {tuple(row.target.values()) for row in rows} == {(list(WORDS).index(str(example and example.target)),)}
+
+
+def test_a_row_is_judged_by_its_pooled_windows() -> None:
+    learner = Learner(windowed(metric="accuracy"), llama(), vocabulary_of(llama()))
+    widths = learner.widths("validation")
+    values = []
+    for n, width in enumerate(widths):  # one window errs, the others are surer of what is right
+        right, wrong = ([4.0, 0.0], [0.0, 1.0]) if n % 2 == 0 else ([0.0, 4.0], [1.0, 0.0])
+        values += [right] * (width - 1) + [wrong if width > 1 else right]
+    scores = Scores(torch.arange(len(values)), torch.tensor(values), torch.ones(len(values), 2, dtype=torch.long))
+    assert learner.judge(scores, range(len(values))) == 1.0
+
+
+def test_lessons_with_other_windows_are_trained_together_as_alone() -> None:
+    lessons = [
+        windowed("wide"),
+        windowed("narrow", max_tokens=34),
+        lesson("plain", train=windowed().train, validation=windowed().validation),
+    ]
+    together = run(lessons, settings=with_(rate=0.05))
+    assert [one.name for one in together.learnt] == ["wide", "narrow", "plain"]
+    assert all(math.isfinite(outcome.loss) for one in together.learnt for outcome in one.outcomes)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from softprompt.core.answers import CONTENT_FREE, AnswerSettings
-from softprompt.core.errors import ConfigError, DataError
+from softprompt.core.errors import ConfigError, DataError, TemplateError
 from softprompt.core.records import Batch, Example
 from softprompt.core.tasks import Task
 from softprompt.core.tensors import Head, PromptTensors, SlotTensors
@@ -15,6 +15,7 @@ from softprompt.model.prediction import Ask, Prediction, Predictor
 from softprompt.model.prompted import PromptedModel
 from softprompt.model.states import StateStore
 from softprompt.model.templates import RowBuilder, Template
+from softprompt.model.templates.windows import WindowSettings
 from softprompt.testing import tiny
 
 TOPIC = Task.classify({"B": "billing", "D": "delivery", "R": "bill"})  # one label's text begins another
@@ -281,3 +282,49 @@ def test_a_prediction_is_plain_data():
         "probabilities": {"yes": 1.0},
         "cut": 3,
     }
+
+
+def windowed(backbone, pool="mean", *, seed=1, max_tokens=48, keep="windows"):
+    """An ask whose longest texts are read in windows."""
+    windows = WindowSettings(most=16, pool=pool) if keep == "windows" else None
+    template = Template.parse("{text}<soft 4> It was {answer}", keep=keep, windows=windows)
+    plain = ask(backbone, "{text}<soft 4> It was {answer}", seed=seed, max_tokens=max_tokens)
+    return replace(plain, builder=RowBuilder(template, TOPIC, backbone.tokenizer, max_tokens=max_tokens))
+
+
+@pytest.mark.parametrize("pool", ["mean", "max"])
+def test_windows_are_pooled_from_what_each_says_alone(pool):
+    backbone = tiny()
+    one = windowed(backbone, pool)
+    (found,) = next(Predictor(backbone, [one]).predict([Example({"text": TEXTS[2]})]))
+    parts = one.builder.split(Example({"text": TEXTS[2]})).parts
+    assert found.windows == len(parts) > 1
+    assert found.cut == 0
+    said = np.log(probabilities(row[0] for row in Predictor(backbone, [one]).predict(parts)))
+    logs = said.mean(axis=0) if pool == "mean" else said.max(axis=0)
+    assert probabilities([found])[0] == pytest.approx(np.exp(logs) / np.exp(logs).sum(), abs=1e-5)
+
+
+def test_asks_with_other_windows_share_a_reading_and_say_what_they_say_alone():
+    backbone = tiny()
+    asks = [
+        windowed(backbone),
+        windowed(backbone, seed=2, max_tokens=40),
+        windowed(backbone, seed=3, keep="tail"),
+        ask(backbone, "{text}<soft 4> It was {answer}", seed=5),
+    ]
+    together = list(Predictor(backbone, asks).predict(EXAMPLES))
+    for k, one in enumerate(asks):
+        alone = [found for (found,) in Predictor(backbone, [one]).predict(EXAMPLES)]
+        assert probabilities(row[k] for row in together) == pytest.approx(probabilities(alone), abs=1e-5)
+    first, second, tail, _ = together[2]
+    assert first.windows < second.windows
+    assert (tail.windows, tail.ends) == (1, ("beginning",))
+    assert tail.to_dict()["cut_at"] == ["beginning"]
+    assert first.to_dict()["windows"] == first.windows
+
+
+def test_windows_have_no_likelihood_in_common():
+    backbone = tiny()
+    with pytest.raises(TemplateError, match=r"perplexity.*template\.windows"):
+        next(Predictor(backbone, [windowed(backbone)]).losses([Example({"text": "a"}, "B")]))

@@ -20,7 +20,15 @@ from softprompt.core.config import Settings
 from softprompt.core.errors import ConfigError
 from softprompt.core.tasks import Task
 
-__all__ = ["CONTENT_FREE", "LARGE_MODEL", "MANY_LABELS", "AnswerSettings", "answer_probabilities", "prior_offsets"]
+__all__ = [
+    "CONTENT_FREE",
+    "LARGE_MODEL",
+    "MANY_LABELS",
+    "AnswerSettings",
+    "answer_probabilities",
+    "pooled",
+    "prior_offsets",
+]
 
 #: What stands in every field while a model is asked what it would answer anyway (Zhao et al. 2021).
 CONTENT_FREE = ("N/A", "", "[MASK]")
@@ -157,6 +165,32 @@ def answer_probabilities(
     if len(offsets):
         logs = _log_softmax(logs + np.asarray(offsets, dtype=np.float64))
     return np.asarray(np.exp(logs))
+
+
+def pooled(
+    probabilities: Sequence[Float[np.ndarray, " C"]],
+    *,
+    how: Literal["mean", "max"] = "mean",
+    independent: bool = False,
+) -> Float[np.ndarray, " C"]:
+    """Probabilities of the C candidates from those of several windows of one text.
+
+    Args:
+        probabilities: [C] a window.
+        how: ``mean`` of the log-probabilities over the windows, or the highest probability of each candidate in any
+            window; normalised to sum 1.
+        independent: Each candidate is a yes or no of its own: the mean or the highest probability of each.
+
+    >>> windows = [np.array([0.5, 0.5]), np.array([0.2, 0.8])]
+    >>> pooled(windows).round(3).tolist(), pooled(windows, how="max").round(3).tolist()
+    ([0.333, 0.667], [0.385, 0.615])
+    """
+    if len(probabilities) == 1:
+        return probabilities[0]
+    if independent:
+        return np.asarray(np.mean(probabilities, axis=0) if how == "mean" else np.max(probabilities, axis=0))
+    logs = np.log(np.maximum(np.stack(probabilities), 1e-300))
+    return np.asarray(np.exp(_log_softmax(logs.mean(axis=0) if how == "mean" else logs.max(axis=0))))
 
 
 def _log_softmax(x: Float[np.ndarray, " C"]) -> Float[np.ndarray, " C"]:

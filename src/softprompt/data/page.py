@@ -12,6 +12,8 @@ from typing import Any
 
 from softprompt.core.cards import draw
 from softprompt.core.cards.views import data_card
+from softprompt.core.cuts import Cuts, Fit
+from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.data.duplicates import Twins, duplicates
@@ -55,11 +57,12 @@ class SplitPage:
         rows: Number of rows.
         labels: Rows a label; empty where answers are no labels.
         tokens: Lengths by field, and of all fields together as ``total``.
-        num_cut: Rows whose fields together have more tokens than there is room for.
+        num_cut: Rows of which something does not fit.
         num_empty: Rows without any text.
         num_skipped: Bad rows that were left out.
         num_twins: Rows that repeat an earlier text of the same split.
         hash: Content hash of the rows.
+        lost: What does not fit, in a sentence; empty where every row fits.
     """
 
     rows: int
@@ -70,6 +73,7 @@ class SplitPage:
     num_skipped: int
     num_twins: int
     hash: str
+    lost: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,7 @@ class DataPage:
         max_tokens: int | None = None,
         fields: Sequence[str] | None = None,
         notes: Sequence[str] = (),
+        fit: Callable[[Example], Fit] | None = None,
     ) -> "DataPage":
         """Look at every row once.
 
@@ -112,8 +117,8 @@ class DataPage:
             max_tokens: Tokens of a row's fields that fit beside the template's own.
             fields: Those that the template reads; None: all.
             notes: What was found out while reading.
+            fit: What of a row stands in none of its readings; None: what is longer than ``max_tokens`` loses its end.
 
-        >>> from softprompt.core.records import Example
         >>> data = Dataset((Example({"text": "a b c"}, "no"), Example({"text": ""}, "no")), classes=("yes", "no"))
         >>> page = DataPage.of({"train": data}, Task.classify(["yes", "no"]), count_tokens=lambda t: len(t.split()))
         >>> page.splits["train"].tokens["total"].longest, page.splits["train"].num_empty
@@ -123,13 +128,15 @@ class DataPage:
         """
         counted = cache(count_tokens)
         twins = duplicates(splits)
-        pages = {name: _split_page(name, data, twins, counted, max_tokens, fields) for name, data in splits.items()}
+        pages = {
+            name: _split_page(name, data, twins, counted, max_tokens, fields, fit) for name, data in splits.items()
+        }
         leaked = {name: _num_leaked(name, twins) for name in splits if name != "train" and "train" in splits}
         conflicting = sum(group.conflicting for group in twins)
         warnings = [
             *(line for name, page in pages.items() for line in _label_warnings(name, page)),
             *_leak_warnings(leaked, conflicting, free_text=not task.fixed_candidates),
-            *(line for name, page in pages.items() for line in _text_warnings(name, page, max_tokens)),
+            *(line for name, page in pages.items() for line in _text_warnings(name, page)),
         ]
         return cls(pages, max_tokens, leaked, conflicting, tuple(warnings), tuple(notes))
 
@@ -176,22 +183,34 @@ def _split_page(
     count: Callable[[str], int],
     max_tokens: int | None,
     fields: Sequence[str] | None,
+    fit: Callable[[Example], Fit] | None,
 ) -> SplitPage:
     fields = data.fields() if fields is None else fields
     lengths = {field: [count(row.fields.get(field, "")) for row in data] for field in fields}
     totals = [sum(row) for row in zip(*lengths.values(), strict=True)] if fields else [0] * len(data)
     tokens = {field: Lengths.of(values) for field, values in lengths.items() if len(fields) > 1 and values}
+    cuts = Cuts.of(_fit(row, total, max_tokens, fit) for row, total in zip(data, totals, strict=True))
     repeats = (sum(part == name for part, _ in group.places) - 1 for group in twins)
     return SplitPage(
         rows=len(data),
         labels=data.labels(),
         tokens=tokens | ({"total": Lengths.of(totals)} if totals else {}),
-        num_cut=sum(total > max_tokens for total in totals) if max_tokens is not None else 0,
+        num_cut=cuts.num_cut,
         num_empty=sum(not "".join(row.fields.get(field, "") for field in fields).strip() for row in data),
         num_skipped=len(data.skipped),
         num_twins=sum(repeat for repeat in repeats if repeat > 0),
         hash=data.hash,
+        lost=cuts.sentence,
     )
+
+
+def _fit(row: Example, tokens: int, room: int | None, fit: Callable[[Example], Fit] | None) -> Fit:
+    """How a row fits; the room of another row may be less by its candidates, but not by half."""
+    if room is None or 2 * tokens <= room:
+        return Fit()
+    if fit is not None:
+        return fit(row)
+    return Fit(tokens - room, ("end",)) if tokens > room else Fit()
 
 
 def _num_leaked(name: str, twins: Sequence[Twins]) -> int:
@@ -231,7 +250,7 @@ def _leak_warnings(leaked: Mapping[str, int], conflicting: int, *, free_text: bo
     return lines
 
 
-def _text_warnings(name: str, page: SplitPage, max_tokens: int | None) -> list[str]:
+def _text_warnings(name: str, page: SplitPage) -> list[str]:
     lines = []
     if page.num_skipped:
         lines.append(f"{name}: {_rows(page.num_skipped)} could not be used and {_were(page.num_skipped)} left out")
@@ -240,11 +259,8 @@ def _text_warnings(name: str, page: SplitPage, max_tokens: int | None) -> list[s
         lines.append(f"{name}: {_some(blank)} empty in every row")
     if page.num_empty:
         lines.append(f"{name}: {_rows(page.num_empty)} without any text")
-    if page.num_cut:
-        share = page.num_cut / page.rows
-        lines.append(
-            f"{name}: {_rows(page.num_cut)} ({share:.1%}) longer than the {max_tokens} tokens there is room for: cut"
-        )
+    if page.lost:
+        lines.append(f"{name}: {page.lost}")
     if page.num_twins:
         lines.append(f"{name}: {_rows(page.num_twins)} repeating an earlier text")
     if name != "train" and page.rows < SMALL_JUDGE:

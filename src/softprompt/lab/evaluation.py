@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from softprompt.core.cards import draw
 from softprompt.core.cards.views import evaluation_card
+from softprompt.core.cuts import Cuts, Fit
 from softprompt.core.errors import DataError
 from softprompt.core.frames import beside, to_frame
 from softprompt.core.metrics import ClassScore, ExactMatch, Score, class_report, make_metric, score
@@ -48,7 +49,9 @@ class Item:
         correct: Whether the answer is right: equal labels, or equal texts after normalisation.
         group: Of the example; items of one group are not independent.
         reference_probability: Of the right answer; None where answers have no probabilities.
-        cut: Tokens of the example that did not fit into the row.
+        cut: Tokens of the example that were not read.
+        ends: Where these stood.
+        windows: Readings whose scores were pooled.
     """
 
     id: str
@@ -59,6 +62,8 @@ class Item:
     group: str | None = None
     reference_probability: float | None = None
     cut: int = 0
+    ends: tuple[str, ...] = ()
+    windows: int = 1
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,11 @@ class Evaluation:
         """The score that decides."""
         return next(iter(self.metrics.values()))
 
+    @property
+    def cuts(self) -> Cuts:
+        """What of the texts was lost."""
+        return Cuts.of(Fit(item.cut, item.ends, item.windows) for item in self.items)
+
     def score(self, metric: str) -> Score:
         """A metric of answers again from the items, with what a paired comparison needs.
 
@@ -133,6 +143,7 @@ class Evaluation:
             "answered": None if self.answered is None else self.answered.as_dict(),
             "abstained": self.abstained,
             "cut": self.cut,
+            "lost": self.cuts.sentence,
             "seconds": self.seconds,
             "labels": list(self.labels),
             "classes": [
@@ -170,7 +181,10 @@ class Evaluation:
         return cls(
             name=data["name"],
             metrics={name: interval_from(found) for name, found in data["metrics"].items()},
-            items=tuple(Item(**{**item, "reference": _frozen(item["reference"])}) for item in data["items"]),
+            items=tuple(
+                Item(**{**item, "reference": _frozen(item["reference"]), "ends": tuple(item.get("ends", ()))})
+                for item in data["items"]
+            ),
             classes=tuple(
                 ClassScore(
                     **{**one, "recall": interval_from(one["recall"]), "precision": interval_from(one["precision"])}
@@ -308,7 +322,8 @@ def _item(prediction: Prediction, example: Example, task: Task) -> Item:
     probabilities = prediction.probabilities
     probability = None if probabilities is None else prediction.confidence
     right = None if probabilities is None else probabilities.get(str(reference))
-    return Item(example.id, answer, reference, probability, correct, example.group, right, prediction.cut)
+    lost = (prediction.cut, prediction.ends, prediction.windows)
+    return Item(example.id, answer, reference, probability, correct, example.group, right, *lost)
 
 
 def _frozen(reference: Any) -> Reference:

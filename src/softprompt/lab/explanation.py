@@ -111,7 +111,7 @@ class DeletionTest:
 
 
 def explain(predictor: Predictor, example: Example, *, ask: int = 0, method: Method = "auto") -> Explanation:
-    """Say which words decided.
+    """Say which words decided; of a text that is read in windows, in the window that speaks most for the answer.
 
     Args:
         predictor: Asks the model.
@@ -140,7 +140,7 @@ def explain(predictor: Predictor, example: Example, *, ask: int = 0, method: Met
     if asked.task.candidates(example) is None:
         message = f"{asked.name or 'the prompt'} writes its answers, and only choices are explained"
         raise DataError("data.not_probabilities", message, cure="use a classify or choose task")
-    standing = _standing(asked, example)
+    standing = _standing(asked, _telling(predictor, ask, example))
     words = [(name, *found) for name, text in standing.fields.items() for found in words_of(text)]
     if method == "gradient" or (method == "auto" and len(words) > LONG):
         found = _by_gradient(predictor, asked, ask, standing, words)
@@ -202,6 +202,15 @@ def deletion_test(
 
 
 # --- what stands in the row
+
+
+def _telling(predictor: Predictor, ask: int, example: Example) -> Example:
+    """The example, or the one of its windows that gives the pooled answer the highest probability."""
+    parts = predictor.asks[ask].builder.windows(replace(example, target=None))
+    if len(parts) == 1:
+        return example
+    whole, *said = predictor.variants([example, *parts], ask=ask)
+    return max(zip(said, parts, strict=True), key=lambda pair: (pair[0].probabilities or {})[whole.text])[1]
 
 
 def _standing(ask: Ask, example: Example) -> Example:

@@ -4,9 +4,11 @@ Knows templates, tasks and start values; nothing of optimisers, checkpoints and 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
+from torch import Tensor
 
 from softprompt.core.errors import ConfigError, DataError, TrainingError
 from softprompt.core.metrics import make_metric
@@ -72,9 +74,27 @@ class Learner:
                 f"{lesson.name}: the template has no soft slot and the answers are words: no number can be learnt",
                 cure="put <soft 20> into the template, or choose 'answers: vectors'",
             )
-        self.train = self._rows(lesson.train)
-        self.validation = self._rows(lesson.validation)
+        self._parts = {
+            "train": [self._windows(example, i) for i, example in enumerate(lesson.train)],
+            "validation": [self._windows(example, i) for i, example in enumerate(lesson.validation)],
+        }
+        self.lay_out(self.widths("train"), self.widths("validation"))
         self._require(self.train, "to learn from")
+
+    def widths(self, part: Literal["train", "validation"]) -> list[int]:
+        """Places that the windows of every example take: one, where it is not divided."""
+        return [max(1, len(rows)) for rows in self._parts[part]]
+
+    def lay_out(self, train: Sequence[int], validation: Sequence[int]) -> None:
+        """Put every window at a place of its own, so that lessons with other windows meet at equal places.
+
+        Args:
+            train: Places by example.
+            validation: Likewise.
+        """
+        self.train = _laid_out(self._parts["train"], train)
+        self.validation = _laid_out(self._parts["validation"], validation)
+        self._owners = [i for i, width in enumerate(validation) for _ in range(width)]
 
     def require_judged(self) -> None:
         """Refuse a lesson that nothing can be chosen by.
@@ -84,8 +104,16 @@ class Learner:
         """
         self._require(self.validation, "to judge by")
 
-    def _rows(self, examples: Sequence[Example | None]) -> list[Row | None]:
-        return [None if example is None else self._row(example, i) for i, example in enumerate(examples)]
+    def _windows(self, example: Example | None, index: int) -> list[Row]:
+        """The rows of an example; windows share its answer and its weight.
+
+        The mean of their losses is no less than the loss of their pooled log-probabilities (the geometric means of the
+        candidates add up to 1 at most), so what is minimised bounds what is used, and no window waits for another.
+        """
+        if example is None:
+            return []
+        parts = self.lesson.builder.windows(example)
+        return [self._row(replace(one, weight=example.weight / len(parts)), index) for one in parts]
 
     def _require(self, rows: Sequence[Row | None], purpose: str) -> None:
         if not any(row is not None for row in rows):
@@ -138,14 +166,29 @@ class Learner:
         values = scores.values.double()
         if self.lesson.offsets:
             values = values + torch.tensor(self.lesson.offsets, dtype=values.dtype, device=values.device)
-        examples = [self.lesson.validation[i] for i in indices]
+        said: dict[int, list[Tensor]] = {}
+        for row, place in zip(values, indices, strict=True):
+            said.setdefault(self._owners[place], []).append(row)
+        examples = [self.lesson.validation[i] for i in said]
         items = [
-            metric.item(self.task.decode(row, example), self.task.reference(example))
-            for row, example in zip(values.tolist(), examples, strict=True)
+            metric.item(self.task.decode(self._pooled(rows).tolist(), example), self.task.reference(example))
+            for rows, example in zip(said.values(), examples, strict=True)
             if example is not None
         ]
         total = float(metric.total(sum(items[1:], items[0])))
         return total if metric.higher_is_better else -total
+
+    def _pooled(self, windows: Sequence[Tensor]) -> Tensor:
+        """One score a candidate [C] from those of the windows that were looked at."""
+        settings = self.lesson.builder.template.windows
+        if settings is None or len(windows) == 1:
+            return windows[0]
+        logs = torch.stack([one.log_softmax(-1) for one in windows])
+        return logs.mean(0) if settings.pool == "mean" else logs.amax(0)
+
+
+def _laid_out(parts: Sequence[Sequence[Row]], widths: Sequence[int]) -> list[Row | None]:
+    return [rows[n] if n < len(rows) else None for rows, width in zip(parts, widths, strict=True) for n in range(width)]
 
 
 def vocabulary_of(backbone: Backbone) -> Vocabulary:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -42,6 +42,8 @@ WORTH_CACHING = 0.25
 
 #: Of what is left of ``max_time``, the probe takes this much at most.
 PROBE_SHARE = 0.35
+
+PARTS: tuple[Literal["train", "validation"], ...] = ("train", "validation")
 
 Listener = Callable[[str, Event], None]
 
@@ -170,6 +172,9 @@ class _Work:
             )
         vocabulary = vocabulary_of(backbone)
         self.learners = [Learner(lesson, backbone, vocabulary) for lesson in lessons]
+        widths = [[max(by) for by in zip(*(one.widths(part) for one in self.learners), strict=True)] for part in PARTS]
+        for learner in self.learners:
+            learner.lay_out(*widths)
         self.lengths = _lengths([learner.train for learner in self.learners])
         for learner in self.learners:
             if self.settings.keep == "best" or learner.lesson.rate_from is None:

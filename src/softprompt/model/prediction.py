@@ -16,17 +16,19 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from softprompt.core.answers import CONTENT_FREE, AnswerSettings, answer_probabilities
-from softprompt.core.errors import ConfigError, TemplateError
+from softprompt.core.answers import CONTENT_FREE, AnswerSettings, answer_probabilities, pooled
+from softprompt.core.cuts import Fit
+from softprompt.core.errors import ConfigError, DataError, TemplateError
 from softprompt.core.records import Batch, Example, Row, merge
 from softprompt.core.tasks import Task
 from softprompt.core.tensors import PromptTensors
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.compiled import CompiledModel
-from softprompt.model.decoding import Decoding, decode
+from softprompt.model.decoding import Constraint, Decoding, constraint_of, decode
 from softprompt.model.prompted import PromptedModel, Scores, token_batches
 from softprompt.model.states import StateStore
 from softprompt.model.templates import RowBuilder
+from softprompt.model.templates.rows import Split
 from softprompt.model.variants import VariantModel
 
 __all__ = ["Ask", "Prediction", "Predictor", "candidate_names"]
@@ -65,6 +67,24 @@ class Ask:
         return self.builder.task
 
     @property
+    def max_new_tokens(self) -> int:
+        """Longest written answer in tokens."""
+        return self.decoding.max_new_tokens if self.decoding else getattr(self.task, "max_new_tokens", 64)
+
+    def constraint(self, example: Example) -> Constraint | None:
+        """What may be written as the answer to an example; None: anything.
+
+        Raises:
+            ConfigError: ``config.invalid``: the answers are too short for any object of the task's schema.
+        """
+        if self.task.answer_schema is None:
+            return None
+        lead = self.builder.lead(example)
+        constraint = constraint_of(self.task.answer_schema, self.builder.tokenizer, lead=lead)
+        constraint.require(self.max_new_tokens)
+        return constraint
+
+    @property
     def calibrated(self) -> bool:
         """Whether what the model would answer anyway is divided out."""
         return self.answers.calibrate == "contextual"
@@ -80,18 +100,22 @@ class Prediction:
         probabilities: By label name or candidate, in their order; None for free text.
         confidence: Probability of ``text``; for free text the geometric mean of its tokens' probabilities.
         abstained: Whether the confidence is too low for an answer.
-        cut: Tokens of the example that did not fit into the row.
+        cut: Tokens of the example that were not read.
+        ends: Where these stood: ``end``, ``beginning``, ``middle``.
+        windows: Readings whose scores were pooled.
     """
 
     id: str
-    text: str
+    text: Any
     probabilities: Mapping[str, float] | None
     confidence: float
     abstained: bool = False
     cut: int = 0
+    ends: tuple[str, ...] = ()
+    windows: int = 1
 
     @property
-    def answer(self) -> str | None:
+    def answer(self) -> Any:
         """The text, None when withheld."""
         return None if self.abstained else self.text
 
@@ -108,6 +132,8 @@ class Prediction:
             "abstained": self.abstained,
             "probabilities": None if self.probabilities is None else dict(self.probabilities),
             "cut": self.cut,
+            **({"cut_at": list(self.ends)} if self.ends else {}),
+            **({"windows": self.windows} if self.windows > 1 else {}),
         }
 
 
@@ -117,8 +143,7 @@ def candidate_names(task: Task, example: Example) -> tuple[str, ...]:
     >>> candidate_names(Task.classify({"B1": "billing", "D2": "delivery"}), Example({}))
     ('B1', 'D2')
     """
-    count = len(task.candidates(example) or ())
-    return tuple(task.decode([float(i == k) for i in range(count)], example) for k in range(count))
+    return task.names or task.candidates(example) or ()
 
 
 class Predictor:
@@ -184,8 +209,12 @@ class Predictor:
         """For each example, by ask: negative log-likelihood of the right answer's words, and their tokens.
 
         Raises:
-            DataError: ``data.no_target``.
+            DataError: ``data.no_target``; ``data.not_probabilities``: several answers of a row are right.
+            TemplateError: ``template.windows``: windows have no likelihood in common.
         """
+        if any(ask.builder.template.windowed for ask in self.asks):
+            message = "the likelihood of an answer (perplexity) is that of one reading, and this template reads windows"
+            raise TemplateError("template.windows", message, cure="leave perplexity out, or choose another keep")
         for chunk in _chunks(examples, self.chunk_rows):
             rows = []
             for example in chunk:
@@ -195,7 +224,11 @@ class Predictor:
             found = self._scores(rows)
             for i, row in enumerate(rows):
                 right = {k: row.target[k] for k in range(len(self.asks))}
-                yield tuple((-float(found[k][i][0][at]), int(found[k][i][1][at])) for k, at in right.items())
+                if not all(isinstance(at, int) for at in right.values()):
+                    message = "the likelihood of an answer (perplexity) needs one right answer a row"
+                    raise DataError("data.not_probabilities", message, cure="leave perplexity out")
+                places = {k: at for k, at in right.items() if isinstance(at, int)}
+                yield tuple((-float(found[k][i][0][at]), int(found[k][i][1][at])) for k, at in places.items())
 
     def variants(self, examples: Sequence[Example], *, ask: int = 0) -> list[Prediction]:
         """What one of the asks says to variants of one example; what they share with the first is read once.
@@ -222,26 +255,58 @@ class Predictor:
     def _scored(
         self, asks: Sequence[int], chunk: Sequence[Example], model: PromptedModel | None = None
     ) -> dict[int, list[Prediction]]:
-        found = self._scores([self._row(asks, example, target=False) for example in chunk], model)
+        splits = {k: [self.asks[k].builder.split(_unlabelled(example)) for example in chunk] for k in asks}
+        found = self._scores([row for i in range(len(chunk)) for row in self._windows(splits, i)], model)
         result: dict[int, list[Prediction]] = {}
         for k in asks:
             anyway = self._content_free(k, chunk) if self.asks[k].calibrated else [[]] * len(chunk)
-            result[k] = [self._choice(k, *row) for row in zip(chunk, found[k], anyway, strict=True)]
+            scores = iter(found[k])  # by window, in the order of the examples
+            result[k] = [
+                self._choice(k, example, split, list(islice(scores, len(split.parts))), blank)
+                for example, split, blank in zip(chunk, splits[k], anyway, strict=True)
+            ]
         return result
+
+    def _windows(self, splits: Mapping[int, Sequence[Split]], i: int) -> Iterator[Row]:
+        """The rows of one example: the first windows of all asks, the second of those that have one, and so on."""
+        parts = {k: mine[i].parts for k, mine in splits.items()}
+        for n in range(max(map(len, parts.values()))):
+            yield merge(
+                [
+                    self.asks[k].builder.row(mine[n], prompt_index=k, target=False)
+                    for k, mine in parts.items()
+                    if n < len(mine)
+                ]
+            )
 
     def _choice(
         self,
         k: int,
         example: Example,
-        scores: tuple[Float[np.ndarray, " C"], Float[np.ndarray, " C"]],
+        split: Split,
+        scores: Sequence[tuple[Float[np.ndarray, " C"], Float[np.ndarray, " C"]]],
         anyway: Sequence[Float[np.ndarray, " C"]],
     ) -> Prediction:
         ask = self.asks[k]
-        values, lengths = scores
-        by_token = lengths if ask.answers.normalise == "length" else None
-        p = answer_probabilities(values, lengths=by_token, content_free=anyway, offsets=ask.answers.offsets)
+        settings = ask.builder.template.windows
+        by_token = ask.answers.normalise == "length"
+        p = pooled(
+            [
+                answer_probabilities(
+                    values,
+                    lengths=lengths if by_token else None,
+                    content_free=anyway,
+                    offsets=ask.answers.offsets,
+                    independent=ask.task.independent,
+                )
+                for values, lengths in scores
+            ],
+            how="mean" if settings is None else settings.pool,
+            independent=ask.task.independent,
+        )
         named = dict(zip(candidate_names(ask.task, example), p.tolist(), strict=True))
-        return self._prediction(ask, example, ask.task.decode(p.tolist(), example), named, float(p.max()))
+        text = ask.task.decode(p.tolist(), example)
+        return self._prediction(ask, example, text, named, ask.task.confidence(p.tolist()), fit=split.fit)
 
     def _content_free(self, k: int, chunk: Sequence[Example]) -> list[list[Float[np.ndarray, " C"]]]:
         """Scores of the candidates for inputs without content, by example; once for all where candidates are fixed."""
@@ -292,12 +357,16 @@ class Predictor:
                 soft.append(k)
             else:
                 yield [k]
-        for limit in sorted({self._decoding(k).max_new_tokens for k in soft}):
-            yield [k for k in soft if self._decoding(k).max_new_tokens == limit]
+        alike: dict[Any, list[int]] = {}
+        for k in soft:
+            schema, template = self.asks[k].task.answer_schema, self.asks[k].builder.template
+            limits = (schema, template.digest) if schema else None  # one constraint a row
+            alike.setdefault((self.asks[k].max_new_tokens, limits), []).append(k)
+        yield from alike.values()
 
     def _decoding(self, k: int) -> Decoding:
         ask = self.asks[k]
-        return ask.decoding or Decoding(max_new_tokens=getattr(ask.task, "max_new_tokens", 64))
+        return ask.decoding or Decoding(max_new_tokens=ask.max_new_tokens)
 
     def _written(self, asks: Sequence[int], chunk: Sequence[Example]) -> dict[int, list[Prediction]]:
         rows = [self._row(asks, example, target=False) for example in chunk]
@@ -307,21 +376,30 @@ class Predictor:
             batch = Batch(tuple(rows[i] for i in indices))
             prefix = self._compiled.shared_state(batch) if compiled else None
             prompts = [ask.tensors for ask in self.asks]
-            for one in decode(self.backbone, batch.rows, prompts, self._decoding(asks[0]), prefix=prefix):
+            within = [self.asks[asks[0]].constraint(_unlabelled(chunk[i])) for i in indices]
+            how = self._decoding(asks[0])
+            for one in decode(self.backbone, batch.rows, prompts, how, constraint=within, prefix=prefix):
                 k = one.prompt if len(asks) > 1 else asks[0]
                 i = indices[one.row]
                 confidence = math.exp(one.logprob / max(1, len(one.ids)))
                 # the blank before the answer is the template's; it stands in the answer's first token
-                text = one.text.removeprefix(self.asks[k].builder.lead(chunk[i]))
-                result[k][i] = self._prediction(self.asks[k], chunk[i], text, None, confidence)
+                text = self.asks[k].task.written_as(one.text.removeprefix(self.asks[k].builder.lead(chunk[i])))
+                fit = self.asks[k].builder.split(_unlabelled(chunk[i])).fit
+                result[k][i] = self._prediction(self.asks[k], chunk[i], text, None, confidence, fit=fit)
         return {k: [by_row[i] for i in range(len(chunk))] for k, by_row in result.items()}
 
     def _prediction(
-        self, ask: Ask, example: Example, text: str, probabilities: Mapping[str, float] | None, confidence: float
+        self,
+        ask: Ask,
+        example: Example,
+        text: Any,
+        probabilities: Mapping[str, float] | None,
+        confidence: float,
+        *,
+        fit: Fit,
     ) -> Prediction:
         abstained = self.min_confidence is not None and confidence < self.min_confidence
-        cut = sum(ask.builder.cut(_unlabelled(example)).values())
-        return Prediction(example.id, text, probabilities, confidence, abstained, cut)
+        return Prediction(example.id, text, probabilities, confidence, abstained, fit.cut, fit.ends, fit.windows)
 
 
 def _by_row(scores: Scores) -> list[tuple[Float[np.ndarray, " C"], Float[np.ndarray, " C"]]]:

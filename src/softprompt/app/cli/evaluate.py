@@ -174,8 +174,8 @@ def render(out: Screen, evaluations: list[dict[str, Any]]) -> None:
         if withheld := withheld_sentence(one):
             out.say()
             out.say(withheld)
-        if one["cut"]:
-            out.say(f"{counted(one['cut'], 'row')} too long for the model: cut", style="yellow")
+        if one["lost"]:
+            out.say(one["lost"], style="yellow" if one["cut"] else None)
         closer(out, one)
 
 

@@ -122,6 +122,9 @@ def render(out: Screen, report: dict[str, Any], *, size_bytes: int) -> None:
     if report["evaluation"]["classes"]:
         out.heading("by class")
         out.print(class_table(report["evaluation"]["classes"], width=out.width))
+    if report["evaluation"]["lost"]:
+        out.say()
+        out.say(report["evaluation"]["lost"], style="yellow" if report["evaluation"]["cut"] else None)
     for table in card.tables:
         if table.title:
             out.heading(table.title)

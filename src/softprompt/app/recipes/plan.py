@@ -99,9 +99,10 @@ def plan_of(ready: Prepared) -> RunPlan:
     """Forecast a run that is ready to go."""
     settings = ready.config.training.resolved()
     parts = [ready.splits[part] for part in ("train", "validation") if part in ready.splits]
-    rows = [ready.builder.row(example) for part in parts for example in part]
+    windows = [[one for example in part for one in ready.builder.windows(example)] for part in parts]
+    rows = [ready.builder.row(example) for part in windows for example in part]
     whole = ready.backbone.plan(Batch(tuple(rows)))
-    train = len(ready.splits["train"])
+    train = len(windows[0])
     batch = ready.backbone.plan(Batch(tuple(rows[: min(settings.batch_size, train)])))
     caches = whole.frozen_share >= WORTH_CACHING
     probe = 0 if settings.rate is not None else settings.probe_steps or 0

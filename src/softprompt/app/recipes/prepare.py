@@ -92,6 +92,7 @@ class Prepared:
             max_tokens=room,
             fields=self.template.fields,
             notes=self.notes,
+            fit=lambda example: self.builder.split(example).fit,
         )
 
 

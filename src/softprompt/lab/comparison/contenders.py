@@ -203,7 +203,7 @@ def label_predictions(
             example.id,
             task.decode(row, example),
             dict(zip(candidate_names(task, example), row, strict=True)),
-            max(row),
+            task.confidence(row),
         )
         for row, example in zip(probabilities.tolist(), examples, strict=True)
     ]
@@ -213,4 +213,6 @@ def _mean(row: Sequence[Prediction], example: Example, task: Task) -> Prediction
     probabilities = [one.probabilities for one in row if one.probabilities is not None]
     p = np.mean([list(found.values()) for found in probabilities], axis=0).tolist()
     named = dict(zip(probabilities[0], p, strict=True))
-    return Prediction(example.id, task.decode(p, example), named, max(p), cut=max(one.cut for one in row))
+    most = max(row, key=lambda one: one.cut)
+    fit = {"cut": most.cut, "ends": most.ends, "windows": most.windows}
+    return Prediction(example.id, task.decode(p, example), named, task.confidence(p), **fit)

@@ -18,6 +18,7 @@ from softprompt.core.tokens import Tokenizer
 from softprompt.model.templates.grammar import parse
 from softprompt.model.templates.parts import Part, Special, unparse
 from softprompt.model.templates.template import Keep, Template
+from softprompt.model.templates.windows import WindowSettings
 
 __all__ = ["Chat", "freeze_chat"]
 
@@ -51,6 +52,7 @@ def freeze_chat(
     truncate: Sequence[str] | None = None,
     keep: Keep | Mapping[str, Keep] | None = None,
     strip: bool = True,
+    windows: WindowSettings | None = None,
 ) -> Template:
     """The template that a chat becomes with this model.
 
@@ -60,6 +62,7 @@ def freeze_chat(
         truncate: As in :class:`Template`.
         keep: As in :class:`Template`.
         strip: As in :class:`Template`.
+        windows: As in :class:`Template`.
 
     Raises:
         TemplateError: the faults of the turns by role; ``template.chat`` when the chat template drops, repeats or
@@ -83,7 +86,7 @@ def freeze_chat(
         whole += [Special(before), *parts[role]]
     whole += [Special(rendered), *ending]
     text = unparse([part for part in whole if part != Special("")])
-    return Template.parse(text, truncate=truncate, keep=keep, strip=strip)
+    return Template.parse(text, truncate=truncate, keep=keep, strip=strip, windows=windows)
 
 
 def _parse(role: str, text: str) -> tuple[Part, ...]:

@@ -16,6 +16,7 @@ from softprompt.model.templates.parts import Bos, Part
 from softprompt.model.templates.segments import Piece, SlotSpec, TextPiece, assemble, resolve
 from softprompt.model.templates.template import Template
 from softprompt.model.templates.truncation import allot, shorten
+from softprompt.model.templates.windows import cut_windows
 
 __all__ = ["Reader", "Reading"]
 
@@ -95,15 +96,54 @@ class Reader:
             reading = self._cut(parts, texts, reading, reserve)
         return reading
 
+    def windows(self, fields: Mapping[str, str], *, reserve: Callable[[str], int]) -> tuple[list[dict[str, str]], int]:
+        """The texts of every window of one example, and the tokens behind the last; other fields are cut as in a row.
+
+        Args:
+            fields: Text by field; the template names one to be read in windows.
+            reserve: As in :meth:`read`.
+
+        Raises:
+            TemplateError: ``template.missing_field``, ``template.too_long``.
+        """
+        name, settings = self.template.windowed, self.template.windows
+        assert name is not None, "no field is read in windows"
+        assert settings is not None
+        texts = self.template.texts(fields)
+        parts = resolve(self.template.parts, texts)
+        full = self._encode(parts, texts)
+        room = self.max_tokens - reserve(full.lead) - full.words - full.slots
+        over = sum(full.fields.values()) - room
+        while over > 0:
+            kept = self._allot(full, room, reserve)
+            found, lost = [dict(texts)], 0
+            if kept[name] < full.fields[name]:
+                budget, count = self._measure(full, name, kept[name])
+                pieces, lost = cut_windows(texts[name], budget=budget, settings=settings, count=count)
+                found = [{**texts, name: piece} for piece in pieces] or [{**texts, name: ""}]
+            for other, budget in kept.items():
+                if other != name and budget < full.fields[other]:
+                    shorter = self._shorten(full, other, texts[other], budget)
+                    found = [{**one, other: shorter} for one in found]
+            over = max(self._encode(parts, one).total for one in found) + reserve(full.lead) - self.max_tokens
+            if over <= 0:
+                return found, lost
+            room -= over
+        return [texts], 0
+
+    def _allot(self, full: Reading, room: int, reserve: Callable[[str], int]) -> dict[str, int]:
+        kept = allot(full.fields, room=room, order=self.template.truncate)
+        if kept is None:
+            raise self._too_long(full, reserve(full.lead))
+        return kept
+
     def _cut(
         self, parts: Sequence[Part], texts: dict[str, str], full: Reading, reserve: Callable[[str], int]
     ) -> Reading:
         """Cut fields until all fits; where blanks at the seams cost a token more than planned, there is less room."""
         room = self.max_tokens - reserve(full.lead) - full.words - full.slots
         while True:
-            kept = allot(full.fields, room=room, order=self.template.truncate)
-            if kept is None:
-                raise self._too_long(full, reserve(full.lead))
+            kept = self._allot(full, room, reserve)
             shorter = dict(texts)
             for name, budget in kept.items():
                 if budget < full.fields[name]:
@@ -116,14 +156,15 @@ class Reader:
 
     def _shorten(self, full: Reading, name: str, text: str, budget: int) -> str:
         """The text of a field cut to ``budget`` tokens, shared evenly where the field stands several times."""
+        budget, count = self._measure(full, name, budget)
+        keep = self.template.keep.get(name, "head")
+        return shorten(text, budget=budget, keep="head" if keep == "windows" else keep, count=count)
+
+    def _measure(self, full: Reading, name: str, budget: int) -> tuple[int, Callable[[str], int]]:
+        """Tokens for one place of a field, and how many a text takes there."""
         places = [piece.text for piece, _ in full.pieces if isinstance(piece, TextPiece) and piece.field == name]
         blank = places[0][: len(places[0]) - len(places[0].lstrip())]
-        return shorten(
-            text,
-            budget=budget // len(places),
-            keep=self.template.keep.get(name, "head"),
-            count=lambda part: len(self.tokenizer.encode(blank + part.lstrip())),
-        )
+        return budget // len(places), lambda part: len(self.tokenizer.encode(blank + part.lstrip()))
 
     def _encode(self, parts: Sequence[Part], texts: Mapping[str, str]) -> Reading:
         pieces, lead = assemble(parts, texts, self.template.slots_in_place)

@@ -6,11 +6,12 @@ tells an answer from a longer one that begins alike (law 9).
 Knows neither models nor tensors.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
+from softprompt.core.cuts import LOST_END, Fit
 from softprompt.core.errors import TemplateError
 from softprompt.core.records import Answer, Example, Node, Readout, Row, Segment, Soft, Text, content_hash
 from softprompt.core.tasks import Task
@@ -19,7 +20,10 @@ from softprompt.model.templates.reading import Reader, Reading
 from softprompt.model.templates.segments import Piece, SlotSpec, TextPiece, join
 from softprompt.model.templates.template import Template
 
-__all__ = ["Answers", "Lengths", "RowBuilder"]
+__all__ = ["Answers", "Lengths", "RowBuilder", "Split"]
+
+#: Kinds of tasks whose answers have one score each, which windows can be pooled by.
+POOLED = ("classify", "choose")
 
 Answers = Literal["words", "vectors"]
 
@@ -55,6 +59,26 @@ class Lengths:
         return self.prompt + self.answer
 
 
+@dataclass(frozen=True, slots=True)
+class Split:
+    """An example as it is read: in one row or, for a template with windows, in several.
+
+    Attributes:
+        parts: The example once a row; the fields of a window hold what stands in its row.
+        cut: Tokens that stand in none of the rows, by field; only fields that lost some.
+        ends: Of the fields, where these stood.
+    """
+
+    parts: tuple[Example, ...]
+    cut: Mapping[str, int]
+    ends: tuple[str, ...] = ()
+
+    @property
+    def fit(self) -> Fit:
+        """The same in numbers alone."""
+        return Fit(sum(self.cut.values()), self.ends, len(self.parts))
+
+
 class RowBuilder:
     """Makes the row of an example.
 
@@ -67,7 +91,7 @@ class RowBuilder:
 
     Raises:
         TemplateError: ``template.too_long`` when the soft slots alone fill a row; ``template.no_labels`` for vectors
-            without fixed labels.
+            without fixed labels; ``template.windows`` for a kind of task whose scores cannot be pooled.
 
     >>> class Letters:  # the smallest tokenizer: a letter is a token
     ...     bos_id, eos_id, vocab_size = None, 0, 256
@@ -98,6 +122,10 @@ class RowBuilder:
                 "label vectors need fixed labels" if answers == "vectors" else "each label is a yes or no of its own"
             )
             raise TemplateError("template.no_labels", message, cure=f"choose 'answers: {task.forms[0]}'")
+        kind = str(getattr(task, "kind", type(task).__name__))
+        if template.windowed is not None and kind not in POOLED:
+            message = f"windows are for {' and '.join(POOLED)}, whose answers have a score to pool; this task is {kind}"
+            raise TemplateError("template.windows", message, cure="choose keep: head, tail or head+tail")
         self.template = template
         self.task = task
         self.tokenizer = tokenizer
@@ -115,7 +143,7 @@ class RowBuilder:
         target: bool = True,
         candidates: Sequence[str] | None = None,
     ) -> Row:
-        """The row of an example for one prompt.
+        """The row of an example for one prompt; of a text that is read in windows its beginning, see :meth:`split`.
 
         Args:
             example: Its fields; an unlabelled one gives a row without target.
@@ -149,13 +177,42 @@ class RowBuilder:
         row = Row(tuple(nodes), "", example.weight, example.group, wanted)
         return replace(row, id=content_hash(row.trunk_ids(0)))
 
-    def cut(self, example: Example) -> dict[str, int]:
-        """Tokens that truncation takes from the example, by field; empty when all of it fits.
+    def split(self, example: Example) -> Split:
+        """The examples whose rows are read for this one, and what none of them holds.
 
         Raises:
             TemplateError: as :meth:`row`.
         """
-        return dict(self.lengths(example).cut)
+        cut, windowed = self.lengths(example).cut, self.template.windowed
+        if windowed is None or windowed not in cut:
+            return Split((example,), cut, self._ends(cut))
+        says, _ = self._answers(example, target=not self.task.fixed_candidates, candidates=None)
+        try:
+            texts, lost = self._reader.windows(example.fields, reserve=lambda lead: self._reserve(says, lead))
+        except TemplateError as error:
+            raise _at(error, example) from None
+        parts = tuple(replace(example, fields={**example.fields, **one}) for one in texts)
+        cut = {name: count for name, count in {**cut, windowed: lost}.items() if count}
+        return Split(parts, cut, self._ends(cut))
+
+    def windows(self, example: Example) -> tuple[Example, ...]:
+        """The parts of :meth:`split`; without measuring where the template reads none in windows.
+
+        Raises:
+            TemplateError: as :meth:`row`.
+        """
+        return (example,) if self.template.windowed is None else self.split(example).parts
+
+    def cut(self, example: Example) -> dict[str, int]:
+        """Tokens of the example that stand in none of its rows, by field; empty when all of it is read.
+
+        Raises:
+            TemplateError: as :meth:`row`.
+        """
+        return dict(self.split(example).cut)
+
+    def _ends(self, fields: Iterable[str]) -> tuple[str, ...]:
+        return tuple(sorted({LOST_END[self.template.keep.get(name, "head")] for name in fields}))
 
     def lengths(self, example: Example) -> Lengths:
         """How many tokens the row has, and of what; any label of the example is left alone.

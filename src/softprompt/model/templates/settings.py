@@ -11,6 +11,7 @@ from softprompt.core.tokens import Tokenizer
 from softprompt.model.templates.chat import Chat, freeze_chat
 from softprompt.model.templates.presets import Place
 from softprompt.model.templates.template import Keep, Template
+from softprompt.model.templates.windows import WindowSettings
 
 __all__ = ["TemplateSettings"]
 
@@ -30,7 +31,10 @@ class TemplateSettings(Settings):
     length: int = Field(20, ge=0, description="preset: number of soft tokens")
     start_text: str | None = Field(None, description="preset: text that the soft tokens start from")
     truncate: tuple[str, ...] | None = Field(None, description="fields that may be cut, first one first; default: all")
-    keep: Keep | dict[str, Keep] | None = Field(None, description="end that survives a cut, for all or by field")
+    keep: Keep | dict[str, Keep] | None = Field(
+        None, description="end that survives a cut, or windows, for all or by field"
+    )
+    windows: WindowSettings | None = Field(None, description="how keep: windows divides a text")
     strip: bool = Field(True, description="drop white space around the text of a field")
 
     @model_validator(mode="before")
@@ -78,11 +82,13 @@ class TemplateSettings(Settings):
             if tokenizer is None:
                 message = "the turns of a chat become a template only with a model's chat format"
                 raise TemplateError("template.chat", message, cure="name the model")
-            return freeze_chat(self.chat, tokenizer, truncate=self.truncate, keep=self.keep, strip=self.strip)
+            return freeze_chat(
+                self.chat, tokenizer, truncate=self.truncate, keep=self.keep, strip=self.strip, windows=self.windows
+            )
         text = self.text
         if text is None:
             preset = Template.preset(
                 kind, place=self.place, fields=fields, length=self.length, start_text=self.start_text
             )
             text = str(preset)
-        return Template.parse(text, truncate=self.truncate, keep=self.keep, strip=self.strip)
+        return Template.parse(text, truncate=self.truncate, keep=self.keep, strip=self.strip, windows=self.windows)

@@ -60,9 +60,10 @@ class TemplateView:
         answers: Candidate answers, none for free text.
         frozen: Tokens before the first soft token.
         live: Tokens that every training step computes, the answers' included.
-        cut: Tokens that truncation took, by field.
+        cut: Tokens that are not read, by field.
         max_tokens: The longest row.
         cost: What the split means, in a sentence.
+        windows: Rows that the example is read in; the first of them is shown.
     """
 
     template: str
@@ -75,6 +76,7 @@ class TemplateView:
     cut: dict[str, int]
     max_tokens: int
     cost: str
+    windows: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -99,6 +101,8 @@ class TemplateView:
         lines += ["", f"placement: {self.placement}. {self.cost}"]
         if not self.example:
             lines.append("The fields hold a stand-in: show a row of your data for real lengths.")
+        if self.windows > 1:
+            lines.append(f"read in {self.windows} windows, of which this is the first")
         lines += [f"cut to {self.max_tokens} tokens: {name} loses {count}" for name, count in self.cut.items()]
         return lines
 
@@ -111,7 +115,8 @@ def show(builder: RowBuilder, example: Example | None = None) -> TemplateView:
     """
     template, tokenizer = builder.template, builder.tokenizer
     stand_in = Example(dict.fromkeys(template.fields, "Some text stands here."), candidates=("one way", "another way"))
-    shown = example or stand_in
+    split = builder.split(example or stand_in)
+    shown = split.parts[0]
     pieces = builder.reading(shown).pieces
     first_slot = next((i for i, (piece, _) in enumerate(pieces) if isinstance(piece, SlotSpec)), len(pieces))
     parts = tuple(_part(piece, ids, tokenizer, frozen=i < first_slot) for i, (piece, ids) in enumerate(pieces))
@@ -132,9 +137,10 @@ def show(builder: RowBuilder, example: Example | None = None) -> TemplateView:
         answers=answers,
         frozen=frozen,
         live=total - frozen,
-        cut=builder.cut(shown),
+        cut=dict(split.cut),
         max_tokens=builder.max_tokens,
         cost=_cost(template.placement, frozen, total),
+        windows=len(split.parts),
     )
 
 

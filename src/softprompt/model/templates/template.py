@@ -10,15 +10,16 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Self, get_args
 
-from softprompt.core.errors import TemplateError, nearest
+from softprompt.core.errors import ConfigError, TemplateError, nearest
 from softprompt.model.templates.grammar import parse
 from softprompt.model.templates.parts import Field, OptionalPart, Part, Slot, Special, unparse
 from softprompt.model.templates.presets import Place, preset_text
 from softprompt.model.templates.segments import SlotSpec, TextPiece, assemble, name_slots, resolve
+from softprompt.model.templates.windows import WindowSettings
 
 __all__ = ["Keep", "Placement", "Template"]
 
-Keep = Literal["head", "tail", "head+tail"]
+Keep = Literal["head", "tail", "head+tail", "windows"]
 Placement = Literal["none", "before", "between", "after"]
 
 
@@ -30,8 +31,9 @@ class Template:
         parts: What the text consists of, in order.
         truncate: The fields that may be cut when a row is too long, the first one first; None lets all be cut, the
             longest first.
-        keep: Which end of a field survives a cut; ``head`` where none is named.
+        keep: Which end of a field survives a cut; ``head`` where none is named, ``windows`` for one field at most.
         strip: Whether white space around a field's text is dropped.
+        windows: How a field that is read in windows is divided; for such a template only.
 
     >>> template = Template.parse('{text}<soft 20 "the topic is"> It was {answer}', keep="tail")
     >>> template.fields, template.placement, template.slots["soft"].length
@@ -44,6 +46,7 @@ class Template:
     truncate: tuple[str, ...] | None = None
     keep: Mapping[str, Keep] = field(default_factory=dict, hash=False)
     strip: bool = True
+    windows: WindowSettings | None = None
 
     def __post_init__(self) -> None:
         for setting, names in (("truncate", self.truncate or ()), ("keep", self.keep)):
@@ -53,6 +56,20 @@ class Template:
                         f"{setting} names {name!r}, which is no field of the template; {nearest(name, self.fields)}"
                     )
                     raise TemplateError("template.unknown_field", message)
+        windowed = [name for name, kept in self.keep.items() if kept == "windows"]
+        if len(windowed) > 1:
+            message = f"only one field can be read in windows, keep asks it of {', '.join(windowed)}"
+            raise TemplateError("template.windows", message, cure=f"write keep: {{{windowed[0]}: windows}}")
+        if self.windows is not None and not windowed:
+            message = "windows are described, and no field is read in them"
+            raise TemplateError("template.windows", message, cure="add keep: windows, or leave windows out")
+        if windowed and self.windows is None:
+            object.__setattr__(self, "windows", WindowSettings())
+
+    @cached_property
+    def windowed(self) -> str | None:
+        """The field that is read in windows where it is too long; None where there is none."""
+        return next((name for name, kept in self.keep.items() if kept == "windows"), None)
 
     @classmethod
     def parse(
@@ -62,16 +79,18 @@ class Template:
         truncate: Sequence[str] | None = None,
         keep: Keep | Mapping[str, Keep] | None = None,
         strip: bool = True,
+        windows: WindowSettings | None = None,
     ) -> Self:
         """A template from its text; ``keep`` as one word holds for all fields.
 
         Raises:
             TemplateError: whatever :func:`softprompt.model.templates.grammar.parse` finds; ``template.unknown_field``,
-                ``template.invalid``.
+                ``template.invalid``, ``template.windows``.
         """
         template = cls(parse(text), strip=strip)
         by_field = dict.fromkeys(template.fields, keep) if isinstance(keep, str) else dict(keep or {})
-        return replace(template, truncate=None if truncate is None else tuple(truncate), keep=by_field)
+        order = None if truncate is None else tuple(truncate)
+        return replace(template, truncate=order, keep=by_field, windows=windows)
 
     @classmethod
     def preset(
@@ -146,7 +165,8 @@ class Template:
     @cached_property
     def digest(self) -> str:
         """Hash of all that the template decides (16 hex digits): a prompt belongs to the template it was trained in."""
-        return _hash(json.dumps([str(self), self.truncate, sorted(self.keep.items()), self.strip]))
+        parts = [str(self), self.truncate, sorted(self.keep.items()), self.strip]
+        return _hash(json.dumps(parts if self.windows is None else [*parts, self.windows.model_dump()]))
 
     def without_slots(self) -> Self:
         """The same template as a text prompt: what the model makes of the words alone.
@@ -189,6 +209,8 @@ class Template:
             "keep": dict(self.keep),
             "strip": self.strip,
         }
+        if self.windows is not None:
+            data["windows"] = self.windows.model_dump()
         if self.skeleton is not None:
             data |= {"skeleton": self.skeleton, "skeleton_hash": _hash(self.skeleton)}
         return data
@@ -200,7 +222,7 @@ class Template:
         Raises:
             TemplateError: ``template.invalid``, and ``template.changed`` when the skeleton is not the frozen one.
         """
-        kinds = {"text": str, "truncate": list | None, "keep": dict, "strip": bool}
+        kinds = {"text": str, "truncate": list | None, "keep": dict, "strip": bool, "windows": dict | None}
         for key, kind in kinds.items():
             if not isinstance(data.get(key), kind):
                 raise TemplateError("template.invalid", f"{key!r} of a saved template cannot be {data.get(key)!r}")
@@ -208,7 +230,15 @@ class Template:
             if end not in get_args(Keep):
                 message = f"keep of {name!r} is {end!r}; allowed: {', '.join(get_args(Keep))}"
                 raise TemplateError("template.invalid", message)
-        template = cls.parse(data["text"], truncate=data["truncate"], keep=data["keep"], strip=data["strip"])
+        windows = None
+        if (described := data.get("windows")) is not None:
+            try:
+                windows = WindowSettings.parse(described)
+            except ConfigError as error:
+                raise TemplateError("template.invalid", f"windows of a saved template: {error.message}") from None
+        template = cls.parse(
+            data["text"], truncate=data["truncate"], keep=data["keep"], strip=data["strip"], windows=windows
+        )
         frozen = data.get("skeleton_hash")
         if frozen != (None if template.skeleton is None else _hash(template.skeleton)):
             message = f"the chat skeleton of the saved template is not the one that was frozen ({frozen})"

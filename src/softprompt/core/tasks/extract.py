@@ -60,11 +60,6 @@ class Extract(Task):
         return Schema.parse(self.schema_)
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """No labels."""
-        return ()
-
-    @property
     def columns(self) -> dict[str, str]:
         """Column of each field; empty where the target's cell holds the object."""
         if self.written == "cell":
@@ -93,9 +88,9 @@ class Extract(Task):
         '{"amount":12.5}'
         """
         if self.columns:
-            cells = value if isinstance(value, Mapping) else {}
+            cells = value if len(self.columns) > 1 and isinstance(value, Mapping) else {self.target_columns[0]: value}
             value = self.answer_schema.of_cells({name: cells.get(column) for name, column in self.columns.items()})
-        elif value is None or value == "":
+        elif value is None or value != value or (isinstance(value, str) and not value.strip()):
             raise DataError("data.no_target", f"the row has no {self.target!r}")
         return self.answer_schema.take(value)
 

@@ -7,7 +7,17 @@ of different length need no special case. docs/generation.md has the overview.
 from softprompt.model.decoding.constraints import Choices, Constraint
 from softprompt.model.decoding.endings import Finish
 from softprompt.model.decoding.loop import Decoded, Piece, decode
-from softprompt.model.decoding.objects import ObjectConstraint
+from softprompt.model.decoding.objects import ObjectConstraint, constraint_of
 from softprompt.model.decoding.settings import Decoding
 
-__all__ = ["Choices", "Constraint", "Decoded", "Decoding", "Finish", "ObjectConstraint", "Piece", "decode"]
+__all__ = [
+    "Choices",
+    "Constraint",
+    "Decoded",
+    "Decoding",
+    "Finish",
+    "ObjectConstraint",
+    "Piece",
+    "constraint_of",
+    "decode",
+]

@@ -20,7 +20,7 @@ from softprompt.core.schema import Schema
 from softprompt.core.tokens import Tokenizer
 from softprompt.model.decoding.machines import Machine, ObjectMachine, State
 
-__all__ = ["ObjectConstraint", "Trie", "trie_of"]
+__all__ = ["ObjectConstraint", "Trie", "constraint_of", "trie_of"]
 
 _MOST_LISTS = 512  #: lists of allowed tokens that are kept
 _MOST_LINES = 4096  #: answers whose state is kept
@@ -39,6 +39,7 @@ class Trie:
     """
 
     def __init__(self, pieces: Mapping[int, bytes]) -> None:
+        self.pieces = pieces
         self.children: list[dict[int, int]] = [{}]
         self.tokens: list[list[int]] = [[]]
         for token, piece in pieces.items():
@@ -105,6 +106,21 @@ def trie_of(tokenizer: Tokenizer) -> Trie:
     return _TRIES[tokenizer]
 
 
+_CONSTRAINTS: WeakKeyDictionary[Tokenizer, dict[tuple[Schema, str], "ObjectConstraint"]] = WeakKeyDictionary()
+
+
+def constraint_of(schema: Schema, tokenizer: Tokenizer, *, lead: str = "") -> "ObjectConstraint":
+    """The constraint of a schema for a tokenizer, made once: what it has found out serves every row.
+
+    Raises:
+        ModelError: As :class:`ObjectConstraint`.
+    """
+    made = _CONSTRAINTS.setdefault(tokenizer, {})
+    if (schema, lead) not in made:
+        made[schema, lead] = ObjectConstraint(schema, tokenizer, lead=lead)
+    return made[schema, lead]
+
+
 class ObjectConstraint:
     """Only objects of a schema, as :class:`softprompt.model.decoding.Constraint`.
 
@@ -127,7 +143,6 @@ class ObjectConstraint:
         self.machine = ObjectMachine(schema, lead=lead)
         self.eos_id = tokenizer.eos_id
         self.trie = trie_of(tokenizer)
-        self._pieces = tokenizer.as_bytes
         self._costs: dict[tuple[int, str], int] = {}
         self._masks: dict[State, tuple[Int[np.ndarray, " n"], ...]] = {}
         self._lists: OrderedDict[tuple[State, int, int], list[int]] = OrderedDict()
@@ -172,7 +187,7 @@ class ObjectConstraint:
             known -= 1
         state = self._lines[ids[:known]] if known else self.machine.start
         for n in range(known, len(ids)):
-            for byte in self._pieces(ids[n]) or b"":
+            for byte in self.trie.pieces.get(ids[n], b""):
                 after = self.machine.step(state, byte)
                 assert after is not None, "a token that was not allowed"
                 state = after

@@ -21,6 +21,13 @@ hypothesis.settings.register_profile("house", deadline=None, derandomize=True, m
 hypothesis.settings.register_profile("search", deadline=None, max_examples=1000, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what Windows cannot do."""
+    if os.name == "nt" and item.get_closest_marker("posix"):
+        pytest.skip("needs a POSIX system")
+
+
 REPOSITORY = Path(__file__).parent.parent
 
 

@@ -5,12 +5,14 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import jaxtyping
 import pytest
 import torch
+import yaml
 
 from softprompt.core import errors
 from softprompt.core.tensors import Head
@@ -189,6 +191,19 @@ def test_file_tree_in_the_readme_is_true() -> None:
     packages = {path.relative_to(ROOT) for path in SOURCE.glob("*/") if (path / "__init__.py").exists()}
     packages |= {path.relative_to(ROOT) for path in (SOURCE / "model").glob("*/") if (path / "__init__.py").exists()}
     assert packages <= folders, f"the README leaves out {sorted(map(str, packages - folders))}"
+
+
+def test_ci_runs_what_the_package_says_it_supports() -> None:
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))["jobs"]
+    matrix = jobs["test"]["strategy"]["matrix"]
+    assert {name.partition("-")[0] for name in matrix["os"]} == {"ubuntu", "macos", "windows"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert f">={min(matrix['python'])}" == project["requires-python"]
+    said = {name.rpartition(" ")[2] for name in project["classifiers"] if re.search(r":: 3\.\d+$", name)}
+    assert said <= set(matrix["python"]), "a version that is classified and not tested"
+    commands = " ".join(step.get("run", "") for step in jobs["test"]["steps"])
+    assert "make check" in commands
+    assert "pytest" in commands
 
 
 def anchors(page: str) -> set[str]:

@@ -1,6 +1,5 @@
 import csv
 import json
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from softprompt.core.errors import ConfigError, DataError
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.data.sources import infer_labels, load, write_skipped
+from tests.modes import for_owner_alone
 
 TASK = Task.classify(["good", "bad"])
 ROWS: list[dict[str, Any]] = [{"text": "Lovely", "label": "good"}, {"text": "It broke", "label": "bad"}]
@@ -115,7 +115,7 @@ def test_skipped_rows_are_counted_and_kept_for_the_owner_alone(tmp_path: Path) -
     data = load(path, TASK, on_bad_row="skip", skipped_path=kept)
     assert (len(data), len(data.skipped)) == (1, 2)
     assert data.describe().endswith("2 skipped")
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert for_owner_alone(kept)
     found = [json.loads(line) for line in kept.read_text().splitlines()]
     assert [(row["source"], row["code"]) for row in found] == [
         (f"{path}:3", "data.unknown_label"),
@@ -130,7 +130,7 @@ def test_a_file_that_was_open_to_all_is_closed_before_it_is_written(tmp_path: Pa
     kept.chmod(0o644)
     data = load([*ROWS, {"text": b"\xff", "label": "\ud800"}], TASK, on_bad_row="skip")
     write_skipped(data.skipped, kept)
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert for_owner_alone(kept)
     (row,) = map(json.loads, kept.read_text().splitlines())
     assert row["code"] == "data.bad_value"
     assert row["row"]["label"] == "\ud800"

@@ -44,6 +44,7 @@ def type_line(line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     return said.out + said.err
 
 
+@pytest.mark.posix
 def test_every_command_says_what_the_page_shows(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 
 
+@pytest.mark.posix
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the killer forks")
 @pytest.mark.parametrize(("kind", "seed"), [("cache", 1), ("noise", 2)])
 def test_law_5_killed_by_the_system(kind: str, seed: int, tmp_path: Path):

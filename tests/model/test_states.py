@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from softprompt.model import statefiles
 from softprompt.model.states import Budget, StateStore, default_folder
 from softprompt.testing import tiny
 from tests.lab.training.small import rows
+from tests.modes import for_owner_alone
 
 ROWS = rows(9)
 BATCH = Batch(tuple(ROWS))
@@ -113,9 +113,24 @@ def test_a_file_that_cannot_lose_its_name_goes_at_the_end(tmp_path: Path, monkey
         one.fill(ROWS)
     assert unlink is Path.unlink
     (path,) = tmp_path.iterdir()
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert for_owner_alone(path)
     one.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_windows_keeps_because_it_is_mapped_ends_no_run(tmp_path: Path, monkeypatch: Any):
+    def mapped(self: Path, missing_ok: bool = False) -> None:
+        error = PermissionError(errno.EACCES, "a user-mapped section is open")
+        error.winerror = 1224  # type: ignore[attr-defined] # there on Windows only
+        raise error
+
+    one = store(tmp_path)
+    with monkeypatch.context() as windows:
+        windows.setattr(Path, "unlink", mapped)
+        one.fill(ROWS)
+        one.close()
+    (left,) = tmp_path.iterdir()
+    assert left.suffix == ".scratch", "a name that `softprompt cache clear` knows"
 
 
 def test_a_kept_file_serves_the_next_run(tmp_path: Path):
@@ -125,7 +140,7 @@ def test_a_kept_file_serves_the_next_run(tmp_path: Path):
         expected = states_of(first)
     names = sorted(path.suffix for path in tmp_path.iterdir())
     assert names == [".json", ".states"]
-    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in tmp_path.iterdir())
+    assert all(for_owner_alone(path) for path in tmp_path.iterdir())
     with store(tmp_path, keep=True) as second:
         second._read = None  # type: ignore[assignment, method-assign]
         assert second.fill(ROWS).reused
@@ -145,7 +160,7 @@ SPOILT: dict[str, Any] = {
     "another byte": spoil_byte,
     "without its note": lambda path: path.with_suffix(".json").unlink(),
     "a note that is none": lambda path: path.with_suffix(".json").write_text("[]"),
-    "open to others": lambda path: path.chmod(0o644),
+    "open to others": lambda path: path.chmod(0o644 if os.name != "nt" else pytest.skip("files have no modes")),
     "a link": lambda path: (path.rename(path.with_name("elsewhere")), path.symlink_to(path.with_name("elsewhere"))),
     "gone": lambda path: path.unlink(),
 }

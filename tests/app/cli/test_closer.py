@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-import stat
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from softprompt.app.cli.highlights import highlighted
 from softprompt.lab.explanation import Word
 from softprompt.model.prompts.prompt import Prompt
 from tests.app.cli.conftest import write_rows
+from tests.modes import for_owner_alone
 
 #: Rows of which a prompt that says anything gets half right, so that a precision of 0.3 can be proved.
 ROWS = [
@@ -71,7 +71,7 @@ def test_slices_and_errors(cli, mine: Path, tmp_path: Path) -> None:
     assert done.status == 0, done.err
     for words in ("channel", "mail", "chat", "fax", "label", "rows in e.csv"):
         assert words in done.out + done.err
-    assert stat.S_IMODE((tmp_path / "e.csv").stat().st_mode) == 0o600
+    assert for_owner_alone(tmp_path / "e.csv")
     with (tmp_path / "e.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
     assert [row["probability"] for row in table] == sorted((row["probability"] for row in table), reverse=True)

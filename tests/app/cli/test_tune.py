@@ -152,6 +152,7 @@ def test_error_as_json_names_the_file(cli, settings: Path) -> None:
     assert "did you mean 'training'" in done.json["error"]["message"]
 
 
+@pytest.mark.posix
 def test_ctrl_c_keeps_the_best_prompt(rows: Path, tmp_path: Path) -> None:
     words = [sys.executable, "-c", "from softprompt.app.cli import main; main()", "tune", "--train", str(rows), *QUICK]
     words += ["--set", "training.steps=100000", "--set", "training.evaluations=10000", "--set", "baselines=false"]

@@ -190,6 +190,7 @@ def test_predict_without_a_prompt(cli) -> None:
 # ---------------------------------------------------------------- as a process
 
 
+@pytest.mark.posix
 def test_pipe_that_closes_early_is_quiet(prompts, tmp_path: Path) -> None:
     rows = write_rows(tmp_path / "many.jsonl", ROWS * 20)
     words = [*SOFTPROMPT, "predict", str(prompts["good"]), "--input", str(rows)]
@@ -205,6 +206,7 @@ def test_pipe_that_closes_early_is_quiet(prompts, tmp_path: Path) -> None:
     assert "rror" not in said
 
 
+@pytest.mark.posix
 def test_ctrl_c_keeps_what_is_answered(prompts, tmp_path: Path) -> None:
     words = [*SOFTPROMPT, "predict", str(prompts["good"]), "--input", "-"]
     pipe = subprocess.PIPE

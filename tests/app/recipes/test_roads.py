@@ -14,6 +14,7 @@ from softprompt.app.recipes.tune import tune
 from softprompt.core.errors import ConfigError, DataError
 from softprompt.testing import tiny
 from tests.app.recipes.test_run import QUICK, rows
+from tests.modes import for_owner_alone
 
 TASK = sp.Task.classify(["no", "yes"])
 SEEDS = {**QUICK, "seeds": (3, 4)}
@@ -72,7 +73,7 @@ def test_baselines_are_judged_out_of_fold_too(report: sp.TuneReport) -> None:
 
 def test_suspects_are_listed_for_their_owner(report: sp.TuneReport) -> None:
     path = report.folder / "suspects.csv"
-    assert path.stat().st_mode & 0o777 == 0o600
+    assert for_owner_alone(path)
     with path.open(encoding="utf-8", newline="") as file:
         listed = list(csv.DictReader(file))
     assert [line["id"] for line in listed] == [one.row.id for one in report.suspects]

@@ -3,7 +3,6 @@
 import errno
 import math
 import os
-import resource
 from typing import Any
 
 import pytest
@@ -313,8 +312,11 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_ends_nothing(where: str, t
     assert same(trainer(settings=settings, path=path).run(), outcomes)
 
 
+@pytest.mark.posix
 def test_a_file_that_may_not_grow_is_noted_too(tmp_path):
     """A real limit of the system, not one of ours."""
+    import resource
+
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     one = trainer(settings=with_(checkpoint_every=1e-9), path=tmp_path / "train.checkpoint")
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))

@@ -221,6 +221,7 @@ def test_files_of_two_prompts_do_not_mix(prompt: Prompt, tmp_path: Path):
     refused("prompt.corrupted", one)
 
 
+@pytest.mark.posix
 def test_links_pipes_and_devices_are_not_opened(prompt: Prompt, tmp_path: Path):
     folder = prompt.save(tmp_path / "topics")
     (folder / "manifest.json").rename(tmp_path / "elsewhere.json")

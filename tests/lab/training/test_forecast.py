@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from softprompt.core.errors import ConfigError
 from softprompt.lab.training import forecast
 from softprompt.lab.training.forecast import budget_for
 from softprompt.lab.training.settings import TrainingSettings
@@ -25,5 +26,11 @@ def test_where_nothing_is_said_a_third_of_memory_then_a_third_of_the_disk():
 
 
 def test_what_is_said_holds_and_zero_is_none():
-    budget = budget_for(tiny(), TrainingSettings(cache_memory=7, cache_file=0, keep_cache=True))
-    assert (budget.memory, budget.file, budget.keep) == (7, 0, True)
+    budget = budget_for(tiny(), TrainingSettings(cache_memory=7, cache_file=0))
+    assert (budget.memory, budget.file, budget.keep) == (7, 0, False)
+    assert budget_for(tiny(), TrainingSettings(cache_file=9, keep_cache=True)).keep
+
+
+def test_states_cannot_be_kept_where_no_file_is_allowed():
+    with pytest.raises(ConfigError, match=r"keep_cache: it leaves a file, and cache_file: 0 allows none; leave one"):
+        TrainingSettings.parse({"keep_cache": True, "cache_file": 0})

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from softprompt.core.config import Settings
 
@@ -85,6 +85,13 @@ class TrainingSettings(Settings):
         None, ge=0, description="bytes in a mapped file, for what does not fit into RAM; None: a third of the free disk"
     )
     keep_cache: bool = Field(False, description="leave the state file for the next run over the same texts")
+
+    @field_validator("keep_cache")
+    @classmethod
+    def _has_room(cls, value: bool, others: ValidationInfo) -> bool:
+        if value and others.data.get("cache_file") == 0:
+            raise ValueError("it leaves a file, and cache_file: 0 allows none; leave one of the two out")
+        return value
 
     def resolved(self) -> "TrainingSettings":
         """The same with nothing left open that the effort decides.

@@ -17,22 +17,25 @@ def balanced(dataset: Dataset) -> Dataset:
     All labels then weigh the same together, and the mean weight stays what it was.
 
     Raises:
-        ConfigError: ``config.invalid`` where answers are no labels.
+        ConfigError: ``config.invalid`` where answers are no labels, or several a row.
 
     >>> from softprompt.core.records import Example
     >>> rows = Dataset(tuple(Example({"text": str(i)}, "no" if i else "yes") for i in range(4)), classes=("yes", "no"))
     >>> [round(row.weight, 3) for row in balanced(rows)]
     [2.0, 0.667, 0.667, 0.667]
     """
-    if not dataset.classes:
+    held = [dataset.labels_of(row) for row in dataset]
+    if any(len(labels) != 1 for labels in held):
         raise ConfigError(
             "config.invalid",
-            "training.class_weights: balanced is for tasks with fixed labels",
+            "training.class_weights: balanced is for tasks with one of fixed labels a row",
             cure="leave training.class_weights out",
         )
     counts = {label: count for label, count in dataset.labels().items() if count}
     share = sum(counts.values()) / len(counts)
-    rows = tuple(replace(row, weight=row.weight * share / counts[str(row.target)]) for row in dataset)
+    rows = tuple(
+        replace(row, weight=row.weight * share / counts[label]) for row, (label,) in zip(dataset, held, strict=True)
+    )
     return replace(dataset, rows=rows)
 
 

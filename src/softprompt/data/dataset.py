@@ -13,6 +13,7 @@ from typing import Any, overload
 
 from softprompt.core.errors import DataError
 from softprompt.core.records import Example
+from softprompt.core.tasks.score import nearest_anchor
 
 __all__ = ["BadRow", "Dataset"]
 
@@ -98,11 +99,26 @@ class Dataset(Sequence[Example]):
         return Dataset(tuple(self.rows[i] for i in indices), name or self.name, self.classes)
 
     def labels(self) -> dict[str, int]:
-        """Rows a label, every class of the task included; empty where answers are no labels."""
+        """Rows a label, every class of the task included; empty where answers are no labels.
+
+        A row with several labels counts for each of them.
+        """
         if not self.classes:
             return {}
-        counts = Counter(str(row.target) for row in self.rows if row.target is not None)
+        counts = Counter(name for row in self.rows for name in self.labels_of(row))
         return {name: counts.get(name, 0) for name in self.classes}
+
+    def labels_of(self, row: Example) -> tuple[str, ...]:
+        """The classes that a row counts for: its label, each of several, or the number of a scale that is nearest.
+
+        >>> Dataset((), classes=("1", "3", "5")).labels_of(Example({}, target=4.2))
+        ('5',)
+        """
+        if row.target is None or not self.classes:
+            return ()
+        if isinstance(row.target, float):
+            return (nearest_anchor(row.target, self.classes),)
+        return tuple(row.target) if isinstance(row.target, (tuple, list)) else (str(row.target),)
 
     def fields(self) -> tuple[str, ...]:
         """Names of the fields, in order of first appearance."""
@@ -122,10 +138,17 @@ class Dataset(Sequence[Example]):
         """The same data, when there is something to learn from it.
 
         Raises:
-            DataError: ``data.one_label``: every row has the same label.
+            DataError: ``data.one_label``: every row has the same label, or the same labels.
         """
         present = [name for name, count in self.labels().items() if count]
-        if self.classes and len(present) < 2:
+        alike = len({frozenset(self.labels_of(row)) for row in self}) < 2
+        if self.classes and len(present) > 1 and alike:
+            raise DataError(
+                "data.one_label",
+                f"every row has the labels {', '.join(present)}: nothing can be told apart",
+                cure="add rows without some of them, or check the column of the labels",
+            ).at(self.name)
+        if self.classes and alike:
             came = f"every row has the label {present[0]!r}" if present else "no row has a label"
             raise DataError(
                 "data.one_label",

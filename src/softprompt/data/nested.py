@@ -73,23 +73,23 @@ def paths_among(asked: Collection[str], rows: Iterable[Mapping[str, Any]]) -> tu
     return leading - literal, both
 
 
-def with_paths(record: Record, paths: Collection[str], *, hidden: str | None = None) -> Record:
+def with_paths(record: Record, paths: Collection[str], *, hidden: Collection[str] = ()) -> Record:
     """The record with a column more for each path that leads somewhere in it.
 
     Args:
         record: As it was read.
         paths: Of all rows.
-        hidden: The path of the answer: the column that it begins in is taken away, lest a text tell the answer.
+        hidden: Paths of the answer: the columns that they begin in are taken away, lest a text tell the answer.
 
     >>> with_paths(Record("", {"meta": {"subject": "x"}}), {"meta.subject"}).values["meta.subject"]
     'x'
-    >>> with_paths(Record("", {"meta": {"label": "x"}}), {"meta.label"}, hidden="meta.label").values
+    >>> with_paths(Record("", {"meta": {"label": "x"}}), {"meta.label"}, hidden=["meta.label"]).values
     {'meta.label': 'x'}
     """
     found = {path: value for path in paths if (value := follow(record.values, path)) is not NOWHERE}
     values = {**record.values, **found}
-    if hidden is not None:
-        parts = hidden.split(".")
+    for path in hidden:
+        parts = path.split(".")
         for n in range(1, len(parts)):
             values.pop(".".join(parts[:n]), None)
     return Record(record.source, values)

@@ -1,14 +1,15 @@
 """One record to one example: texts of the fields, candidates, the answer; or the reason why not.
 
-The task is asked whether it can use the row, so a new task needs no line here. An answer may be written in a few ways,
-tried in this order: as it stands; a truth value as "True"; the name of the column in which the right candidate stands.
+The task is asked whether it can use the row, so a new task needs no line here. A task may read the cell itself (sets of
+labels, numbers); else an answer is a text and may be written in a few ways, tried in this order: as it stands; a truth
+value as "True"; the name of the column in which the right candidate stands.
 """
 
 import contextlib
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from softprompt.core.errors import ConfigError, DataError, nearest
@@ -30,14 +31,14 @@ class Layout:
     Attributes:
         fields: Template field -> column.
         answers: Whether the rows must have answers.
-        target: Column of the answer; None where the answer is no column.
+        targets: Columns of the answer, mostly one: what the task calls them -> column; empty where rows are examples.
         candidates: One column of lists, or several columns of texts; empty where the task has its own.
         id, group, weight: Columns, None for none.
     """
 
     fields: Mapping[str, str]
     answers: bool = True
-    target: str | None = None
+    targets: Mapping[str, str] = field(default_factory=dict)
     candidates: tuple[str, ...] = ()
     id: str | None = None
     group: str | None = None
@@ -56,7 +57,7 @@ class Layout:
         fields = {
             name: columns.get(name, name) for name in (names if template_fields is None else sorted(template_fields))
         }
-        _check_fields(fields, known, None)
+        _check_fields(fields, known, ())
         return cls(fields, answers)
 
     @classmethod
@@ -78,32 +79,32 @@ class Layout:
 
         >>> plan = Layout.plan(["id", "body", "label"], Task.classify(["a", "b"]), columns={"text": "body"}, roles={},
         ...                    template_fields=None, answers=True)
-        >>> plan.fields, plan.target, plan.id
-        ({'text': 'body'}, 'label', 'id')
+        >>> plan.fields, plan.targets, plan.id
+        ({'text': 'body'}, {'label': 'label'}, 'id')
         """
         for role in roles:
             if role not in ROLES:
                 raise ConfigError("config.unknown_name", f"no role is called {role!r}; {nearest(role, ROLES)}")
-        target = columns.get(task.target, task.target)
+        targets = {name: columns.get(name, name) for name in task.target_columns}
         asked = getattr(task, "candidates_from", ())  # a task whose candidates stand in the row says where
         candidates = (asked,) if isinstance(asked, str) else tuple(asked)
         parts = {"id": "id", **roles} if "id" in known else dict(roles)
-        mapped = {name: column for name, column in columns.items() if name != task.target}
+        mapped = {name: column for name, column in columns.items() if name not in targets}
         needed = [*mapped.items(), *parts.items(), *((column, column) for column in candidates)]
-        for part, column in [*needed, ("answer", target)] if answers else needed:
+        for part, column in [*needed, *(("answer", column) for column in targets.values())] if answers else needed:
             if column not in known:
                 what = f"the column {column!r}" + (f" for {part!r}" if part != column else "")
                 raise DataError("data.missing_column", f"{what} is not in the data; {nearest(column, known)}")
         if template_fields is None:
-            used = {target, *candidates, *parts.values(), *mapped.values()}
+            used = {*targets.values(), *candidates, *parts.values(), *mapped.values()}
             fields = {column: column for column in known if column not in used} | mapped
         else:
             fields = {name: mapped.get(name, name) for name in sorted(template_fields)}
-            _check_fields(fields, known, target if answers else None)
-        return cls(fields, answers, target, candidates, *map(parts.get, ROLES))
+            _check_fields(fields, known, tuple(targets.values()) if answers else ())
+        return cls(fields, answers, targets, candidates, *map(parts.get, ROLES))
 
 
-def _check_fields(fields: Mapping[str, str], known: Sequence[str], target: str | None) -> None:
+def _check_fields(fields: Mapping[str, str], known: Sequence[str], targets: Collection[str]) -> None:
     for name, column in fields.items():
         if column not in known:
             raise DataError(
@@ -111,7 +112,7 @@ def _check_fields(fields: Mapping[str, str], known: Sequence[str], target: str |
                 f"no column gives the template's field {{{name}}}; {nearest(name, known)}",
                 cure=f"rename the field in the template, or say which column it is with columns: {{{name}: COLUMN}}",
             )
-        if column == target:
+        if column in targets:
             raise DataError(
                 "data.leaked_answer",
                 f"the template's field {{{name}}} is the column of the answer: the prompt would read what it is asked",
@@ -123,7 +124,7 @@ def to_example(row: Record | Example, task: Task, layout: Layout) -> Example | B
     """The checked example that a row is, or what is wrong with it.
 
     >>> task = Task.classify(["1", "2"])
-    >>> layout = Layout({"text": "body"}, target="label")
+    >>> layout = Layout({"text": "body"}, targets={"label": "label"})
     >>> to_example(Record("a.csv:2", {"body": "hi", "label": 2.0}), task, layout).target
     '2'
     >>> to_example(Record("a.csv:3", {"body": "hi", "label": " "}), task, layout).reason
@@ -135,7 +136,7 @@ def to_example(row: Record | Example, task: Task, layout: Layout) -> Example | B
         if isinstance(row, Example):
             example, target = replace(row, fields=fields), row.target
         else:
-            example, target = _example(row, fields, layout), values.get(layout.target or "")
+            example, target = _example(row, fields, layout), _target(values, layout)
         if not layout.answers:
             task.candidates(example)  # a choice needs its candidates also when nobody knows the answer
             return replace(example, target=None)
@@ -158,6 +159,12 @@ def _example(record: Record, fields: Mapping[str, str], layout: Layout) -> Examp
     )
 
 
+def _target(values: Mapping[str, Any], layout: Layout) -> Any:
+    """The cell of the answer, or those of its columns by name; None where the row has none of them."""
+    cells = {name: values[column] for name, column in layout.targets.items() if column in values}
+    return next(iter(cells.values()), None) if len(layout.targets) == 1 else cells or None
+
+
 def _cell(values: Mapping[str, Any], column: str) -> str:
     try:
         return to_text(values.get(column))
@@ -166,13 +173,15 @@ def _cell(values: Mapping[str, Any], column: str) -> str:
 
 
 def answer(value: Any, example: Example, task: Task, layout: Layout) -> Any:
-    """The answer in the form in which the task knows it: a text, or several references for free text.
+    """The answer in the form in which the task knows it: what the task reads, a text, or several references.
 
     Raises:
         DataError: ``data.no_target``, or what the task says, e.g. ``data.unknown_label``.
         Unreadable: A value that has no text form.
     """
-    value = plain(value)
+    value = {name: plain(cell) for name, cell in value.items()} if isinstance(value, dict) else plain(value)
+    if (read := task.read(value)) is not None:
+        return read
     candidates = task.candidates(example)
     if candidates is None:
         texts = tuple(to_text(part) for part in value) if isinstance(value, (list, tuple)) else to_text(value)

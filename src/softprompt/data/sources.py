@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from softprompt.core.errors import DataError, nearest
 from softprompt.core.files import write_private
@@ -33,6 +33,7 @@ __all__ = [
     "Frame",
     "Reading",
     "Source",
+    "answers_in",
     "infer_labels",
     "load",
     "named_columns",
@@ -86,7 +87,8 @@ def load(
     columns, roles = columns or {}, roles or {}
     named = named_columns(task, columns=columns, roles=roles, template_fields=template_fields)
     reading = read_source(source, named=named)
-    entries, said = _with_paths(reading.entries, named, target=columns.get(task.target, task.target))
+    targets = {columns.get(name, name) for name in task.target_columns}
+    entries, said = _with_paths(reading.entries, named, targets=targets)
     usable = [entry for entry in entries if not isinstance(entry, BadRow)]
     known = columns_of(usable)
     try:
@@ -130,7 +132,7 @@ def named_columns(
     """
     asked = getattr(task, "candidates_from", ())
     return {
-        columns.get(task.target, task.target),
+        *(columns.get(name, name) for name in task.target_columns),
         *columns.values(),
         *(roles or {}).values(),
         *((asked,) if isinstance(asked, str) else asked),
@@ -139,13 +141,13 @@ def named_columns(
 
 
 def _with_paths(
-    entries: Sequence[Record | BadRow | Example], named: Collection[str], *, target: str
+    entries: Sequence[Record | BadRow | Example], named: Collection[str], *, targets: Collection[str]
 ) -> tuple[list[Record | BadRow | Example], tuple[str, ...]]:
     """Entries with a column for each path that is named; the object that holds the answer is no column any more."""
     paths, said = paths_among(named, (entry.values for entry in entries if isinstance(entry, Record)))
     if not paths:
         return list(entries), tuple(said)
-    hidden = target if target in paths else None
+    hidden = [target for target in targets if target in paths]
     found = [with_paths(e, paths, hidden=hidden) if isinstance(e, Record) else e for e in entries]
     return found, tuple(said)
 
@@ -169,23 +171,8 @@ def infer_labels(source: Source, column: str) -> tuple[str, ...]:
     >>> infer_labels([{"label": "no"}, {"label": "yes"}, {"label": None}, {"label": "no"}], "label")
     ('no', 'yes')
     """
-    reading = read_source(source, named={column})
-    entries, name = reading.entries, reading.name
-    rows = [entry for entry in entries if not isinstance(entry, BadRow)]
-    if entries and not rows:
-        raise summary(tuple(entry for entry in entries if isinstance(entry, BadRow)), len(entries), name)
-    if not rows:
-        raise DataError("data.no_rows", "there are no rows", cure="check the source and its columns").at(name)
+    values, name = answers_in(source, column)
     names: set[str] = set()
-    if isinstance(rows[0], Example):
-        values = [row.target for row in rows if isinstance(row, Example)]
-    else:
-        found, _ = _with_paths(rows, {column}, target=column)
-        known = columns_of(found)
-        if column not in known:
-            reason = f"the column {column!r} for the answer is not in the data; {nearest(column, known)}"
-            raise DataError("data.missing_column", reason).at(name)
-        values = [row.values.get(column) for row in found if isinstance(row, Record)]
     for value in values:
         try:
             names.add(to_text(value).strip())
@@ -206,6 +193,32 @@ def infer_labels(source: Source, column: str) -> tuple[str, ...]:
             cure="add rows of other labels, or list the labels of the task",
         ).at(name)
     return tuple(sorted(names))
+
+
+def answers_in(source: Source, column: str) -> tuple[list[Any], str]:
+    """What stands in the column of the answer, row by row as it came, and the name of the source.
+
+    Raises:
+        DataError: ``data.no_rows``; ``data.missing_column``; and what reading the source raises.
+
+    >>> answers_in([{"tags": "late; billing"}, {"tags": None}], "tags")
+    (['late; billing', None], 'rows')
+    """
+    reading = read_source(source, named={column})
+    entries, name = reading.entries, reading.name
+    rows = [entry for entry in entries if not isinstance(entry, BadRow)]
+    if entries and not rows:
+        raise summary(tuple(entry for entry in entries if isinstance(entry, BadRow)), len(entries), name)
+    if not rows:
+        raise DataError("data.no_rows", "there are no rows", cure="check the source and its columns").at(name)
+    if isinstance(rows[0], Example):
+        return [row.target for row in rows if isinstance(row, Example)], name
+    found, _ = _with_paths(rows, {column}, targets={column})
+    known = columns_of(found)
+    if column not in known:
+        reason = f"the column {column!r} for the answer is not in the data; {nearest(column, known)}"
+        raise DataError("data.missing_column", reason).at(name)
+    return [row.values.get(column) for row in found if isinstance(row, Record)], name
 
 
 def write_skipped(rows: Iterable[BadRow], path: str | Path) -> None:

@@ -5,7 +5,8 @@ What stands on one side together: rows of one group, and rows with the same text
 
 Where a row goes is decided by a hash of the seed and its content, not by its place in the file: sorting or shuffling
 the file changes nothing. Every label's share of a part is exact within one row where all units are single rows, and as
-near as a greedy choice gets where they are larger.
+near as a greedy choice gets where they are larger. A row with several labels goes with the rarest of them, whose rows
+are dealt first; a number goes with the anchor of its scale that is nearest.
 """
 
 import hashlib
@@ -114,9 +115,9 @@ def k_shot(dataset: Dataset, *, k: int, seed: int = 0) -> Dataset:
     keys = _keys(dataset, seed)
     chosen: dict[str, dict[object, int]] = {label: {} for label in (dataset.classes or ("",))}
     for index in sorted(range(len(dataset)), key=keys.__getitem__):
-        of_label = chosen.get(_stratum(dataset, index, stratify=True))
-        if of_label is not None and len(of_label) < k:
-            of_label.setdefault(text_key(dataset[index]), index)
+        for label in dataset.labels_of(dataset[index]) if dataset.classes else ("",):
+            if label in chosen and len(chosen[label]) < k:
+                chosen[label].setdefault(text_key(dataset[index]), index)
     small = {label: len(rows) for label, rows in chosen.items() if len(rows) < k}
     if small:
         came = ", ".join(
@@ -129,7 +130,7 @@ def k_shot(dataset: Dataset, *, k: int, seed: int = 0) -> Dataset:
             if min(small.values())
             else "add rows of these labels",
         ).at(dataset.name)
-    return dataset.select(sorted(index for rows in chosen.values() for index in rows.values()))
+    return dataset.select(sorted({index for rows in chosen.values() for index in rows.values()}))
 
 
 def _deal(
@@ -137,7 +138,7 @@ def _deal(
 ) -> list[list[int]]:
     """Row indices of each part, sorted."""
     keys = _keys(dataset, seed)
-    strata = [_stratum(dataset, index, stratify=stratify) for index in range(len(dataset))]
+    strata = _strata(dataset) if stratify else [""] * len(dataset)
     units = sorted((sorted(unit, key=keys.__getitem__) for unit in _units(dataset)), key=lambda unit: keys[unit[0]])
     sizes = Counter(strata)
     given = [Counter[str]() for _ in shares]
@@ -205,8 +206,11 @@ def _rounded(quotas: Sequence[float], carry: list[float], *, first_keeps_one: bo
     return counts
 
 
-def _stratum(dataset: Dataset, index: int, *, stratify: bool) -> str:
-    return str(dataset[index].target) if stratify and dataset.classes else ""
+def _strata(dataset: Dataset) -> list[str]:
+    """By row the label that its place in a split is decided by: its rarest, nothing for a row with none."""
+    rows = dataset.labels()
+    held = [dataset.labels_of(row) for row in dataset]
+    return [min(labels, key=lambda label: (rows.get(label, 0), label)) if labels else "" for labels in held]
 
 
 def _keys(dataset: Dataset, seed: int) -> list[str]:

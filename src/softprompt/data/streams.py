@@ -79,7 +79,7 @@ def open_stream(
         ExtraError: A format that needs an extra.
     """
     columns = columns or {}
-    named = named_columns(task, columns=columns, template_fields=template_fields) - {task.target}
+    named = named_columns(task, columns=columns, template_fields=template_fields) - set(task.target_columns)
     table = open_table(Path(file.path), file.settings, named=named)
     known: dict[str, None] = {}
     bad: list[BadRow] = []

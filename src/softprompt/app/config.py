@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from softprompt.app.yaml import parse_yaml, read_yaml
 from softprompt.core.answers import AnswerSettings
 from softprompt.core.config import Settings
 from softprompt.core.files import portable_name
-from softprompt.core.tasks import Task, parse_task
+from softprompt.core.tasks import Task, parse_task, require_known
 from softprompt.data.dialect import ReadSettings
 from softprompt.lab.training.settings import TrainingSettings
 from softprompt.model.methods.plain import PlainSettings
@@ -65,7 +66,9 @@ class DataSettings(Settings):
 class TaskSettings(Settings):
     """What is asked; see docs/data.md."""
 
-    kind: Literal["classify", "choose", "generate", "multilabel", "score"] = Field(
+    model_config = ConfigDict(serialize_by_alias=True, populate_by_name=True)
+
+    kind: Literal["classify", "choose", "generate", "multilabel", "score", "extract", "dialogue"] = Field(
         "classify", description="kind of task"
     )
     target: str = Field("label", description="column of the right answer")
@@ -74,10 +77,14 @@ class TaskSettings(Settings):
         description="classify, multilabel: names, or name -> {say: text, from: [other spellings]}; "
         "without them those of the train file",
     )
-    written: Literal["cell", "flags", "columns"] | None = Field(
+    written: Literal["cell", "flags", "columns"] | dict[str, str] | None = Field(
         None,
         description="multilabel: cell (the default) names the labels, flags is a list of 0 and 1, "
-        "columns are one of yes and no a label",
+        "columns are one of yes and no a label; extract: cell holds the object, columns are one a field, "
+        "or field -> column",
+    )
+    schema_: dict[str, Any] | None = Field(
+        None, alias="schema", description="extract: the fields, as JSON Schema or field -> type; or a file of it"
     )
     separator: str | None = Field(None, min_length=1, description="multilabel: between labels in a cell of text")
     thresholds: tuple[float, ...] | None = Field(
@@ -89,8 +96,21 @@ class TaskSettings(Settings):
         "without it the whole numbers of the train file",
     )
     candidates: str | tuple[str, ...] | None = Field(None, description="choose: list column, or columns")
-    max_new_tokens: int | None = Field(None, ge=1, description="generate: longest answer in tokens")
+    max_new_tokens: int | None = Field(None, ge=1, description="written answers: longest one in tokens")
     metrics: tuple[str, ...] | None = Field(None, description="names of metrics; the first decides")
+
+    @field_validator("schema_", mode="before")
+    @classmethod
+    def _schema(cls, value: Any) -> Any:
+        if isinstance(value, Path) or (isinstance(value, str) and not value.lstrip().startswith("{")):
+            return read_yaml(value)
+        return parse_yaml(value, where="schema") if isinstance(value, str) else value
+
+    @field_validator("kind", mode="before")
+    @classmethod
+    def _known(cls, value: Any) -> Any:
+        require_known(value)
+        return value
 
     @field_validator("labels", mode="before")
     @classmethod

@@ -43,6 +43,7 @@ CATALOGUE: dict[str, str] = {
     "config.unreadable": "The configuration file cannot be read or is not YAML.",
     "config.usage": "A command line that cannot be understood: an option, an argument or its form.",
     "config.unknown_name": "A name (method, metric, preset, ...) that is not in its table.",
+    "config.unsupported_task": "A kind of task that is not for prompts, with what to use instead.",
     "data.bad_csv": "A row that is no valid CSV, or a quote that never closes.",
     "data.bad_encoding": "A text file that is neither UTF-8 nor plainly something else, or not what it is said to be.",
     "data.bad_export": "A row that is not what an export of its kind holds, or holds spans instead of labels.",

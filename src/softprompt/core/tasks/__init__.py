@@ -11,6 +11,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from softprompt.core.config import Settings
+from softprompt.core.errors import ConfigError
+from softprompt.core.tasks.dialogue import Dialogue
 from softprompt.core.tasks.extract import Extract
 from softprompt.core.tasks.labels import Choose, Classify, Label
 from softprompt.core.tasks.multilabel import Multilabel
@@ -18,9 +20,45 @@ from softprompt.core.tasks.score import Score
 from softprompt.core.tasks.task import Task
 from softprompt.core.tasks.texts import Generate
 
-__all__ = ["AnyTask", "Choose", "Classify", "Extract", "Generate", "Label", "Multilabel", "Score", "Task", "parse_task"]
+__all__ = [
+    "AnyTask",
+    "Choose",
+    "Classify",
+    "Dialogue",
+    "Extract",
+    "Generate",
+    "Label",
+    "Multilabel",
+    "Score",
+    "Task",
+    "parse_task",
+    "require_known",
+]
 
-AnyTask = Annotated[Classify | Choose | Extract | Generate | Multilabel | Score, Field(discriminator="kind")]
+AnyTask = Annotated[Classify | Choose | Dialogue | Extract | Generate | Multilabel | Score, Field(discriminator="kind")]
+
+
+#: Names under which people look for tags of words.
+_TAGGING = frozenset({"tagging", "tag", "ner", "token-classification", "token_classification", "sequence-labelling"})
+
+
+def require_known(kind: Any) -> None:
+    """Refuse what a prompt is no tool for, with what to use instead.
+
+    Raises:
+        ConfigError: ``config.unsupported_task``.
+
+    >>> require_known("ner")
+    Traceback (most recent call last):
+    softprompt.core.errors.ConfigError: 'ner' marks words of a text; softprompt answers about whole texts ...
+    """
+    if isinstance(kind, str) and kind.lower() in _TAGGING:
+        message = f"{kind!r} marks words of a text; softprompt answers about whole texts"
+        cure = (
+            "ask for the words themselves: kind: extract with a schema, e.g. {persons: array, place: string?}; where "
+            "every word needs a tag, train a token classifier"
+        )
+        raise ConfigError("config.unsupported_task", message, cure=cure)
 
 
 def parse_task(data: Mapping[str, Any]) -> Task:
@@ -32,6 +70,7 @@ def parse_task(data: Mapping[str, Any]) -> Task:
     >>> parse_task({"kind": "classify", "labels": ["yes", "no"]}).target
     'label'
     """
+    require_known(data.get("kind"))
 
     class Holder(Settings):
         task: AnyTask

@@ -51,7 +51,9 @@ class Extract(Task):
         if isinstance(self.written, dict):
             for name in self.written:
                 if name not in self.answer_schema.names:
-                    raise ValueError(f"written names {name!r}, which is no field; {nearest(name, self.answer_schema.names)}")
+                    raise ValueError(
+                        f"written names {name!r}, which is no field; {nearest(name, self.answer_schema.names)}"
+                    )
         return self
 
     @cached_property
@@ -84,8 +86,9 @@ class Extract(Task):
         >>> from softprompt.core.tasks import Task
         >>> Task.extract({"who": "string", "amount": "number?"}).read('{"who": "Ada"}')
         '{"who":"Ada","amount":null}'
-        >>> Task.extract({"amount": "number"}, written={"amount": "EUR"}).read({"EUR": "12.50"})
-        '{"amount":12.5}'
+        >>> task = Task.extract({"who": "string", "amount": "number"}, written={"amount": "EUR"})
+        >>> task.read({"who": "Ada", "EUR": "12.50"})
+        '{"who":"Ada","amount":12.5}'
         """
         if self.columns:
             cells = value if len(self.columns) > 1 and isinstance(value, Mapping) else {self.target_columns[0]: value}

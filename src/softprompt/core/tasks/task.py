@@ -18,6 +18,7 @@ from softprompt.core.records import Example
 from softprompt.core.schema import Schema
 
 if TYPE_CHECKING:
+    import softprompt.core.tasks.dialogue
     import softprompt.core.tasks.extract
     import softprompt.core.tasks.labels
     import softprompt.core.tasks.multilabel
@@ -72,6 +73,32 @@ class Task(Settings, ABC):
     def target_columns(self) -> tuple[str, ...]:
         """The columns that hold the answer: one, where the kind does not say otherwise."""
         return (self.target,)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Further columns of the data that the task reads by itself, where they are there."""
+        return ()
+
+    @property
+    def roles(self) -> Mapping[str, str]:
+        """Parts of columns that the task makes, see :meth:`unfold`."""
+        return {}
+
+    def unfold(self, values: Mapping[str, Any], *, answers: bool) -> Sequence[Mapping[str, Any]]:
+        """The rows that one row of the data stands for.
+
+        Args:
+            values: Cells by column.
+            answers: Whether the rows must have answers.
+
+        Raises:
+            DataError: What is wrong with the row.
+        """
+        return [values]
+
+    def asked(self, text: str) -> str:
+        """A plain text as the field that is read."""
+        return text
 
     @property
     def settles(self) -> bool:
@@ -200,6 +227,17 @@ class Task(Settings, ABC):
         from softprompt.core.tasks.labels import Choose
 
         return Choose.parse({"candidates": candidates, "target": target, **settings})
+
+    @staticmethod
+    def dialogue(*, target: str = "answer", **settings: Any) -> "softprompt.core.tasks.dialogue.Dialogue":
+        """The assistant's next turn of a conversation (rows with ``messages``).
+
+        >>> Task.dialogue(learn="every").roles
+        {'group': 'conversation_id'}
+        """
+        from softprompt.core.tasks.dialogue import Dialogue
+
+        return Dialogue.parse({"target": target, **settings})
 
     @staticmethod
     def generate(*, target: str = "target", **settings: Any) -> "softprompt.core.tasks.texts.Generate":

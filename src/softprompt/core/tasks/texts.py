@@ -9,16 +9,15 @@ from softprompt.core.errors import DataError
 from softprompt.core.records import Example
 from softprompt.core.tasks.task import Task
 
-__all__ = ["Generate"]
+__all__ = ["Generate", "Written"]
 
 
-class Generate(Task):
-    """Free text; several references a row are allowed (a list in the data), the first is learnt."""
+class Written(Task):
+    """Answers in free text; several references a row are allowed (a list in the data), the first is learnt."""
 
     objective: ClassVar[str] = "likelihood"
     forms: ClassVar[tuple[str, ...]] = ("words",)
 
-    kind: Literal["generate"] = "generate"
     max_new_tokens: int = Field(64, ge=1, description="longest answer in tokens")
     metrics: tuple[str, ...] = ("rouge_l", "exact_match", "token_f1")
 
@@ -38,3 +37,9 @@ class Generate(Task):
 
     def decode(self, scores: Sequence[float], example: Example) -> str:
         raise TypeError("free text is generated, not decoded from scores")
+
+
+class Generate(Written):
+    """Free text: a summary, a translation, an answer, a reply, code."""
+
+    kind: Literal["generate"] = "generate"

@@ -9,28 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from softprompt.core.errors import DataError
+from softprompt.core.turns import KEYS, TOOLS, Turn, content_of, listed_turns, name_of
 from softprompt.data.shapes.shape import Shape
 
 __all__ = ["OPENAI", "SHAREGPT"]
-
-KEYS = ("messages", "conversations", "conversation")  #: columns in which a conversation may stand
-TOOLS = ("tools", "functions", "parallel_tool_calls")  #: columns of calls that a text model cannot make
-
-#: What speakers are called in exports -> in the history.
-_NAMES = {
-    "user": "User",
-    "human": "User",
-    "assistant": "Assistant",
-    "gpt": "Assistant",
-    "chatgpt": "Assistant",
-    "bing": "Assistant",
-    "bard": "Assistant",
-    "model": "Assistant",
-    "system": "System",
-    "developer": "System",
-}
-
-Turn = tuple[str, str]
 
 
 def is_openai(values: Mapping[str, Any]) -> bool:
@@ -61,7 +43,7 @@ def openai(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     >>> openai({"messages": [ask, say, {"role": "user", "content": "+ 1"}, {"role": "assistant", "content": "5"}]})
     [{'history': 'User: 2 + 2\\nAssistant: 4', 'prompt': '+ 1', 'answer': '5'}]
     """
-    turns = [(_name(turn, "role"), _content(turn.get("content"))) for turn in _turns(values, "role")]
+    turns = [(name_of(turn, "role"), content_of(turn.get("content"))) for turn in listed_turns(values, "role")]
     return [_fields(values, turns)]
 
 
@@ -71,7 +53,7 @@ def sharegpt(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     Raises:
         DataError: ``data.bad_export``.
     """
-    turns = [(_name(turn, "from"), _content(turn.get("value"))) for turn in _turns(values, "from")]
+    turns = [(name_of(turn, "from"), content_of(turn.get("value"))) for turn in listed_turns(values, "from")]
     if isinstance(system := values.get("system"), str) and system.strip():
         turns.insert(0, ("System", system))
     return [_fields({key: value for key, value in values.items() if key != "system"}, turns)]
@@ -83,36 +65,6 @@ def _has(values: Mapping[str, Any], speaker: str, words: str) -> bool:
         if isinstance(turns, Sequence) and not isinstance(turns, str) and turns:
             return all(isinstance(turn, Mapping) and speaker in turn and words in turn for turn in turns)
     return False
-
-
-def _turns(values: Mapping[str, Any], speaker: str) -> list[Mapping[str, Any]]:
-    for key in KEYS:
-        turns = values.get(key)
-        if isinstance(turns, Sequence) and not isinstance(turns, str) and turns:
-            if all(isinstance(turn, Mapping) and speaker in turn for turn in turns):
-                return list(turns)
-            raise DataError("data.bad_export", f"a turn of {key!r} is no object with {speaker!r}")
-    raise DataError("data.bad_export", f"the row has no conversation in {' or '.join(map(repr, KEYS))}")
-
-
-def _name(turn: Mapping[str, Any], speaker: str) -> str:
-    role = str(turn[speaker])
-    return _NAMES.get(role.lower(), role.capitalize())
-
-
-def _content(content: Any) -> str:
-    """The text of a message, its parts joined; parts that are no text are refused, a call without words is empty."""
-    if content is None:
-        return ""
-    parts = content if isinstance(content, list) else [content]
-    texts = []
-    for part in parts:
-        text = part.get("text") if isinstance(part, Mapping) else part
-        if not isinstance(text, str):
-            kind = part.get("type", "something else") if isinstance(part, Mapping) else type(part).__name__
-            raise DataError("data.bad_export", f"a message holds {kind}, only text is read")
-        texts.append(text)
-    return "\n".join(texts)
 
 
 def _fields(values: Mapping[str, Any], turns: Sequence[Turn]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def test_one_row_and_one_token_are_said_in_the_singular() -> None:
 def test_several_ends_are_named_once_each() -> None:
     found = Cuts.of([Fit(3, ("end", "middle")), Fit(4, ("end",)), Fit()])
     assert (found.num_cut, found.tokens, found.ends) == (2, 7, ("end", "middle"))
-    assert found.sentence.endswith("7 tokens were left out, at the end and the middle")
+    assert found.sentence.endswith("7 tokens were left out, at the end and in the middle")
 
 
 def test_windows_that_lose_nothing_say_so_and_others_do_not() -> None:

@@ -6,7 +6,7 @@ is its own matter; what was lost is told everywhere in the same words.
 Knows counts; no tokens, templates or models.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -83,7 +83,7 @@ class Cuts:
             said.append(windowed if self.num_cut else f"{windowed}: nothing was lost")
         if self.num_cut:
             tokens = f"{self.tokens:,} token{' was' if self.tokens == 1 else 's were'}"
-            where = f", at the {_listed(self.ends)}" if self.ends else ""
+            where = f", {' and '.join(map(_place, self.ends))}" if self.ends else ""
             said.append(f"{_of(self.num_cut, self.rows)} too long: {tokens} left out{where}")
         return "; ".join(said)
 
@@ -96,5 +96,5 @@ def _of(count: int, rows: int) -> str:
     return f"{count:,} of {rows:,} row{'' if rows == 1 else 's'} {'was' if count == 1 else 'were'}"
 
 
-def _listed(names: Sequence[str]) -> str:
-    return " and the ".join(names)
+def _place(end: str) -> str:
+    return f"{'in' if end == 'middle' else 'at'} the {end}"

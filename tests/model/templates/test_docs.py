@@ -51,8 +51,9 @@ def test_settings_build(page: str) -> None:
     built = [
         TemplateSettings.parse(yaml.safe_load(block)["template"]).build("classify", tokenizer=Toy()) for block in blocks
     ]
-    assert [template.placement for template in built] == ["after", "before", "after", "after"]
-    assert built[2].truncate == ("context",)
+    assert [template.placement for template in built] == ["after", "after", "before", "after", "after"]
+    assert built[0].windowed == "text"
+    assert built[3].truncate == ("context",)
 
 
 def test_codes_on_the_page_exist(page: str) -> None:

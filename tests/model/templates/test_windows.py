@@ -1,5 +1,7 @@
 """Windows cover a text, fit, overlap as they say, and become rows that are not cut."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,7 +43,7 @@ def test_windows_cover_the_text_and_fit(length: int, budget: int, overlap: float
 def test_neighbours_share_what_the_overlap_says() -> None:
     text = " ".join(f"w{i}" for i in range(40))
     found, _ = cut_windows(text, budget=8, settings=WindowSettings(overlap=0.25), count=words)
-    shared = [len(set(one.split()) & set(other.split())) for one, other in zip(found, found[1:], strict=False)]
+    shared = [len(set(one.split()) & set(other.split())) for one, other in pairwise(found)]
     assert shared[:-1] == [2] * (len(found) - 2)
 
 

@@ -88,7 +88,8 @@ class Layout:
         targets = {name: columns.get(name, name) for name in task.target_columns}
         asked = getattr(task, "candidates_from", ())  # a task whose candidates stand in the row says where
         candidates = (asked,) if isinstance(asked, str) else tuple(asked)
-        parts = {"id": "id", **roles} if "id" in known else dict(roles)
+        made = {"id": "id", **task.roles}
+        parts = {**{role: column for role, column in made.items() if column in known}, **roles}
         mapped = {name: column for name, column in columns.items() if name not in targets}
         needed = [*mapped.items(), *parts.items(), *((column, column) for column in candidates)]
         for part, column in [*needed, *(("answer", column) for column in targets.values())] if answers else needed:

@@ -21,7 +21,7 @@ from softprompt.core.files import write_private
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import BadRow, Dataset
-from softprompt.data.entries import Record
+from softprompt.data.entries import Entry, Record
 from softprompt.data.markup import to_plain
 from softprompt.data.nested import paths_among, with_paths
 from softprompt.data.reading import File, Frame, Reading, Source, columns_of, read_source
@@ -39,6 +39,8 @@ __all__ = [
     "named_columns",
     "read_source",
     "summary",
+    "unfold",
+    "unfolded",
     "write_skipped",
 ]
 
@@ -88,7 +90,7 @@ def load(
     named = named_columns(task, columns=columns, roles=roles, template_fields=template_fields)
     reading = read_source(source, named=named)
     targets = {columns.get(name, name) for name in task.target_columns}
-    entries, said = _with_paths(reading.entries, named, targets=targets)
+    entries, said = _with_paths(unfolded(reading.entries, task, answers=answers), named, targets=targets)
     usable = [entry for entry in entries if not isinstance(entry, BadRow)]
     known = columns_of(usable)
     try:
@@ -137,7 +139,34 @@ def named_columns(
         *(roles or {}).values(),
         *((asked,) if isinstance(asked, str) else asked),
         *(name for name in template_fields or () if name not in columns),
+        *task.named,
     }
+
+
+def unfolded(
+    entries: Sequence[Record | BadRow | Example], task: Task, *, answers: bool
+) -> list[Record | BadRow | Example]:
+    """Entries as the task takes them: a conversation may stand for a row a turn.
+
+    >>> say = [{"role": "user", "content": "2 + 2"}, {"role": "assistant", "content": "4"}]
+    >>> (row,) = unfolded([Record("a.jsonl:1", {"messages": say})], Task.dialogue(), answers=True)
+    >>> row.values["text"], row.values["answer"]
+    ('User: 2 + 2', '4')
+    """
+    found: list[Record | BadRow | Example] = []
+    for entry in entries:
+        found.extend([entry] if isinstance(entry, Example) else unfold(entry, task, answers=answers))
+    return found
+
+
+def unfold(entry: Entry, task: Task, *, answers: bool) -> list[Entry]:
+    """One entry as the task takes it, or what is wrong with it."""
+    if isinstance(entry, BadRow):
+        return [entry]
+    try:
+        return [Record(entry.source, values) for values in task.unfold(entry.values, answers=answers)]
+    except DataError as error:
+        return [BadRow(entry.source, error.code, error.message, entry.values)]
 
 
 def _with_paths(

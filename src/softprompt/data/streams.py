@@ -22,7 +22,7 @@ from softprompt.data.formats import Table, open_table
 from softprompt.data.nested import paths_among, with_paths
 from softprompt.data.reading import File
 from softprompt.data.rows import Layout, to_example
-from softprompt.data.sources import named_columns, summary, unique_id, without_html
+from softprompt.data.sources import named_columns, summary, unfold, unique_id, without_html
 
 __all__ = ["Stream", "open_stream"]
 
@@ -55,12 +55,13 @@ class Stream:
         """
         seen: Counter[str] = Counter()
         for entry in self.table.rows():
-            record = with_paths(entry, self.paths) if isinstance(entry, Record) else entry
-            example = record if isinstance(record, BadRow) else to_example(record, self.task, self.layout)
-            if isinstance(example, BadRow):
-                raise example.error()
-            plain = without_html(example) if self.strip_html else example
-            yield replace(plain, id=unique_id(plain, seen))
+            for part in unfold(entry, self.task, answers=False):
+                record = with_paths(part, self.paths) if isinstance(part, Record) else part
+                example = record if isinstance(record, BadRow) else to_example(record, self.task, self.layout)
+                if isinstance(example, BadRow):
+                    raise example.error()
+                plain = without_html(example) if self.strip_html else example
+                yield replace(plain, id=unique_id(plain, seen))
 
 
 def open_stream(
@@ -84,7 +85,8 @@ def open_stream(
     known: dict[str, None] = {}
     bad: list[BadRow] = []
     total = Counter[str]()
-    paths, said = paths_among(named, _looked_at(table.rows(), known, bad, total))
+    parts = (part for entry in table.rows() for part in unfold(entry, task, answers=False))
+    paths, said = paths_among(named, _looked_at(parts, known, bad, total))
     if bad:
         raise summary(bad, total["rows"], table.name)
     if not known:

@@ -13,6 +13,7 @@ from softprompt.app.recipes.routes import bar_of
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import DataError
 from softprompt.core.records import Example
+from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.data.dialect import ReadSettings
 from softprompt.data.hub import PREFIX
@@ -148,7 +149,7 @@ def _examples(
         for note in found.notes:
             watcher.note(note)
         return iter(found)
-    return _numbered(_parts(iter(source), fields, loaded))
+    return _numbered(_parts(iter(source), fields, asks[0].task, loaded))
 
 
 def _numbered(parts: Iterable[Iterable[Example]]) -> Iterator[Example]:
@@ -158,7 +159,7 @@ def _numbered(parts: Iterable[Iterable[Example]]) -> Iterator[Example]:
 
 
 def _parts(
-    rows: Iterator[Any], fields: Sequence[str], loaded: Callable[[Source], Dataset]
+    rows: Iterator[Any], fields: Sequence[str], task: Task, loaded: Callable[[Source], Dataset]
 ) -> Iterator[Iterable[Example]]:
     """Chunks of plain texts or of rows, as they come; the first is small, so that its answers come soon."""
     size, done = 1, 0
@@ -168,7 +169,7 @@ def _parts(
                 named = ", ".join(fields)
                 message = f"plain texts fill one field, the prompts name {named}"
                 raise DataError("data.unknown_field", message, cure="give rows with these columns")
-            yield [Example({fields[0]: str(text)}) for text in chunk]
+            yield [Example({fields[0]: task.asked(str(text))}) for text in chunk]
         else:
             try:
                 yield loaded(chunk)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from softprompt.app.config import RunConfig
+from softprompt.core.tasks import KINDS
 from softprompt.data.reading import Reading, Source, read_source
 
 __all__ = ["read_rows"]
@@ -37,4 +38,5 @@ def _named(config: RunConfig) -> Collection[str]:
         *data.roles.values(),
         *candidates,
         *(name for name in fields if name not in data.columns),
+        *KINDS[task.kind].named,
     }

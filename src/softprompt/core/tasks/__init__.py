@@ -6,7 +6,8 @@ name in :data:`AnyTask`.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from types import MappingProxyType
+from typing import Annotated, Any, get_args
 
 from pydantic import Field
 
@@ -21,6 +22,7 @@ from softprompt.core.tasks.task import Task
 from softprompt.core.tasks.texts import Generate
 
 __all__ = [
+    "KINDS",
     "AnyTask",
     "Choose",
     "Classify",
@@ -37,6 +39,11 @@ __all__ = [
 
 AnyTask = Annotated[Classify | Choose | Dialogue | Extract | Generate | Multilabel | Score, Field(discriminator="kind")]
 
+
+#: Kind -> its class.
+KINDS: Mapping[str, type[Task]] = MappingProxyType(
+    {one.model_fields["kind"].default: one for one in get_args(get_args(AnyTask)[0])}
+)
 
 #: Names under which people look for tags of words.
 _TAGGING = frozenset({"tagging", "tag", "ner", "token-classification", "token_classification", "sequence-labelling"})

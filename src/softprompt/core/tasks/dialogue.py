@@ -6,7 +6,7 @@ is what the assistant says next. Learnt and judged as free text.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -27,14 +27,11 @@ class Dialogue(Written):
             conversation never stand on two sides of a split.
     """
 
+    named: ClassVar[tuple[str, ...]] = KEYS
+
     kind: Literal["dialogue"] = "dialogue"
     target: str = Field("answer", description="column of the assistant's next turn")
     learn: Literal["last", "every"] = Field("last", description="from the assistant's last turn, or from every one")
-
-    @property
-    def named(self) -> tuple[str, ...]:
-        """The columns in which a conversation may stand."""
-        return KEYS
 
     @property
     def roles(self) -> Mapping[str, str]:

@@ -39,6 +39,7 @@ class Task(Settings, ABC):
         independent: Whether each candidate is a yes or no of its own; else their probabilities sum to 1.
         objective: Name of what is minimised, see ``model/objectives.py``.
         forms: How answers can be had from a model: ``words``, ``vectors`` or both.
+        named: Further columns of the data that the task reads by itself, where they are there.
     """
 
     fixed_candidates: ClassVar[bool] = False
@@ -46,6 +47,7 @@ class Task(Settings, ABC):
     independent: ClassVar[bool] = False
     objective: ClassVar[str] = "choice"
     forms: ClassVar[tuple[str, ...]] = ("words", "vectors")
+    named: ClassVar[tuple[str, ...]] = ()
 
     target: str = Field("label", description="column of the right answer")
     metrics: tuple[str, ...] = Field((), description="names of metrics; the first decides")
@@ -73,11 +75,6 @@ class Task(Settings, ABC):
     def target_columns(self) -> tuple[str, ...]:
         """The columns that hold the answer: one, where the kind does not say otherwise."""
         return (self.target,)
-
-    @property
-    def named(self) -> tuple[str, ...]:
-        """Further columns of the data that the task reads by itself, where they are there."""
-        return ()
 
     @property
     def roles(self) -> Mapping[str, str]:

@@ -17,7 +17,13 @@ Place = Literal["before", "after"]
 
 #: What stands between the input and the answer, by kind of task.
 CUES: Mapping[str, str] = MappingProxyType(
-    {"classify": " It was ", "choose": "\nAnswer: ", "generate": "\nOutput: "},
+    {
+        "classify": " It was ",
+        "choose": "\nAnswer: ",
+        "generate": "\nOutput: ",
+        "extract": "\nJSON: ",
+        "dialogue": "\nAssistant: ",
+    },
 )
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from softprompt.core.stats import wilson
-from tools.embedded_model import corpus, export, judge, prepare, train
+from tools.embedded_model import corpus, export, grow, judge, prepare, train, vectors
 from tools.embedded_model.bits import bits_per_byte, windows
 from tools.embedded_model.checkpoint import FILE, STABLE_FILE, load_checkpoint
 from tools.embedded_model.model import Shape, load_model, new_model
@@ -238,6 +238,69 @@ def test_a_signal_leaves_a_checkpoint_that_exports(
     export.main([str(source), "--tokenizer", str(prepared / "tokenizer.json"), "--out", str(target)])
     weights, shipped = load_checkpoint(source).model, dict(load_model(target).named_parameters())
     assert all(torch.equal(shipped[name], weights[name].bfloat16().float()) for name in weights)
+
+
+# ---------------------------------------------------------------- vectors of meaning, and growing
+
+
+def test_words_of_one_topic_point_the_same_way() -> None:
+    rng = np.random.default_rng(0)
+    topics = rng.integers(0, 2, size=4000)
+    stream = (topics[:, None] * 5 + rng.integers(0, 5, size=(4000, 8))).ravel()  # words 0-4 or 5-9, eight at a time
+    found = vectors.directions(vectors.count_neighbours([stream], 10), 2)
+    assert np.linalg.norm(found, axis=1) == pytest.approx(np.ones(10), abs=1e-4)
+    near = found @ found.T
+    same = np.equal.outer(np.arange(10) // 5, np.arange(10) // 5)
+    assert near[same].min() > near[~same].max() + 0.5
+
+
+def test_neighbours_are_counted_on_both_sides_and_not_across_corpora() -> None:
+    counts = vectors.count_neighbours([np.array([0, 1] * 4), np.array([2, 2, 2, 2])], 3, window=1).toarray()
+    assert counts.tolist() == [[0, 7, 0], [7, 0, 0], [0, 0, 6]]
+
+
+def test_rare_tokens_tell_more() -> None:
+    found = vectors.weights(np.array([1000, 10, 10, 0]), np.array([0, 1, 1, 2]))
+    assert found[0] < found[1] == found[2] < found[3] == 1
+
+
+@pytest.fixture(scope="module")
+def with_vectors(prepared: Path) -> Path:
+    vectors.main([str(prepared), "--size", "128"])
+    return prepared
+
+
+def test_a_grown_model_says_what_it_said(with_vectors: Path, tmp_path: Path) -> None:
+    run_train(with_vectors, tmp_path, "--steps", "60", "--decay-steps", "20", "--hidden", "128")
+    torch.manual_seed(0)
+    grow.main([str(tmp_path / "model"), str(with_vectors), "--out", str(tmp_path / "grown")])
+    narrow, wide = load_model(tmp_path / "model"), load_model(tmp_path / "grown")
+    assert wide.config.hidden_size == 256
+    assert wide.config.num_attention_heads == 4
+    tokenizer = Tokenizer.from_file(str(with_vectors / "tokenizer.json"))
+    texts = list(corpus.read_documents(with_vectors / "heldout" / "letters.txt"))
+    before, after = (bits_per_byte(model, tokenizer, texts, length=32) for model in (narrow, wide))
+    assert after == pytest.approx(before, rel=0.05)
+
+
+def test_the_other_objectives_are_learnt_and_resumed(with_vectors: Path, tmp_path: Path) -> None:
+    run_train(with_vectors, tmp_path / "short", "--steps", "1", "--decay-steps", "1")
+    grow.main(
+        [str(tmp_path / "short/model"), str(with_vectors), "--out", str(tmp_path / "grown"), "--intermediate", "64"]
+    )
+    asked = ["--init", str(tmp_path / "grown"), "--gist", "0.5", "--neighbours", "0.2", "--ask-every", "2"]
+    run_train(with_vectors, tmp_path / "run", *asked, "--lengths", "16", "32", "--steps", "40", "--decay-steps", "10")
+    told = [line for line in read_log(tmp_path / "run") if "gist" in line]
+    assert told[-1]["gist"] < 0.8 * told[0]["gist"]
+    assert told[-1]["neighbours"] > 0
+
+
+def test_feed_forward_blocks_do_not_shrink(with_vectors: Path, tmp_path: Path) -> None:
+    run_train(with_vectors, tmp_path, "--steps", "1", "--decay-steps", "1")
+    with pytest.raises(ValueError, match="less than the old 64"):
+        grow.main(
+            [str(tmp_path / "model"), str(with_vectors), "--out", str(tmp_path / "grown"), "--intermediate", "32"]
+        )
 
 
 # ---------------------------------------------------------------- judging

@@ -58,7 +58,8 @@ def bits_per_byte(
 def _batch_nats(model: LlamaForCausalLM, batch: list[np.ndarray], device: torch.device) -> float:
     ids: Tensor = torch.from_numpy(np.stack(batch)).to(device)
     with torch.autocast(device.type, torch.bfloat16):
-        return losses(model, ids, ids[:, :0])[0].item()
+        everywhere = torch.arange(ids.shape[1] - 1, device=ids.device)
+    return losses(model, ids, ids[:, :0], everywhere)[0].item()
 
 
 def held_out_bits(

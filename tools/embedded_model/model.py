@@ -63,8 +63,8 @@ def load_model(folder: Path) -> LlamaForCausalLM:
     return LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, local_files_only=True)
 
 
-def losses(model: LlamaForCausalLM, ids: Tensor, reading: Tensor) -> tuple[Tensor, Tensor]:
-    """Language-model loss of texts, and what the model knows of each at its end.
+def losses(model: LlamaForCausalLM, ids: Tensor, reading: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
+    """Language-model loss of texts, and the states from which other objectives are asked.
 
     The loss is the plain cross-entropy, not the model's own: compiled, it is the faster one on a CPU.
 
@@ -72,15 +72,15 @@ def losses(model: LlamaForCausalLM, ids: Tensor, reading: Tensor) -> tuple[Tenso
         model: The model.
         ids: Texts, [B, T].
         reading: Tokens behind each text that are not predicted, [B, R]; R may be 0.
+        asked: Positions whose next token is asked, each below T - 1, [P].
 
     Returns:
-        The summed negative log-likelihood, in nats, of every token of the texts but the first of each, [];
-        the final state of the last reading token, [B, H] (of the last text token where R is 0).
+        The summed negative log-likelihood, in nats, of the tokens behind `asked`, []; the final states, [B, T + R, H].
     """
     hidden = model.model(torch.cat([ids, reading], dim=1), use_cache=False).last_hidden_state
-    logits = model.lm_head(hidden[:, : ids.shape[1] - 1]).float()
-    loss = functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="sum")
-    return loss, hidden[:, -1]
+    logits = model.lm_head(hidden[:, asked]).float()
+    loss = functional.cross_entropy(logits.flatten(0, 1), ids[:, asked + 1].flatten(), reduction="sum")
+    return loss, hidden
 
 
 def matrices_and_rest(model: LlamaForCausalLM) -> tuple[list[Tensor], list[Tensor]]:

@@ -19,7 +19,7 @@ from .corpus import SHORTEST_CHARS, Deduplicator, corpus_name, draw_pieces, read
 from .tokens import encode_pieces, write_tokens
 
 SPECIAL_TOKENS = ["<|endoftext|>", "<|pad|>", *(f"<|reserved_{i}|>" for i in range(4))]
-TOKENIZER_PIECES = 12_000  # pieces, over all corpora, that the vocabulary is learnt from
+TOKENIZER_PIECES = 48_000  # pieces, over all corpora, that the vocabulary is learnt from
 
 
 def train_tokenizer(pieces: Iterator[str], *, vocab_size: int) -> Tokenizer:

@@ -10,6 +10,7 @@ loses nothing: minutes count only while it works.
 
 import argparse
 import json
+import math
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -23,15 +24,17 @@ from transformers import LlamaForCausalLM
 
 from .bits import held_out_bits
 from .checkpoint import FILE, STABLE_FILE, Checkpoint, Progress, load_checkpoint, refuse_other_settings
+from .gist import gist_loss, gists
 from .model import Shape, export_model, load_model, losses, matrices_and_rest, new_model
 from .neighbours import neighbour_loss, reading_tokens
 from .schedule import ActiveTime, Schedule, decay_asked
 from .tokens import Blocks, token_files
+from .vectors import load_vectors
 
 CLIP_NORM = 1.0
 PINNED = (
-    *("seed", "rows", "micro_rows", "lengths", "share", "muon_lr", "adam_lr", "warmup_steps", "neighbours"),
-    *("device", "threads", "compile"),
+    *("seed", "rows", "micro_rows", "lengths", "share", "muon_lr", "adam_lr", "warmup_steps", "neighbours", "gist"),
+    *("ask_every", "device", "threads", "compile"),
 )
 LOG_STEPS, HELD_OUT_BYTES = 20, 60_000
 
@@ -61,8 +64,13 @@ class Run:
             torch.optim.AdamW(rest, lr=options.adam_lr, betas=(0.9, 0.95), weight_decay=0.0),
         ]
         self.base_rates = [options.muon_lr, options.adam_lr]
-        self.losses: Callable[[LlamaForCausalLM, Tensor, Tensor], tuple[Tensor, Tensor]] = (
+        self.losses: Callable[[LlamaForCausalLM, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] = (
             torch.compile(losses) if options.compile else losses
+        )
+        self.vectors = (
+            tuple(torch.from_numpy(array).to(self.device) for array in load_vectors(options.data))
+            if options.gist
+            else ()
         )
         self.stop_asked = False
 
@@ -72,29 +80,30 @@ class Run:
         return {key: getattr(self.options, key) for key in PINNED}
 
     def step(self) -> dict[str, float]:
-        """One optimiser step over `rows` blocks; returns the mean losses: nats a token, nats a stretch."""
-        progress, weight = self.progress, self.options.neighbours
+        """One optimiser step over `rows` blocks; returns the mean losses: nats a token, nats a stretch, 1 - cosine."""
+        progress, options = self.progress, self.options
         scale = self.schedule.scale(progress.step, progress.decay_start)
         for optimiser, rate in zip(self.optimisers, self.base_rates, strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = rate * scale
-        lengths = self.options.lengths
-        length = lengths[progress.step % len(lengths)]
-        ids = self.blocks.batch(progress.blocks, self.options.rows).view(-1, length)
-        parts = max(lengths) // length
-        reading = self._reading(len(ids)) if weight and parts > 1 else ids[:, :0]
-        told, targets = {"loss": 0.0}, ids.numel() - len(ids)
-        size = self.options.micro_rows * parts
+        length = options.lengths[progress.step % len(options.lengths)]
+        ids = self.blocks.batch(progress.blocks, options.rows).view(-1, length)
+        parts = max(options.lengths) // length
+        asked, reading = self._draw(len(ids), length)
+        told, size = dict[str, float](), options.micro_rows * parts
         for texts, behind in zip(ids.split(size), reading.split(size), strict=True):
+            texts = texts.to(self.device)
             with torch.autocast(self.device.type, torch.bfloat16):
-                summed, states = self.losses(self.model, texts.to(self.device), behind.to(self.device))
-            loss = summed / targets
-            told["loss"] += loss.item()
-            if reading.numel():
-                second = neighbour_loss(states, parts) * len(texts) / len(ids)
-                told["neighbours"] = told.get("neighbours", 0.0) + second.item()
-                loss = loss + weight * second
-            loss.backward()
+                summed, states = self.losses(self.model, texts, behind.to(self.device), asked.to(self.device))
+            part = len(texts) / len(ids)
+            found = {"loss": (1.0, summed / (len(texts) * len(asked)))}
+            if options.neighbours and parts > 1:
+                found["neighbours"] = (options.neighbours, neighbour_loss(states[:, -1], parts))
+            if options.gist:
+                found["gist"] = (options.gist, gist_loss(states, gists(texts, *self.vectors)))
+            for name, (_, loss) in found.items():
+                told[name] = told.get(name, 0.0) + part * loss.item()
+            torch.stack([part * weight * loss for weight, loss in found.values()]).sum().backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
         for optimiser in self.optimisers:
             optimiser.step()
@@ -104,10 +113,19 @@ class Run:
         progress.tokens += ids.numel()
         return told
 
-    def _reading(self, count: int) -> Tensor:
-        """Tokens behind the texts of this step: a function of seed and step, so that nothing has to be saved."""
-        generator = torch.Generator().manual_seed(self.options.seed * 1_000_003 + self.progress.step)
-        return reading_tokens(count, vocab_size=self.model.config.vocab_size, generator=generator)
+    def _draw(self, count: int, length: int) -> tuple[Tensor, Tensor]:
+        """The positions asked for their next token, and the tokens behind each text, of this step.
+
+        Functions of seed and step, so that nothing has to be saved.
+        """
+        options = self.options
+        generator = torch.Generator().manual_seed(options.seed * 1_000_003 + self.progress.step)
+        asked = (
+            torch.randperm(length - 1, generator=generator)[: math.ceil((length - 1) / options.ask_every)].sort().values
+        )
+        if not (options.neighbours or options.gist):
+            return asked, torch.empty(count, 0, dtype=torch.long)
+        return asked, reading_tokens(count, vocab_size=self.model.config.vocab_size, generator=generator)
 
     def save(self, name: str = FILE) -> None:
         """Write a checkpoint into the run folder."""
@@ -205,6 +223,15 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--neighbours", type=float, default=0.0, help="weight of the neighbour objective on shorter lengths; 0 for none"
+    )
+    parser.add_argument(
+        "--gist", type=float, default=0.0, help="weight of the gist objective (needs vectors.py); 0 for none"
+    )
+    parser.add_argument(
+        "--ask-every",
+        type=int,
+        default=1,
+        help="predict one in so many tokens, drawn anew each step: a large vocabulary is dear",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")

@@ -17,7 +17,7 @@ from softprompt.core.cards.views import evaluation_card
 from softprompt.core.cuts import Cuts, Fit
 from softprompt.core.errors import DataError
 from softprompt.core.frames import beside, to_frame
-from softprompt.core.metrics import ClassScore, ExactMatch, Score, class_report, make_metric, score
+from softprompt.core.metrics import ClassScore, Score, make_metric, score
 from softprompt.core.records import Example
 from softprompt.core.stats import Interval, wilson
 from softprompt.core.tasks import Task
@@ -26,7 +26,7 @@ from softprompt.model.prediction import Prediction, Predictor
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["CALIBRATION", "Evaluation", "Item", "evaluate", "evaluate_asks"]
+__all__ = ["CALIBRATION", "Evaluation", "Item", "as_text", "evaluate", "evaluate_asks"]
 
 #: Metrics of probabilities that every evaluation with probabilities reports.
 CALIBRATION = ("log_loss", "brier", "ece")
@@ -34,7 +34,8 @@ CALIBRATION = ("log_loss", "brier", "ece")
 #: Metrics that need more than the answers, which are all that items keep.
 _BEYOND_ANSWERS = ("perplexity", *CALIBRATION)
 
-Reference = str | tuple[str, ...]
+Answer = str | float | tuple[str, ...] | Mapping[str, Any]
+Reference = Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,9 @@ class Item:
     Attributes:
         id: Of the example.
         prediction: What was answered; None when withheld.
-        reference: What is right; several texts where several are.
+        reference: What is right; several texts where several are, all labels of a set, a number of a scale, an object.
         probability: Of the likeliest answer, also when it was withheld.
-        correct: Whether the answer is right: equal labels, or equal texts after normalisation.
+        correct: Whether the answer is right: equal labels, equal texts after normalisation, the same nearest anchor.
         group: Of the example; items of one group are not independent.
         reference_probability: Of the right answer; None where answers have no probabilities.
         cut: Tokens of the example that were not read.
@@ -55,7 +56,7 @@ class Item:
     """
 
     id: str
-    prediction: str | None
+    prediction: Answer | None
     reference: Reference
     probability: float | None
     correct: bool
@@ -74,7 +75,7 @@ class Evaluation:
         name: Of what was evaluated.
         metrics: The task's metrics with intervals; the first decides.
         items: By example, in the order of the data.
-        classes: Recall and precision by label; empty without fixed labels.
+        classes: Recall and precision by label, or by field of an object; empty where there is neither.
         calibration: Log-loss, Brier score and calibration error; empty without probabilities.
         answered: Share right among the items that were answered; None where all were withheld.
         abstained: Items without an answer; in ``metrics`` they count as wrong.
@@ -182,7 +183,14 @@ class Evaluation:
             name=data["name"],
             metrics={name: interval_from(found) for name, found in data["metrics"].items()},
             items=tuple(
-                Item(**{**item, "reference": _frozen(item["reference"]), "ends": tuple(item.get("ends", ()))})
+                Item(
+                    **{
+                        **item,
+                        "prediction": None if item["prediction"] is None else _frozen(item["prediction"]),
+                        "reference": _frozen(item["reference"]),
+                        "ends": tuple(item.get("ends", ())),
+                    }
+                )
                 for item in data["items"]
             ),
             classes=tuple(
@@ -248,8 +256,8 @@ def evaluate(
         name=name,
         metrics={metric: scored(metric) for metric in getattr(task, "metrics", ())},
         items=items,
-        classes=class_report(answers, [str(r) for r in references], labels=labels, level=level) if labels else (),
-        calibration={metric: scored(metric) for metric in CALIBRATION} if probabilistic else {},
+        classes=task.report(answers, references, level=level),
+        calibration={metric: scored(metric) for metric in CALIBRATION} if probabilistic and task.one_right else {},
         answered=wilson(sum(item.correct for item in given), len(given), level=level) if given else None,
         abstained=len(items) - len(given),
         cut=sum(one.cut > 0 for one in found),
@@ -314,11 +322,21 @@ def interval_from(data: Mapping[str, Any]) -> Interval:
     return Interval(number("estimate", math.nan), low, high, data["level"], data["method"])
 
 
+def as_text(answer: Answer) -> str:
+    """An answer or a reference in one line.
+
+    >>> as_text("late"), as_text(("late", "angry")), as_text(()), as_text(3.25)
+    ('late', 'late | angry', '(none)', '3.25')
+    """
+    if isinstance(answer, tuple):
+        return " | ".join(answer) or "(none)"
+    return f"{answer:.3g}" if isinstance(answer, float) else str(answer)
+
+
 def _item(prediction: Prediction, example: Example, task: Task) -> Item:
     reference = _frozen(task.reference(example))
     answer = prediction.answer
-    chosen = task.candidates(example) is not None
-    correct = answer == reference if chosen else bool(ExactMatch().value(answer, reference))
+    correct = task.right(answer, reference)
     probabilities = prediction.probabilities
     probability = None if probabilities is None else prediction.confidence
     right = None if probabilities is None else probabilities.get(str(reference))
@@ -326,5 +344,5 @@ def _item(prediction: Prediction, example: Example, task: Task) -> Item:
     return Item(example.id, answer, reference, probability, correct, example.group, right, *lost)
 
 
-def _frozen(reference: Any) -> Reference:
-    return reference if isinstance(reference, str) else tuple(reference)
+def _frozen(reference: Any) -> Any:
+    return tuple(reference) if isinstance(reference, (list, tuple)) else reference

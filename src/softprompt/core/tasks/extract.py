@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from softprompt.core.errors import DataError, nearest
+from softprompt.core.metrics.labels import ClassScore
+from softprompt.core.metrics.objects import WholeObject, field_report
 from softprompt.core.records import Example
 from softprompt.core.schema import Schema
 from softprompt.core.tasks.task import Task
@@ -104,6 +106,14 @@ class Extract(Task):
 
     def reference(self, example: Example) -> dict[str, Any]:
         return self.answer_schema.read(self.answer(example))
+
+    def right(self, answer: Any, reference: Any) -> bool:
+        """Whether every field is right."""
+        return bool(WholeObject().value(answer, reference))
+
+    def report(self, answers: Sequence[Any], references: Sequence[Any], *, level: float) -> tuple[ClassScore, ...]:
+        """Recall and precision by field."""
+        return field_report(answers, references, names=self.answer_schema.names, level=level)
 
     def decode(self, scores: Sequence[float], example: Example) -> str:
         raise TypeError("an object is written, not decoded from scores")

@@ -14,6 +14,7 @@ from pydantic import Field
 from softprompt.core.cards import draw
 from softprompt.core.cards.views import task_card
 from softprompt.core.config import Settings
+from softprompt.core.metrics.labels import ClassScore, class_report
 from softprompt.core.records import Example
 from softprompt.core.schema import Schema
 
@@ -98,6 +99,11 @@ class Task(Settings, ABC):
         return text
 
     @property
+    def choices(self) -> str:
+        """What was settled, in words; empty where there was nothing."""
+        return ""
+
+    @property
     def settles(self) -> bool:
         """Whether something of the task is chosen on rows that were not learnt from, by :meth:`settled`."""
         return False
@@ -149,9 +155,31 @@ class Task(Settings, ABC):
         """Whether an answer is right."""
         return bool(answer == reference)
 
+    def report(self, answers: Sequence[Any], references: Sequence[Any], *, level: float) -> tuple[ClassScore, ...]:
+        """Recall and precision by label, or by field; empty where there is neither.
+
+        Args:
+            answers: One an item, None where it was withheld.
+            references: One an item.
+            level: Of the intervals.
+        """
+        if not self.fixed_candidates:
+            return ()
+        held = [[self.held(one) for one in said] for said in (answers, references)]
+        return class_report(*held, labels=self.names, level=level)
+
     def held(self, answer: Any) -> tuple[str, ...]:
         """The labels that an answer names; none for None (withheld)."""
         return () if answer is None else (str(answer),)
+
+    def usual(self, examples: Sequence[Example]) -> tuple[float, ...]:
+        """Probabilities that say most without reading the text, where answers are what each candidate ought to get.
+
+        Args:
+            examples: At least one row with its answer.
+        """
+        answers = [answer for example in examples if isinstance(answer := self.answer(example), tuple)]
+        return tuple(sum(column) / len(answers) for column in zip(*answers, strict=True))
 
     def settled(self, probabilities: Sequence[Sequence[float]], examples: Sequence[Example]) -> "Task":
         """The task with what is chosen on rows that were not learnt from; itself where nothing is.

@@ -1,11 +1,12 @@
 """Free text: a summary, a translation, an answer, a reply, code (*generate*)."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from softprompt.core.errors import DataError
+from softprompt.core.metrics.answers import ExactMatch
 from softprompt.core.records import Example
 from softprompt.core.tasks.task import Task
 
@@ -34,6 +35,10 @@ class Written(Task):
         return (
             [str(part) for part in example.target] if isinstance(example.target, (list, tuple)) else str(example.target)
         )
+
+    def right(self, answer: Any, reference: Any) -> bool:
+        """Whether it equals a reference after normalisation."""
+        return bool(ExactMatch().value(answer, reference))
 
     def decode(self, scores: Sequence[float], example: Example) -> str:
         raise TypeError("free text is generated, not decoded from scores")

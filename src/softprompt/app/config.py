@@ -3,7 +3,7 @@
 Each part stands beside the code that it sets; this module only joins them and says where files lie.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -117,16 +117,21 @@ class TaskSettings(Settings):
     def _texts(cls, value: Any) -> Any:
         return [str(name) for name in value] if isinstance(value, (list, tuple)) else value
 
-    def build(self, labels: tuple[str, ...] | None = None) -> Task:
-        """The task; ``labels`` are those of the data, for a classify task that lists none.
+    @property
+    def open(self) -> str | None:
+        """The setting that the training rows are asked for, because it was left out; None: there is none."""
+        name = {"classify": "labels", "multilabel": "labels", "score": "scale"}.get(self.kind)
+        by_cell = self.kind != "multilabel" or self.written in {None, "cell"}
+        return name if name is not None and by_cell and getattr(self, name) is None else None
+
+    def build(self, found: Sequence[Any] = ()) -> Task:
+        """The task; ``found`` are the labels or the numbers of the training rows, where they are left open.
 
         >>> TaskSettings(target="topic").build(("billing", "delivery")).names
         ('billing', 'delivery')
         """
         given = self.model_dump(exclude_none=True)
-        if self.kind == "classify":
-            given.setdefault("labels", labels or ())
-        return parse_task(given)
+        return parse_task(given if self.open is None else {**given, self.open: found})
 
 
 class RunConfig(Settings):

@@ -251,6 +251,7 @@ def evaluate(
         return score(make_metric(metric, labels=labels), said, references, level=level, groups=groups(items)).interval
 
     given = [item for item in items if item.prediction is not None]
+    held = [[task.held(one) for one in said] for said in (answers, references)]
     probabilistic = bool(found) and all(one.probabilities is not None for one in found)
     return Evaluation(
         name=name,

@@ -10,12 +10,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from softprompt.core.answers import answer_probabilities, pooled
 from softprompt.core.errors import ConfigError, DataError, TrainingError
-from softprompt.core.metrics import make_metric
+from softprompt.core.metrics import items_of, make_metric
 from softprompt.core.records import Example, Row
 from softprompt.core.tensors import PromptTensors
 from softprompt.model.backbones.base import Backbone
-from softprompt.model.methods.starts import Start, StartSettings, head_from_answers, initialiser, start_prompt
+from softprompt.model.methods.starts import Start, StartSettings, centred, head_from_answers, initialiser, start_prompt
 from softprompt.model.methods.vocabulary import TableStatistics, Vocabulary
 from softprompt.model.prompted import Scores
 from softprompt.model.templates.rows import RowBuilder
@@ -129,7 +130,7 @@ class Learner:
     @property
     def objective(self) -> str:
         """Name of what is minimised."""
-        return "likelihood" if getattr(self.task, "kind", "") == "generate" else "choice"
+        return self.task.objective
 
     def start(self, seed: int) -> Start:
         """Where the prompt of a seed starts."""
@@ -150,6 +151,8 @@ class Learner:
             answers = [self.backbone.tokenizer.encode(f"{lead}{say}") for say in self.task.says]
             saved = one.saved.head if one.saved is not None and one.start.kind == "prompt" else None
             head = saved or head_from_answers(self.backbone.output_vectors, answers)
+            if saved is None and self.task.independent:
+                head = centred(head, self.task.usual([example for example in one.train if example is not None]))
             if len(head.bias) != len(answers):
                 came = f"the saved prompt has {len(head.bias)} label vectors, the task {len(answers)} labels"
                 raise ConfigError("config.invalid", came, cure="continue a prompt of the same labels")
@@ -159,7 +162,10 @@ class Learner:
         return start_prompt(slots, scale=self.vocabulary.statistics.rms, seed=seed, head=head, head_scale=scale)
 
     def judge(self, scores: Scores, indices: Sequence[int]) -> float:
-        """Validation score, higher is better; for free text the negative loss a token."""
+        """Validation score, higher is better; for free text the negative loss a token.
+
+        What the task leaves to be chosen is chosen on these rows, as it will be in the end.
+        """
         if self.objective == "likelihood":
             return -float((-scores.values[:, 0]).sum() / scores.lengths[:, 0].sum())
         metric = make_metric(self.lesson.metric or self.task.metrics[0], labels=self.task.names)
@@ -169,22 +175,21 @@ class Learner:
         said: dict[int, list[Tensor]] = {}
         for row, place in zip(values, indices, strict=True):
             said.setdefault(self._owners[place], []).append(row)
-        examples = [self.lesson.validation[i] for i in said]
-        items = [
-            metric.item(self.task.decode(self._pooled(rows).tolist(), example), self.task.reference(example))
-            for rows, example in zip(said.values(), examples, strict=True)
-            if example is not None
-        ]
-        total = float(metric.total(sum(items[1:], items[0])))
+        judged = [(self._probabilities(rows), one) for i, rows in said.items() if (one := self.lesson.validation[i])]
+        probabilities, examples = [p for p, _ in judged], [example for _, example in judged]
+        task = self.task.settled(probabilities, examples)
+        answers = [task.decode(p, example) for p, example in judged]
+        items = items_of(metric, answers, [task.reference(example) for example in examples])
+        total = float(metric.total(items.sum(axis=0)))
         return total if metric.higher_is_better else -total
 
-    def _pooled(self, windows: Sequence[Tensor]) -> Tensor:
-        """One score a candidate [C] from those of the windows that were looked at."""
-        settings = self.lesson.builder.template.windows
-        if settings is None or len(windows) == 1:
-            return windows[0]
-        logs = torch.stack([one.log_softmax(-1) for one in windows])
-        return logs.mean(0) if settings.pool == "mean" else logs.amax(0)
+    def _probabilities(self, windows: Sequence[Tensor]) -> list[float]:
+        """One probability a candidate [C] from the scores of the windows that were looked at."""
+        settings, independent = self.lesson.builder.template.windows, self.task.independent
+        each = [answer_probabilities(one.cpu().numpy(), independent=independent) for one in windows]
+        how = "mean" if settings is None else settings.pool
+        found: list[float] = pooled(each, how=how, independent=independent).tolist()
+        return found
 
 
 def _laid_out(parts: Sequence[Sequence[Row]], widths: Sequence[int]) -> list[Row | None]:

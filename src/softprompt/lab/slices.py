@@ -19,7 +19,7 @@ from scipy import stats
 from softprompt.core.errors import DataError
 from softprompt.core.records import Example
 from softprompt.core.stats import Interval, holm
-from softprompt.lab.evaluation import Evaluation
+from softprompt.lab.evaluation import Evaluation, as_text
 
 __all__ = ["MIN_ROWS", "Confusion", "Mistake", "Slice", "Slices", "confusions", "cut_slices", "mistakes", "slice_rows"]
 
@@ -204,9 +204,12 @@ def confusions(evaluation: Evaluation, *, most: int = 5) -> tuple[Confusion, ...
     """The pairs of labels that are confused most often, at least twice each; empty without fixed labels."""
     if not evaluation.labels:
         return ()
-    rows = Counter(str(item.reference) for item in evaluation.items)
-    wrong = [item for item in evaluation.items if not item.correct and item.prediction is not None]
-    pairs = Counter((str(item.reference), str(item.prediction)) for item in wrong)
+    rows = Counter(as_text(item.reference) for item in evaluation.items)
+    pairs = Counter(
+        (as_text(item.reference), as_text(item.prediction))
+        for item in evaluation.items
+        if not item.correct and item.prediction is not None
+    )
     ranked = sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))
     return tuple(Confusion(*pair, count, rows[pair[0]]) for pair, count in ranked[:most] if count > 1)
 
@@ -227,14 +230,12 @@ def mistakes(evaluation: Evaluation, dataset: Sequence[Example]) -> list[Mistake
     for item, example in zip(evaluation.items, dataset, strict=True):
         if item.correct:
             continue
-        expected = item.reference if isinstance(item.reference, str) else " | ".join(item.reference)
+        expected, said = as_text(item.reference), None if item.prediction is None else as_text(item.prediction)
         margin = None
         if item.probability is not None and item.reference_probability is not None:
             margin = item.probability - item.reference_probability
         found.append(
-            Mistake(
-                example.source, item.id, example.fields, expected, item.prediction, item.probability, margin, item.cut
-            )
+            Mistake(example.source, item.id, example.fields, expected, said, item.probability, margin, item.cut)
         )
     return sorted(found, key=lambda one: -(one.probability or 0.0))
 

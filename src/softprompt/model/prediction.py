@@ -96,7 +96,8 @@ class Prediction:
 
     Attributes:
         id: Of the example.
-        text: Label name, candidate, or written text; also where the answer is withheld.
+        text: Label name, candidate, or written text, the names of a set of labels, the number on a scale; also where
+            the answer is withheld.
         probabilities: By label name or candidate, in their order; None for free text.
         confidence: Probability of ``text``; for free text the geometric mean of its tokens' probabilities.
         abstained: Whether the confidence is too low for an answer.

@@ -1,10 +1,11 @@
 """From a run's settings to everything a run needs: rows first, because they fail fastest, then the model."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any, Self
 
-from softprompt.app.config import ModelSettings, RunConfig
+from softprompt.app.config import ModelSettings, RunConfig, TaskSettings
 from softprompt.app.recipes.rows import read_rows
 from softprompt.app.watch import Watcher
 from softprompt.core.answers import AnswerSettings, prior_offsets
@@ -14,6 +15,7 @@ from softprompt.core.tasks import Task
 from softprompt.data.balance import balanced, imbalance
 from softprompt.data.dataset import Dataset
 from softprompt.data.duplicates import without_duplicates
+from softprompt.data.inference import infer_label_sets, infer_scale
 from softprompt.data.page import DataPage
 from softprompt.data.sources import Source, infer_labels, load
 from softprompt.data.splits import Fold, folds, k_shot, num_units, split
@@ -30,6 +32,13 @@ AUTO_FOLDS, MANY_ROWS, VALIDATION = 5, 1000, 0.2
 #: Rows of the most frequent label for each of the rarest from which labels are uneven, and how far scores are then
 #: corrected. Measured on the field urgent of the example messages, see docs/few-labels.md.
 UNEVEN, HALF = 2.0, 0.5
+
+#: What the training rows settle where a task leaves it out, by kind.
+INFERENCES: Mapping[str, Callable[[Source, str, TaskSettings], Sequence[Any]]] = {
+    "classify": lambda source, column, settings: infer_labels(source, column),
+    "multilabel": lambda source, column, settings: infer_label_sets(source, column, separator=settings.separator),
+    "score": lambda source, column, settings: infer_scale(source, column),
+}
 
 #: Rows by the name of their split, instead of the files that the settings name.
 Sources = Mapping[str, Source]
@@ -67,6 +76,12 @@ class Prepared:
         if self.config.training.class_weights == "balanced":
             return balanced(self.splits[split]).rows
         return self.splits[split].rows
+
+    def asking(self, task: Task) -> Self:
+        """The same with another task of the same candidates: one in which what was open is settled."""
+        old = self.builder
+        builder = RowBuilder(old.template, task, old.tokenizer, max_tokens=old.max_tokens, answers=old.answers)
+        return replace(self, builder=builder)
 
     @property
     def task(self) -> Task:
@@ -117,17 +132,17 @@ def load_backbone(settings: ModelSettings, watcher: Watcher) -> Backbone:
 
 
 def load_task(config: RunConfig, source: Source) -> Task:
-    """The task; a classify task without labels takes those of the training rows.
+    """The task; one without labels, or without a scale, takes those of the training rows.
 
     Raises:
-        DataError: ``data.missing_column``, ``data.one_label``, ``data.too_many_labels``.
+        DataError: ``data.missing_column``, ``data.one_label``, ``data.too_many_labels``, ``data.bad_value``.
         ConfigError: ``config.invalid``.
     """
     settings = config.task
-    if settings.kind == "classify" and settings.labels is None:
-        column = config.data.columns.get(settings.target, settings.target)
-        return settings.build(infer_labels(source, column))
-    return settings.build()
+    if settings.open is None:
+        return settings.build()
+    column = config.data.columns.get(settings.target, settings.target)
+    return settings.build(INFERENCES[settings.kind](source, column, settings))
 
 
 def load_splits(
@@ -274,12 +289,13 @@ def _with_prior(config: RunConfig, answers: AnswerSettings, task: Task, rows: Da
     strength = answers.prior
     if strength == "auto":
         weighted = config.training.class_weights == "balanced" or bool(answers.offsets)
-        counted = bool(rows.classes) and task.metrics[:1] == ("macro_f1",) and imbalance(rows) >= UNEVEN
+        counted = task.one_right and bool(rows.classes) and task.metrics[:1] == ("macro_f1",)
+        counted = counted and imbalance(rows) >= UNEVEN
         strength = HALF if counted and not weighted else 0.0
     if not strength:
         return answers
-    if not rows.classes:
-        message = "answers.prior is for tasks with fixed labels"
+    if not rows.classes or not task.one_right:
+        message = "answers.prior is for tasks with one of fixed labels a row"
         raise ConfigError("config.invalid", message, cure="leave answers.prior out")
     offsets = prior_offsets(list(rows.labels().values()), strength=strength)
     return answers.model_copy(update={"prior": strength, "offsets": offsets})

@@ -14,11 +14,14 @@ from pathlib import Path
 from softprompt.app.recipes.prepare import Prepared
 from softprompt.app.watch import Watcher
 from softprompt.core.records import Example
+from softprompt.core.tasks import Task
 from softprompt.core.tensors import PromptTensors
+from softprompt.data.dataset import Dataset
 from softprompt.lab.comparison import Contender, Standing, contend
 from softprompt.lab.evaluation import Evaluation, evaluate, evaluate_asks
 from softprompt.lab.folds import contend_out_of_fold, judge_out_of_fold, lessons_of, out_of_fold
 from softprompt.lab.lessons import Lesson
+from softprompt.lab.settling import decided_apart, parts_of, settled
 from softprompt.lab.training.outcome import Event, Outcome
 from softprompt.lab.tuning import Learnt, Tuning
 from softprompt.lab.tuning import tune as train
@@ -86,6 +89,7 @@ class Finding:
         evaluation: Of what is saved, or its estimate.
         seeds: The same by seed.
         saved: What is saved, in words.
+        task: What is asked, with what was chosen on rows that were not learnt from.
         outcomes: For the curves, by name.
         crossed: The cross-validation; None without folds.
     """
@@ -96,6 +100,7 @@ class Finding:
     evaluation: Evaluation
     seeds: dict[int, Evaluation]
     saved: str
+    task: Task
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     crossed: Crossed | None = None
 
@@ -118,7 +123,8 @@ def with_validation(ready: Prepared, hearing: Hearing, saved: Prompt | None) -> 
     learnt = found.learnt[0]
     split = "test" if "test" in ready.splits else "validation"
     hearing.watcher.stage("judge")
-    evaluations = _judge(ready, [outcome.tensors for outcome in learnt.outcomes], ready.splits[split])
+    judged = _settled_and_judged(ready, [outcome.tensors for outcome in learnt.outcomes], split)
+    evaluations = [evaluation for evaluation, _ in judged]
     seed = learnt.seeds[learnt.chosen]
     which = f", best of {len(learnt.seeds)} on the validation rows" if len(learnt.seeds) > 1 else ""
     finding = Finding(
@@ -128,6 +134,7 @@ def with_validation(ready: Prepared, hearing: Hearing, saved: Prompt | None) -> 
         evaluations[learnt.chosen],
         dict(zip(learnt.seeds, evaluations, strict=True)),
         f"seed {seed}{which}; its own {split} score is the one above",
+        judged[learnt.chosen][1],
         outcomes={f"seed {s}": o for s, o in zip(learnt.seeds, learnt.outcomes, strict=True)},
     )
     if not ready.folds:
@@ -160,21 +167,22 @@ def with_folds(ready: Prepared, hearing: Hearing, saved: Prompt | None) -> Findi
     learnt = found.learnt[-1]
     if len(found.learnt) < len(lessons):  # Ctrl-C in the probe: one fold is all that there is
         held = ready.splits["train"].select(ready.folds[0].held_out)
-        (evaluation,) = _judge(ready, [learnt.prompt], held)
+        ((evaluation, task),) = _judged_by_itself(ready, [learnt.prompt], held)
         words = f"the probe's best prompt, of {len(ready.folds[0].train)} rows: the run was cut short"
-        return Finding(found, learnt, HELD_OUT, evaluation, {learnt.seeds[0]: evaluation}, words)
+        return Finding(found, learnt, HELD_OUT, evaluation, {learnt.seeds[0]: evaluation}, words, task)
     crossed = _out_of_fold(ready, found.learnt[:-1])
+    task = settled(ready.task, crossed.said, ready.splits["train"])
     outcomes = {f"fold {n + 1}": one.outcomes[0] for n, one in enumerate(found.learnt[:-1])}
     rows = len(ready.splits["train"])
     saved_is = f"seed {seeds[0]}, trained on all {rows:,} rows at rate {learnt.rate:g}"
     if "test" in ready.splits:
-        (own,) = _judge(ready, [learnt.prompt], ready.splits["test"])
+        (own,) = _judge(ready.asking(task), [learnt.prompt], ready.splits["test"])
         words = f"{saved_is}; its own test score is the one above"
-        return Finding(found, learnt, "test", own, {seeds[0]: own}, words, outcomes, crossed)
+        return Finding(found, learnt, "test", own, {seeds[0]: own}, words, task, outcomes, crossed)
     words = f"{saved_is}; its score is estimated by that of {len(ready.folds)} prompts like it, "
     words += "each judged on rows that it has not seen"
     by_seed = dict(zip(seeds, crossed.evaluations, strict=True))
-    return Finding(found, learnt, OUT_OF_FOLD, crossed.evaluations[0], by_seed, words, outcomes, crossed)
+    return Finding(found, learnt, OUT_OF_FOLD, crossed.evaluations[0], by_seed, words, task, outcomes, crossed)
 
 
 def judge_baselines(ready: Prepared, contenders: Sequence[Contender], watcher: Watcher) -> tuple[Standing, ...]:
@@ -208,6 +216,37 @@ def _lesson(ready: Prepared, saved: Prompt | None, *, validation: Sequence[Examp
     )
 
 
+def _settled_and_judged(ready: Prepared, prompts: Sequence[PromptTensors], split: str) -> list[tuple[Evaluation, Task]]:
+    """By prompt its score on a split, and the task with what was chosen for it on the validation rows."""
+    if not ready.task.settles:
+        return [(one, ready.task) for one in _judge(ready, prompts, ready.splits[split])]
+    if split == "validation":
+        return _judged_by_itself(ready, prompts, ready.splits[split])
+    rows = ready.splits["validation"]
+    tasks = [settled(ready.task, said, rows) for said in _said(ready, prompts, rows)]
+    asks = [_ask(ready.asking(task), tensors) for task, tensors in zip(tasks, prompts, strict=True)]
+    return list(zip(evaluate_asks(Predictor(ready.backbone, asks), ready.splits[split]), tasks, strict=True))
+
+
+def _judged_by_itself(
+    ready: Prepared, prompts: Sequence[PromptTensors], rows: Dataset
+) -> list[tuple[Evaluation, Task]]:
+    """The same where the rows that choose are the ones that judge: part by part."""
+    begun = time.perf_counter()
+    found, name = _said(ready, prompts, rows), ready.config.name
+    seconds = time.perf_counter() - begun
+    parts = parts_of(rows) if ready.task.settles else ()
+    apart = [decided_apart(ready.task, said, rows, parts) for said in found]
+    scores = [evaluate(said, rows, ready.task, name=name, seconds=seconds) for said in apart]
+    return [(score, settled(ready.task, said, rows)) for score, said in zip(scores, found, strict=True)]
+
+
+def _said(ready: Prepared, prompts: Sequence[PromptTensors], rows: Sequence[Example]) -> list[list[Prediction]]:
+    """By prompt what it says to each row."""
+    asks = [_ask(ready, tensors) for tensors in prompts]
+    return [list(column) for column in zip(*Predictor(ready.backbone, asks).predict(rows), strict=True)]
+
+
 def _judge(ready: Prepared, prompts: Sequence[PromptTensors], rows: Sequence[Example]) -> tuple[Evaluation, ...]:
     """Several prompts of one run over one reading of the rows."""
     return evaluate_asks(Predictor(ready.backbone, [_ask(ready, tensors) for tensors in prompts]), rows)
@@ -223,12 +262,13 @@ def _out_of_fold(ready: Prepared, learnt: Sequence[Learnt]) -> Crossed:
     begun = time.perf_counter()
     said = out_of_fold(ready.backbone, asks, ready.folds, rows)
     seconds = (time.perf_counter() - begun) / len(said)
+    apart = [decided_apart(ready.task, found, rows, ready.folds) for found in said]
     k, name = len(ready.folds), ready.config.name
     evaluations = tuple(
-        judge_out_of_fold(found, rows, ready.task, num_folds=k, name=name, seconds=seconds) for found in said
+        judge_out_of_fold(found, rows, ready.task, num_folds=k, name=name, seconds=seconds) for found in apart
     )
     by_fold = []
     for fold in ready.folds:
         part = rows.select(fold.held_out)
-        by_fold.append(evaluate([said[0][i] for i in fold.held_out], part, ready.task).headline.estimate)
-    return Crossed(evaluations, said[0], tuple(by_fold))
+        by_fold.append(evaluate([apart[0][i] for i in fold.held_out], part, ready.task).headline.estimate)
+    return Crossed(evaluations, apart[0], tuple(by_fold))

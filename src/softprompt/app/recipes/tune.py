@@ -200,8 +200,10 @@ def _run(ready: Prepared, folder: RunFolder, watcher: Watcher, begun: float) -> 
         notes.append(
             f"{len(suspected)} of {num_rows} labels are suspect: so many say more about the prompt than about them"
         )
+    if finding.task.choices and not ready.task.choices:
+        notes.append(f"{finding.task.choices}; chosen on rows that were not learnt from, kept in the prompt")
     prompt = make_prompt(
-        ready,
+        ready.asking(finding.task),
         learnt.prompt,
         scores=scores_of(finding.evaluation, finding.split),
         facts={"seed": learnt.seeds[learnt.chosen], "rate": learnt.rate, "saved": finding.saved},
@@ -218,7 +220,7 @@ def _run(ready: Prepared, folder: RunFolder, watcher: Watcher, begun: float) -> 
         seconds=time.perf_counter() - begun,
         notes=tuple(notes),
     )
-    if finding.crossed is not None and ready.task.names:
+    if finding.crossed is not None and ready.task.names and ready.task.one_right:
         folder.write_private("suspects.csv", table(suspected, fields=ready.template.fields))
     folder.write("curves.svg", curves(finding.outcomes))
     folder.write("report.json", report.to_dict())
@@ -241,7 +243,7 @@ def _continued(ready: Prepared) -> Prompt | None:
 def _suspected(ready: Prepared, finding: Finding) -> tuple[Suspect, ...]:
     """Training rows whose label is probably wrong, by out-of-fold probabilities."""
     labels = ready.task.names
-    if finding.crossed is None or not labels:
+    if finding.crossed is None or not labels or not ready.task.one_right:
         return ()
     said = [list((one.probabilities or {}).values()) for one in finding.crossed.said]
     return suspects(np.array(said), ready.splits["train"].rows, labels=labels)
@@ -255,7 +257,7 @@ def _baselines(ready: Prepared, watcher: Watcher) -> tuple[Standing, ...]:
         contenders.append(TfidfLogistic(fields=ready.template.fields))
     else:
         watcher.note("without scikit-learn there is no TF-IDF baseline; pip install 'softprompt[compare]'")
-    if ready.task.candidates(ready.splits["train"][0]) is not None:
+    if ready.task.candidates(ready.splits["train"][0]) is not None and "words" in ready.task.forms:
         contenders.append(ZeroShot(ready.backbone, ready.template))
     return judge_baselines(ready, contenders, watcher)
 

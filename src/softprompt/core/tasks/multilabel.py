@@ -90,6 +90,12 @@ class Multilabel(Labelled):
         return self.names if self.written == "columns" else (self.target,)
 
     @property
+    def choices(self) -> str:
+        """The thresholds."""
+        bars = ", ".join(f"{name} {bar:.2f}" for name, bar in zip(self.names, self.thresholds, strict=False))
+        return f"labels are given from these probabilities on: {bars}" if bars else ""
+
+    @property
     def settles(self) -> bool:
         """Thresholds are chosen where none are given."""
         return not self.thresholds

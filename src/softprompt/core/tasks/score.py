@@ -5,6 +5,7 @@ answers' probabilities; a number between two anchors is learnt as both, the near
 """
 
 import math
+import statistics
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
@@ -134,6 +135,11 @@ class Score(Task):
         if example.target is None:
             raise DataError("data.no_target", f"the row has no {self.target!r}").at(example.source or example.id)
         return self.read(example.target)
+
+    def usual(self, examples: Sequence[Example]) -> tuple[float, ...]:
+        """The shares of the median: the constant with the smallest absolute error."""
+        middle = statistics.median(self.reference(example) for example in examples)
+        return self.answer(Example({}, target=middle))
 
     def decode(self, scores: Sequence[float], example: Example) -> float:
         return math.fsum(p * value for p, value in zip(scores, self.values, strict=True))

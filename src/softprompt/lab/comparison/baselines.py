@@ -19,6 +19,7 @@ from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.lab.comparison.contenders import Fitted, label_predictions
 from softprompt.lab.comparison.logistic import Logistic, Matrix, fit_logistic, sklearn
+from softprompt.lab.comparison.one_vs_rest import OneVsRest, fit_one_vs_rest
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.prediction import Prediction, candidate_names
 from softprompt.model.prompted import token_batches
@@ -34,7 +35,8 @@ _MEAN_OVER = 64  # tokens of a text whose states are averaged, evenly spaced
 class Majority:
     """Always the most frequent answer of the training rows, with their shares as probabilities.
 
-    *choose*: the most frequent place among the candidates; *generate*: the most frequent reference.
+    *choose*: the most frequent place among the candidates; *generate*: the most frequent reference; *multilabel*: the
+    labels' shares, and the labels that are best given to every row; *score*: the median.
 
     >>> rows = Dataset(tuple(Example({"text": "hi"}, target=label) for label in ("no", "no", "yes")))
     >>> fitted = Majority().fit(rows, None, Task.classify(["yes", "no"]))
@@ -48,7 +50,12 @@ class Majority:
         return True
 
     def fit(self, train: Dataset, validation: Dataset | None, task: Task, *, seed: int = 0) -> Fitted:
-        return _FittedMajority(task, Counter(task.answer(example) for example in train))
+        answers = [task.answer(example) for example in train]
+        counted = [answer for answer in answers if not isinstance(answer, tuple)]
+        if counted:
+            return _FittedMajority(task, Counter(counted))
+        usual = task.usual(train.rows)
+        return _FittedUsual(task.settled([usual] * len(train), train.rows), usual)
 
 
 @dataclass(frozen=True)
@@ -73,10 +80,29 @@ class _FittedMajority:
 
 
 @dataclass(frozen=True)
+class _FittedUsual:
+    """The same probabilities for every row."""
+
+    task: Task
+    probabilities: tuple[float, ...]
+    num_trained: int = 0
+    num_bytes: int = 0
+
+    @property
+    def note(self) -> str:
+        said = self.task.decode(self.probabilities, Example({}))
+        return f"always {', '.join(said) if isinstance(said, tuple) else f'{said:g}'}"
+
+    def predict(self, examples: Sequence[Example]) -> list[Prediction]:
+        return label_predictions(np.array([self.probabilities] * len(examples)), examples, self.task)
+
+
+@dataclass(frozen=True)
 class TfidfLogistic:
     """TF-IDF of words (1-2) and of parts of words (2-5 letters), logistic regression.
 
-    Needs no model and is hard to beat where single words decide. C is chosen (see ``logistic``).
+    Needs no model and is hard to beat where single words decide. C is chosen (see ``logistic``). Of several labels each
+    is told from the rest; a number is the expected value over the anchors of its scale.
 
     Attributes:
         fields: What it reads: the fields of the prompt's template.
@@ -95,15 +121,11 @@ class TfidfLogistic:
         train.require_two_labels()
         vectorisers = self._vectorisers([self._text(example) for example in train])
         fitted = _FittedText(self, task, tuple(vectorisers))
-        classifier = fit_logistic(
-            {"words": fitted.features(train)},
-            _targets(train, task),
-            num_labels=len(candidate_names(task, train[0])),
-            strengths=self.strengths,
-            validation=None if not validation else ({"words": fitted.features(validation)}, _targets(validation, task)),
-            seed=seed,
+        held_out = ({"words": fitted.features(validation)}, validation) if validation else None
+        classifier, settled = _classified(
+            {"words": fitted.features(train)}, train, held_out, task, strengths=self.strengths, seed=seed
         )
-        return replace(fitted, classifier=classifier)
+        return replace(fitted, classifier=classifier, task=settled)
 
     def _text(self, example: Example) -> str:
         return "\n".join(example.fields.get(name, "") for name in self.fields)
@@ -127,7 +149,7 @@ class _FittedText:
     contender: TfidfLogistic
     task: Task
     vectorisers: tuple[Any, ...]
-    classifier: Logistic | None = None
+    classifier: Logistic | OneVsRest | None = None
 
     def features(self, examples: Sequence[Example]) -> Matrix:
         import scipy.sparse
@@ -188,18 +210,11 @@ class LinearProbe:
         train.require_two_labels()
         raw = self.states(train, task)
         scales = {variant: (x.mean(0), np.maximum(x.std(0), 1e-6)) for variant, x in raw.items()}
-        held_out = None
-        if validation:
-            held_out = (_scaled(self.states(validation, task), scales), _targets(validation, task))
-        classifier = fit_logistic(
-            _scaled(raw, scales),
-            _targets(train, task),
-            num_labels=len(candidate_names(task, train[0])),
-            strengths=self.strengths,
-            validation=held_out,
-            seed=seed,
+        held_out = (_scaled(self.states(validation, task), scales), validation) if validation else None
+        classifier, settled = _classified(
+            _scaled(raw, scales), train, held_out, task, strengths=self.strengths, seed=seed
         )
-        return _FittedProbe(self, task, scales, classifier)
+        return _FittedProbe(self, settled, scales, classifier)
 
     def states(self, examples: Sequence[Example], task: Task) -> dict[str, Float[np.ndarray, "n d"]]:
         """The frozen model's states by variant: ``last`` and ``mean`` [n, H], ``both`` [n, 2 H]."""
@@ -226,7 +241,7 @@ class _FittedProbe:
     contender: LinearProbe
     task: Task
     scales: dict[str, tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]]
-    classifier: Logistic
+    classifier: Logistic | OneVsRest
 
     @property
     def num_trained(self) -> int:
@@ -246,8 +261,42 @@ class _FittedProbe:
         return label_predictions(self.classifier.probabilities(features), examples, self.task)
 
 
+def _classified(
+    features: dict[str, Matrix],
+    train: Dataset,
+    validation: tuple[dict[str, Matrix], Dataset] | None,
+    task: Task,
+    *,
+    strengths: Sequence[float],
+    seed: int,
+) -> tuple[Logistic | OneVsRest, Task]:
+    """A classifier of the task's candidates, and the task with what is chosen on rows that were not learnt from."""
+    if task.independent:
+        wanted = None if validation is None else (validation[0], _shares(validation[1], task))
+        found = fit_one_vs_rest(features, _shares(train, task), strengths=strengths, validation=wanted, seed=seed)
+        judged = train if validation is None else validation[1]
+        return found, task.settled(found.held_out.tolist(), judged.rows)
+    right = None if validation is None else (validation[0], _targets(validation[1], task))
+    classifier = fit_logistic(
+        features,
+        _targets(train, task),
+        num_labels=len(candidate_names(task, train[0])),
+        strengths=strengths,
+        validation=right,
+        seed=seed,
+    )
+    return classifier, task
+
+
+def _shares(dataset: Sequence[Example], task: Task) -> Float[np.ndarray, "n C"]:
+    """What each candidate ought to get, by row."""
+    return np.array([task.answer(example) for example in dataset], dtype=np.float64)
+
+
 def _targets(dataset: Sequence[Example], task: Task) -> Int[np.ndarray, " n"]:
-    return np.array([task.answer(example) for example in dataset], dtype=np.int64)
+    """Index of the right candidate, of the one that ought to get most, by row."""
+    answers = [task.answer(example) for example in dataset]
+    return np.array([np.argmax(one) if isinstance(one, tuple) else one for one in answers], dtype=np.int64)
 
 
 def _has_word(text: str) -> bool:

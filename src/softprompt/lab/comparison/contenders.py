@@ -5,7 +5,7 @@ Knows no particular contender: what fits on training rows and predicts test rows
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Protocol, Self
 
@@ -214,5 +214,5 @@ def _mean(row: Sequence[Prediction], example: Example, task: Task) -> Prediction
     p = np.mean([list(found.values()) for found in probabilities], axis=0).tolist()
     named = dict(zip(probabilities[0], p, strict=True))
     most = max(row, key=lambda one: one.cut)
-    fit = {"cut": most.cut, "ends": most.ends, "windows": most.windows}
-    return Prediction(example.id, task.decode(p, example), named, task.confidence(p), **fit)
+    mean = Prediction(example.id, task.decode(p, example), named, task.confidence(p))
+    return replace(mean, cut=most.cut, ends=most.ends, windows=most.windows)

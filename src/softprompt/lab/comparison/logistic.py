@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 
 from softprompt.core.errors import ExtraError
 
-__all__ = ["Logistic", "Matrix", "fit_logistic", "sklearn"]
+__all__ = ["Logistic", "Matrix", "Span", "fit_logistic", "fit_weights", "sklearn"]
 
 #: Features by row: a dense array or scipy's sparse array.
 Matrix = Any
@@ -97,19 +97,19 @@ def fit_logistic(
     (1.0, [0, 0, 1, 1])
     """
     best, chosen, strength = np.inf, next(iter(train)), strengths[len(strengths) // 2]
-    spans = {variant: _Span.of(features) for variant, features in train.items()}
+    spans = {variant: Span.of(features) for variant, features in train.items()}
     for variant, span in spans.items():
         held_out = None if validation is None else (span.coordinates(validation[0][variant]), validation[1])
         for c in strengths:
             found = _held_out(span.rows, targets, c, num_labels=num_labels, validation=held_out, seed=seed)
             if found < best:  # never where there was nothing to choose on
                 best, chosen, strength = found, variant, c
-    weight, bias = _fit(spans[chosen].rows, targets, strength, num_labels=num_labels)
+    weight, bias = fit_weights(spans[chosen].rows, targets, strength, num_labels=num_labels)
     return Logistic(chosen, strength, best if np.isfinite(best) else np.nan, spans[chosen].weights(weight), bias)
 
 
 @dataclass(frozen=True)
-class _Span:
+class Span:
     """Training rows in orthonormal coordinates of their span; the rows themselves where that is no gain.
 
     Attributes:
@@ -123,7 +123,7 @@ class _Span:
     rows: Matrix
 
     @classmethod
-    def of(cls, features: Matrix) -> "_Span":
+    def of(cls, features: Matrix) -> "Span":
         rows, columns = features.shape
         if columns <= rows or rows > _MOST_ROWS:
             return cls(features, None, features)
@@ -153,7 +153,7 @@ def _held_out(
     """Log-loss on rows that were not learnt from; nan where none can be left out."""
 
     def predicted(rows: Matrix, right: Int[np.ndarray, " k"], others: Matrix) -> Float[np.ndarray, "j C"]:
-        weight, bias = _fit(rows, right, c, num_labels=num_labels)
+        weight, bias = fit_weights(rows, right, c, num_labels=num_labels)
         return _softmax(np.asarray(others @ weight.T) + bias)
 
     if validation is not None:
@@ -172,7 +172,7 @@ def _log_loss(p: Float[np.ndarray, "n C"], targets: Int[np.ndarray, " n"]) -> fl
     return -float(np.log(np.maximum(p[np.arange(len(targets)), targets], _SMALLEST)).mean())
 
 
-def _fit(
+def fit_weights(
     features: Matrix, targets: Int[np.ndarray, " n"], c: float, *, num_labels: int
 ) -> tuple[Float[np.ndarray, "C d"], Float[np.ndarray, " C"]]:
     """Weights and biases by label of the task."""

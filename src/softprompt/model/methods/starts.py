@@ -248,6 +248,23 @@ def start_prompt(
     return Start(vectors, scale, seed, head, head_scale)
 
 
+def centred(head: Head, shares: Sequence[float]) -> Head:
+    """Label vectors less what they have in common, biased to the labels' shares: a start for a yes or no a label.
+
+    What all label words share makes no difference between them, but would make every yes or no lean to one side.
+
+    Args:
+        head: From the label words.
+        shares: Of the rows that have each label.
+
+    >>> found = centred(Head(torch.tensor([[3.0, 1.0], [1.0, 1.0]]), torch.zeros(2)), [0.5, 0.2])
+    >>> found.weight.tolist(), [round(value, 2) for value in found.bias.tolist()]
+    ([[1.0, 0.0], [-1.0, 0.0]], [0.0, -1.39])
+    """
+    bias = torch.tensor([min(max(share, 1e-3), 1 - 1e-3) for share in shares], dtype=head.bias.dtype).logit()
+    return Head(head.weight - head.weight.mean(0), bias.to(head.bias.device))
+
+
 def head_from_answers(output_vectors: OutputVectors, answers: Sequence[Sequence[int]]) -> Head:
     """Label vectors that begin as the model's own output vectors of the label words.
 

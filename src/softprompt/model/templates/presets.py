@@ -23,6 +23,8 @@ CUES: Mapping[str, str] = MappingProxyType(
         "generate": "\nOutput: ",
         "extract": "\nJSON: ",
         "dialogue": "\nAssistant: ",
+        "multilabel": " It was about ",
+        "score": " It was ",
     },
 )
 

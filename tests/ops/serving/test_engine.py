@@ -5,12 +5,13 @@ import threading
 import pytest
 
 from softprompt.core.errors import ServingError, TemplateError
-from softprompt.core.records import Example
+from softprompt.core.records import Answer, Example
+from softprompt.core.tasks import Dialogue, Extract
 from softprompt.model.decoding import Decoding
 from softprompt.model.prediction import Predictor
 from softprompt.ops.serving import Engine, Limits, Served
 from softprompt.testing import tiny
-from tests.ops.serving.desk import TEXTS, hold, served
+from tests.ops.serving.desk import SUMMARY, TEXTS, ask, hold, served
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +156,15 @@ def test_unsure_answers_are_withheld_by_prompt_or_by_request(backbone):
     assert not any(one.abstained for one in asked.values())
 
 
+def test_tokens_before_the_answers_are_counted_where_asked(engine, backbone):
+    found = engine.judge(TEXTS, ["topic", "tone"], count=True).result()
+    builders = [one.ask.builder for one in served(backbone)[:2]]
+    rows = [builder.row(Example({"text": text}), target=False) for text in TEXTS for builder in builders]
+    before = [sum(len(node.segment) for node in row.nodes if not isinstance(node.segment, Answer)) for row in rows]
+    assert found.prompt_tokens == sum(before)
+    assert engine.judge(TEXTS, ["topic"]).result().prompt_tokens == 0
+
+
 def test_times_are_those_of_waiting_and_of_work(backbone):
     ticks = iter(map(float, range(100)))
     with Engine(backbone, served(backbone), clock=lambda: next(ticks)) as engine:
@@ -183,8 +193,6 @@ def test_wrong_prompts_are_named(engine, names, fault):
 
 @pytest.mark.parametrize("template", ["{text}<soft 4> In short: {answer}", "<soft 60>{text} In short: {answer}"])
 def test_a_written_answer_is_the_predicted_one(backbone, template):
-    from tests.ops.serving.desk import SUMMARY, ask
-
     one = ask(backbone, template, SUMMARY, seed=4)
     expected = [
         found.text for (found,) in Predictor(backbone, [one]).predict([Example({"text": text}) for text in TEXTS])
@@ -199,6 +207,25 @@ def test_a_written_answer_is_the_predicted_one(backbone, template):
     assert all(1 <= row.tokens <= 6 and row.finished in ("length", "terminator") for row in found.rows)
     lengths = [one.builder.lengths(Example({"text": text})).prompt for text in TEXTS]
     assert found.prompt_tokens == sum(lengths)
+
+
+def test_answers_within_a_schema_and_conversations_are_the_predicted_ones(backbone):
+    schema = {"type": "object", "properties": {"place": {"type": "string", "maxLength": 3}}, "required": ["place"]}
+    asks = {
+        "facts": ask(
+            backbone, "{text}<soft 3> JSON: {answer}", Extract.parse({"schema": schema, "max_new_tokens": 40}), seed=5
+        ),
+        "reply": ask(backbone, "{text}<soft 3>{answer}", Dialogue(max_new_tokens=5), seed=6),
+    }
+    examples = {"facts": Example({"text": "In Rome"}), "reply": Example({"text": "User: Hi"})}
+    with Engine(backbone, [Served(name, one) for name, one in asks.items()]) as engine:
+        for name, one in asks.items():
+            ((expected,),) = Predictor(backbone, [one]).predict([examples[name]])
+            (found,) = engine.write(examples[name].fields["text"], name).result().rows
+            assert one.task.written_as(found.text) == expected.text
+        turns = {"messages": [{"role": "user", "content": "Hi"}]}
+        assert engine.write(turns, "reply").result().rows == (found,)
+        assert engine.write("Hi", "reply").result().rows == (found,)
 
 
 def test_written_requests_that_wait_go_together_and_are_told_apart(backbone, monkeypatch):

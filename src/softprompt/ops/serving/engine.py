@@ -21,6 +21,7 @@ from typing import Any, Self
 from softprompt.core.errors import ServingError
 from softprompt.core.records import Example
 from softprompt.model.backbones.base import Backbone, Spec
+from softprompt.model.decoding import Decoding
 from softprompt.ops.serving.inputs import examples_of
 from softprompt.ops.serving.records import Answers, Completions, Judge, Limits, Served, Times, Write
 from softprompt.ops.serving.working import Desk
@@ -108,10 +109,23 @@ class Engine:
         """
         return self._desk.find(name)
 
+    def decoding(self, name: str) -> Decoding:
+        """How a prompt writes where a request says nothing.
+
+        Raises:
+            ServingError: ``serving.unknown_prompt``.
+        """
+        return self._desk.decoding(name)
+
     # --- what it is asked
 
     def judge(
-        self, value: Any, prompts: Sequence[str] | None = None, *, min_confidence: float | None = None
+        self,
+        value: Any,
+        prompts: Sequence[str] | None = None,
+        *,
+        min_confidence: float | None = None,
+        count: bool = False,
     ) -> Future[Answers]:
         """Ask prompts about texts, all over one reading of each.
 
@@ -119,6 +133,7 @@ class Engine:
             value: As :func:`softprompt.ops.serving.inputs.examples_of`.
             prompts: Names; None: all that do not write freely.
             min_confidence: Instead of what the prompts keep.
+            count: Count the tokens that stand before the answers.
 
         Raises:
             ServingError: What is wrong with the request, or ``serving.busy``, ``serving.stopping``. What the model or
@@ -131,7 +146,7 @@ class Engine:
         if not served:
             raise ServingError("serving.wrong_task", "every prompt here writes text", cure="ask for completions")
         names = tuple(dict.fromkeys(one.name for one in served))
-        return self._put(Judge(self._examples(value, served), names, min_confidence))
+        return self._put(Judge(self._examples(value, served), names, min_confidence, count))
 
     def write(self, value: Any, prompt: str, **settings: Any) -> Future[Completions]:
         """Let a prompt write.

@@ -10,7 +10,8 @@ from typing import Any
 
 from softprompt.core.errors import DataError, ServingError, nearest
 from softprompt.core.records import Example
-from softprompt.data.sources import load
+from softprompt.core.tasks import Task
+from softprompt.data.sources import load, without_html
 from softprompt.ops.serving.records import Limits, Served
 
 __all__ = ["examples_of"]
@@ -45,21 +46,32 @@ def examples_of(value: Any, prompts: Sequence[Served], *, limits: Limits | None 
         message = f"{len(rows):,} texts in one request; at most {limits.max_texts:,} are taken"
         raise ServingError("serving.too_large", message, cure="send several requests")
     fields = tuple(dict.fromkeys(name for prompt in prompts for name in prompt.fields))
-    named = [_named(row, n, fields) for n, row in enumerate(rows, 1)]
-    known = (*fields, *(name for prompt in prompts for name in prompt.candidate_fields))
+    task = next((prompt.ask.task for prompt in prompts if prompt.candidate_fields), prompts[0].ask.task)
+    named = [_named(row, n, fields, task) for n, row in enumerate(rows, 1)]
+    known = (*fields, *(name for prompt in prompts for name in (*prompt.candidate_fields, *prompt.ask.task.named)))
     required = {name for prompt in prompts for name in prompt.ask.builder.template.required_fields}
     for n, row in enumerate(named, 1):
-        _check_names(row, n, known=known, required=required)
-    task = next((prompt.ask.task for prompt in prompts if prompt.candidate_fields), prompts[0].ask.task)
+        _check_names(row, n, known=known, required=set() if row.keys() & set(task.named) else required)
     complete = [{**dict.fromkeys(fields, ""), **row} for row in named]
     try:
         found = load(complete, task, template_fields=fields, answers=False)
     except DataError as error:  # its cures are for files
         raise ServingError("serving.bad_input", error.message) from None
-    return tuple(_checked(example, n, limits) for n, example in enumerate(found, 1))
+    plain = _strips_html(prompts)
+    return tuple(_checked(without_html(example) if plain else example, n, limits) for n, example in enumerate(found, 1))
 
 
-def _named(row: Any, n: int, fields: Sequence[str]) -> Mapping[str, Any]:
+def _strips_html(prompts: Sequence[Served]) -> bool:
+    """Whether the prompts learnt from texts without their HTML."""
+    wanted = {prompt.ask.strip_html for prompt in prompts}
+    if len(wanted) > 1:
+        names = ", ".join(repr(prompt.name) for prompt in prompts if prompt.ask.strip_html)
+        message = f"{names} learnt from texts without their HTML, the others with it: one reading cannot be both"
+        raise ServingError("serving.unsupported", message, cure="ask them in two requests")
+    return wanted == {True}
+
+
+def _named(row: Any, n: int, fields: Sequence[str], task: Task) -> Mapping[str, Any]:
     """The row with names of fields; a plain text fills the only one."""
     if isinstance(row, Mapping):
         return row
@@ -70,7 +82,7 @@ def _named(row: Any, n: int, fields: Sequence[str]) -> Mapping[str, Any]:
         listed = ", ".join(fields) or "none"
         message = f"input {n} is a plain text, which fills one field; the prompts read {len(fields)}: {listed}"
         raise ServingError("serving.bad_input", message, cure="send an object with these fields")
-    return {fields[0]: row}
+    return {fields[0]: task.asked(row)}
 
 
 def _check_names(row: Mapping[str, Any], n: int, *, known: Sequence[str], required: set[str]) -> None:

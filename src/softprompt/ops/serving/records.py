@@ -54,8 +54,8 @@ class Served:
 
     @property
     def writes(self) -> bool:
-        """Whether answers are written freely, with settings of decoding; all others are judged or constrained."""
-        return self.kind == "generate"
+        """Whether answers are written token by token; all others are chosen from candidates."""
+        return self.ask.task.objective == "likelihood"
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -68,6 +68,11 @@ class Served:
         found = getattr(self.ask.task, "candidates_from", ())
         return (found,) if isinstance(found, str) else tuple(found)
 
+    @property
+    def reads_turns(self) -> bool:
+        """Whether a list of chat messages is read as it is."""
+        return "messages" in self.ask.task.named
+
 
 @dataclass(frozen=True, slots=True)
 class Judge:
@@ -77,11 +82,13 @@ class Judge:
         examples: The texts.
         prompts: Names, in the order of the answers.
         min_confidence: Instead of what the prompts keep.
+        count: Whether the tokens that stand before the answers are counted.
     """
 
     examples: tuple[Example, ...]
     prompts: tuple[str, ...]
     min_confidence: float | None = None
+    count: bool = False
 
     @property
     def size(self) -> int:
@@ -144,9 +151,16 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What prompts say, by text and then by name of the prompt."""
+    """What prompts say, by text and then by name of the prompt.
+
+    Attributes:
+        rows: The answers.
+        prompt_tokens: Tokens before the answers, soft ones included, for each text and prompt; 0 where nobody asked.
+        times: How long it took.
+    """
 
     rows: tuple[Mapping[str, Prediction], ...]
+    prompt_tokens: int = 0
     times: Times = Times()
 
 

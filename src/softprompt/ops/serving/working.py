@@ -78,6 +78,11 @@ class Desk:
         judged = [request for request in requests if isinstance(request, Judge)]
         return [*self._judge(judged)] if judged else [*self._write([r for r in requests if isinstance(r, Write)])]
 
+    def decoding(self, name: str) -> Decoding:
+        """How a prompt writes where nobody says otherwise: as it is evaluated and predicted with."""
+        ask = self.find(name).ask
+        return ask.decoding or Decoding(max_new_tokens=ask.max_new_tokens)
+
     # --- judged answers
 
     def _judge(self, requests: Sequence[Judge]) -> list[Answers]:
@@ -88,10 +93,13 @@ class Desk:
         for request in requests:
             rows = [dict(zip(names, next(found), strict=True)) for _ in request.examples]
             bars = {name: self._bar(name, request) for name in request.prompts}
-            result.append(
-                Answers(tuple({name: _withheld(row[name], bar) for name, bar in bars.items()} for row in rows))
-            )
+            said = [{name: _withheld(row[name], bar) for name, bar in bars.items()} for row in rows]
+            result.append(Answers(tuple(said), self._tokens(request) if request.count else 0))
         return result
+
+    def _tokens(self, request: Judge) -> int:
+        builders = [self.prompts[name].ask.builder for name in request.prompts]
+        return sum(builder.lengths(example).prompt for builder in builders for example in request.examples)
 
     def _bar(self, name: str, request: Judge) -> float | None:
         return self.prompts[name].min_confidence if request.min_confidence is None else request.min_confidence
@@ -109,7 +117,7 @@ class Desk:
     def _write(self, requests: Sequence[Write]) -> list[Completions]:
         first = requests[0]
         examples = [example for request in requests for example in request.examples]
-        decoding = first.decoding or self._decoding(first.prompt)
+        decoding = first.decoding or self.decoding(first.prompt)
         rounds = []
         for choice in range(first.choices):
             seeded = decoding.model_copy(update={"seed": decoding.seed + choice}) if choice else decoding
@@ -120,11 +128,6 @@ class Desk:
             answers = tuple(answers[i] for i in part for answers, _ in rounds)
             result.append(Completions(answers, sum(rounds[0][1][i] for i in part)))
         return result
-
-    def _decoding(self, name: str) -> Decoding:
-        """How the prompt is evaluated and predicted with."""
-        ask = self.prompts[name].ask
-        return ask.decoding or Decoding(max_new_tokens=getattr(ask.task, "max_new_tokens", 64))
 
     def _written(
         self, name: str, examples: Sequence[Example], decoding: Decoding, on_text: Callable[[str], None] | None
@@ -139,7 +142,10 @@ class Desk:
         for indices in token_batches(rows, BATCH_TOKENS):
             batch = Batch(tuple(rows[i] for i in indices))
             prefix = compiled.shared_state(batch) if pays else None
-            for one in decode(self.backbone, batch.rows, [ask.tensors], decoding, prefix=prefix, on_token=told):
+            within = [ask.constraint(examples[i]) for i in indices]
+            for one in decode(
+                self.backbone, batch.rows, [ask.tensors], decoding, constraint=within, prefix=prefix, on_token=told
+            ):
                 i = indices[one.row]
                 # the blank before the answer is the template's; it stands in the answer's first token
                 found[i] = Completion(one.text.removeprefix(leads[i]), len(one.ids), one.finished)

@@ -44,6 +44,7 @@ class Ask:
         answers: How scores become probabilities; its form is ``auto`` or the builder's.
         decoding: How free text is written; None: greedily, as long as the task allows.
         name: For people.
+        strip_html: Whether it learnt from texts whose HTML was turned into plain text; who brings rows does the same.
 
     Raises:
         ConfigError: ``config.invalid`` when settings and builder disagree.
@@ -54,6 +55,7 @@ class Ask:
     answers: AnswerSettings = field(default_factory=AnswerSettings)
     decoding: Decoding | None = None
     name: str = ""
+    strip_html: bool = False
 
     def __post_init__(self) -> None:
         form = self.builder.answers

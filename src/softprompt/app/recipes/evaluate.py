@@ -1,12 +1,12 @@
 """Judge saved prompts on labelled rows, several over one reading."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from softprompt.app.config import ModelSettings
 from softprompt.app.recipes.runs import is_run
-from softprompt.app.recipes.saved import ask_of, backbone_for
+from softprompt.app.recipes.saved import ask_of, backbone_for, strips_html
 from softprompt.app.recipes.sealed import looks_at, note_look, sealed_hash, warning
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import DataError
@@ -44,11 +44,17 @@ class Labelled:
         return [ask.task.model_copy(update={"target": target}) for ask, target in zip(asks, self.targets, strict=True)]
 
     def read(self, tasks: Sequence[Task], asks: Sequence[Ask]) -> Reading:
-        """The rows, read once for all prompts."""
+        """The rows, read once for all prompts; without HTML where they learnt so.
+
+        Raises:
+            DataError: What cannot be read.
+            PromptError: ``prompt.other_reading``.
+        """
         named: set[str] = set(self.besides)
         for task, ask in zip(tasks, asks, strict=True):
             named |= named_columns(task, columns=self.columns or {}, template_fields=ask.builder.template.fields)
-        return read_source(self.data, named=named)
+        found = read_source(self.data, named=named)
+        return replace(found, strip_html=found.strip_html or strips_html(asks))
 
     def rows(self, reading: Reading, task: Task, ask: Ask) -> Dataset:
         """The rows of one prompt.

@@ -10,6 +10,7 @@ from typing import Any
 from softprompt.app.config import ModelSettings
 from softprompt.app.recipes.evaluate import open_prompts
 from softprompt.app.recipes.routes import bar_of
+from softprompt.app.recipes.saved import strips_html
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import DataError
 from softprompt.core.records import Example
@@ -17,7 +18,7 @@ from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.data.dialect import ReadSettings
 from softprompt.data.hub import PREFIX
-from softprompt.data.sources import File, Frame, Reading, Source, load
+from softprompt.data.sources import File, Frame, Reading, Source, load, without_html
 from softprompt.data.streams import open_stream
 from softprompt.lab.explanation import Explanation, Method
 from softprompt.lab.explanation import explain as explaining
@@ -80,7 +81,7 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
     loaded = [one if isinstance(one, Prompt) else Prompt.load(one) for one in prompts]
     bars = [bar_of(one, min_confidence, min_precision) for one in loaded]
     backbone, asks = open_prompts(loaded, model=model, backbone=backbone, watcher=watcher)
-    read, kept = tee(_examples(source, asks, columns, watcher))
+    read, kept = tee(_plain(source, asks, _examples(source, asks, columns, watcher)))
     names = _names(asks)
     predictor = Predictor(backbone, asks, min_confidence=min_confidence)
     watcher.stage("predict", unit="rows")
@@ -113,6 +114,12 @@ def as_columns(answered: Sequence[Answered]) -> list[dict[str, object]]:
                 found["explanation"] = row.explanations[name].to_dict()
             line |= found if len(row.answers) == 1 else {f"{name} {key}": value for key, value in found.items()}
     return lines
+
+
+def _plain(source: object, asks: Sequence[Ask], examples: Iterator[Example]) -> Iterator[Example]:
+    """Examples without their HTML where the prompts learnt so, and the source has not been told to strip it itself."""
+    told = getattr(getattr(source, "settings", source), "strip_html", False)
+    return map(without_html, examples) if strips_html(asks) and not told else examples
 
 
 def _withheld(prediction: Prediction, bar: float | None) -> Prediction:

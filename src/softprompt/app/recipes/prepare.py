@@ -56,6 +56,7 @@ class Prepared:
         splits: ``train``, ``validation`` where there are no folds, and, where there is one, ``test``.
         notes: What a user should know about the rows.
         folds: Of the training rows; none without a cross-validation.
+        strip_html: Whether HTML in the training rows became plain text.
     """
 
     config: RunConfig
@@ -65,6 +66,7 @@ class Prepared:
     splits: Mapping[str, Dataset]
     notes: tuple[str, ...] = ()
     folds: tuple[Fold, ...] = ()
+    strip_html: bool = False
 
     @property
     def crossed(self) -> bool:
@@ -278,7 +280,8 @@ def prepare(
     limit = min(config.max_tokens or backbone.spec.max_positions, backbone.spec.max_positions)
     form: Answers = "vectors" if answers.form == "vectors" else "words"
     builder = RowBuilder(template, task, backbone.tokenizer, max_tokens=limit, answers=form)
-    return Prepared(config, backbone, builder, answers, splits, tuple(notes), parts)
+    stripped = rows["train"].strip_html
+    return Prepared(config, backbone, builder, answers, splits, tuple(notes), parts, stripped)
 
 
 def _with_prior(config: RunConfig, answers: AnswerSettings, task: Task, rows: Dataset) -> AnswerSettings:

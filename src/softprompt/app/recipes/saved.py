@@ -17,7 +17,7 @@ from softprompt.model.prompts.manifest import Manifest, MethodRecord, ModelIdent
 from softprompt.model.prompts.prompt import Prompt
 from softprompt.model.templates import RowBuilder, Template
 
-__all__ = ["ask_of", "backbone_for", "identity", "make_prompt", "scores_of"]
+__all__ = ["ask_of", "backbone_for", "identity", "make_prompt", "scores_of", "strips_html"]
 
 
 def identity(spec: Spec) -> ModelIdentity:
@@ -69,7 +69,11 @@ def make_prompt(
     manifest = Manifest(
         name=config.name,
         task=ready.task.model_dump(mode="json", by_alias=True),
-        template={**ready.template.to_dict(), "max_tokens": ready.builder.max_tokens},
+        template={
+            **ready.template.to_dict(),
+            "max_tokens": ready.builder.max_tokens,
+            **({"strip_html": True} if ready.strip_html else {}),
+        },
         answers=ready.answers.model_dump(mode="json"),
         method=MethodRecord(name=config.method.name, config=config.method.model_dump(mode="json")),
         placement=ready.template.placement,
@@ -121,6 +125,7 @@ def ask_of(prompt: Prompt, backbone: Backbone) -> tuple[Ask, tuple[str, ...]]:
     manifest = prompt.manifest
     described = dict(manifest.template)
     limit = described.pop("max_tokens", backbone.spec.max_positions)
+    stripped = described.pop("strip_html", False) is True
     answers = AnswerSettings.parse(manifest.answers, where="answers")
     builder = RowBuilder(
         Template.from_dict(described),
@@ -130,4 +135,18 @@ def ask_of(prompt: Prompt, backbone: Backbone) -> tuple[Ask, tuple[str, ...]]:
         answers="vectors" if answers.form == "vectors" else "words",
     )
     tensors = prompt.tensors.to(device=backbone.spec.device)
-    return Ask(builder, tensors, answers, name=manifest.name), notes
+    return Ask(builder, tensors, answers, name=manifest.name, strip_html=stripped), notes
+
+
+def strips_html(asks: Sequence[Ask]) -> bool:
+    """Whether HTML in texts becomes plain text before these prompts read them, as it did when they learnt.
+
+    Raises:
+        PromptError: ``prompt.other_reading`` when some want that and others do not.
+    """
+    wanted = {ask.strip_html for ask in asks}
+    if len(wanted) > 1:
+        names = ", ".join(repr(ask.name) for ask in asks if ask.strip_html)
+        message = f"{names} learnt from texts without their HTML, the others with it: one reading cannot be both"
+        raise PromptError("prompt.other_reading", message, cure="use them in two calls")
+    return wanted == {True}

@@ -1,6 +1,7 @@
 """Intervals and tests against scipy and statsmodels, their laws, and their coverage by simulation."""
 
 import math
+from dataclasses import replace
 
 import hypothesis
 import hypothesis.strategies as st
@@ -58,6 +59,9 @@ def test_no_items_tell_nothing():
         assert math.isnan(interval.estimate)
         assert (interval.low, interval.high) == (0, 1)
         assert str(interval) == "nan [0.000, 1.000]"
+        assert interval == replace(interval, estimate=float("nan"))  # not so of itself from Python 3.13 on
+        assert len({interval, replace(interval, estimate=float("nan"))}) == 1
+        assert interval not in (replace(interval, estimate=0.5), replace(interval, high=0.5), None)
         assert interval.as_dict()["estimate"] is None
 
 

@@ -47,6 +47,17 @@ class Interval:
     level: float
     method: str
 
+    def __eq__(self, other: object) -> bool:
+        """The same numbers; that there is nothing to estimate from (nan) is the same everywhere, too."""
+        if not isinstance(other, Interval):
+            return NotImplemented
+        mine, others = ((one.estimate, one.low, one.high, one.level) for one in (self, other))
+        same = all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in zip(mine, others, strict=True))
+        return same and self.method == other.method
+
+    def __hash__(self) -> int:
+        return hash((self.low, self.high, self.level, self.method))
+
     def __str__(self) -> str:
         widest = max((abs(x) for x in (self.estimate, self.low, self.high) if math.isfinite(x)), default=0.0)
         digits = 3 if widest < 10 else 1

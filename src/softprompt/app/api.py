@@ -62,7 +62,7 @@ def tune(
         watcher: Told what happens.
         fresh: Replace what an earlier run left in the folder.
         settings: Any other key of a run: ``template``, ``method``, ``training={"effort": "quick"}``, ``name``,
-            ``output``, ...; see docs/reference/config.md.
+            ``output``, ``track="mlflow"``, ...; see docs/reference/config.md.
 
     Raises:
         SoftpromptError: Whatever is wrong, with its code.
@@ -107,6 +107,7 @@ def evaluate(
     columns: dict[str, str] | None = None,
     read: Mapping[str, Any] | None = None,
     min_confidence: float | None = None,
+    track: str | Sequence[str] = (),
     watcher: Watcher | None = None,
 ) -> list[Evaluation]:
     """Judge one or several saved prompts on labelled rows; one evaluation a prompt.
@@ -118,6 +119,7 @@ def evaluate(
         columns: Template field -> column, where the names differ.
         read: How a file is read, e.g. ``{"encoding": "cp1252"}``; found out where not said.
         min_confidence: Below it an answer is withheld.
+        track: Trackers to tell: ``mlflow``, ``tensorboard``, ``wandb``.
         watcher: Told what happens.
 
     Raises:
@@ -128,6 +130,7 @@ def evaluate(
         _file(data, read),
         columns=columns,
         min_confidence=min_confidence,
+        track=[track] if isinstance(track, str) else track,
         watcher=watcher,
         **_model(model),
     )

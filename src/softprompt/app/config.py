@@ -150,6 +150,7 @@ class RunConfig(Settings):
     training: TrainingSettings = TrainingSettings()
     baselines: bool = Field(True, description="also score majority, TF-IDF and the text prompt")
     output: Path | None = Field(None, description="run folder; None: runs/<name>")
+    track: tuple[Literal["mlflow", "tensorboard", "wandb"], ...] = Field((), description="also tell these of the run")
     licence: str = Field("", description="of the prompt")
     author: str = Field("", description="of the prompt")
     notes: str = Field("", description="kept in the prompt")
@@ -164,6 +165,11 @@ class RunConfig(Settings):
     @classmethod
     def _by_name(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
+
+    @field_validator("track", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
 
     @property
     def folder(self) -> Path:

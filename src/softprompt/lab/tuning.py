@@ -10,7 +10,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -327,6 +327,7 @@ class _Work:
             seeds=[seed for _, _, seed in places],
             lengths=self.lengths,
         )
+        names = {k: self._called(name, place) for k, place in enumerate(places)}
         trainer = Trainer(
             self.model,
             self._method(places),
@@ -336,11 +337,20 @@ class _Work:
             store=self.store,
             path=self.folder / f"{name}.checkpoint" if self.folder else None,
             pins=self._pins(settings, places),
-            on_event=lambda event: self.on_event(name, event),
+            on_event=lambda event: self.on_event(name, replace(event, names=names)),
         )
         outcomes = trainer.run()
         self.notes += trainer.notes
         return outcomes
+
+    def _called(self, stage: str, place: Place) -> str:
+        """A prompt for people: its lesson, where there are several, and what else tells it apart."""
+        n, rate, seed = place
+        lesson = self.learners[n].lesson
+        own = lesson.seeds or self.settings.seeds or (0,)
+        parts = [lesson.name] if len(self.probed if stage == "probe" else self.learners) > 1 else []
+        parts += [f"rate {rate:g}"] if stage == "probe" else [f"seed {seed}"] if len(own) > 1 or not parts else []
+        return ", ".join(parts)
 
     def _method(self, places: Sequence[Place]) -> Method[Any]:
         starts = [self.learners[n].start(seed) for n, _, seed in places]

@@ -69,6 +69,7 @@ def evaluate(
             "--fail-under-bound", help="The bound of the interval has to keep the limits.", rich_help_panel=PIPELINES
         ),
     ] = False,
+    track: options.Track = None,
     model: options.OfModel = None,
     dtype: options.Dtype = None,
     device: options.Device = None,
@@ -107,6 +108,7 @@ def evaluate(
                 bound=fail_under_bound,
             ),
             model=model_of(model, dtype, device, prompts=paths),
+            track=track or (),
             watcher=face.watcher,
         )
         document = [

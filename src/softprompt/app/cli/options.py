@@ -32,6 +32,7 @@ __all__ = [
     "Template",
     "Test",
     "TextColumn",
+    "Track",
     "Train",
     "Validation",
     "changes_of",
@@ -124,6 +125,13 @@ Dtype = Annotated[
 ]
 Device = Annotated[str | None, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1.", rich_help_panel=MODEL)]
 
+# ---------------------------------------------------------------- trackers
+
+Track = Annotated[
+    list[str] | None,
+    typer.Option("--track", metavar="mlflow|tensorboard|wandb", help="Also tell a tracker; again for more."),
+]
+
 # ---------------------------------------------------------------- saved prompts
 
 Prompts = Annotated[
@@ -161,6 +169,7 @@ KEYS: Mapping[str, str] = {
     "max_time": "training.max_time",
     "seed": "training.seeds",
     "output": "output",
+    "track": "track",
     "name": "name",
     "model": "model.name",
     "dtype": "model.dtype",

@@ -46,6 +46,7 @@ def tune(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Run folder (runs/NAME).")
     ] = None,
+    track: options.Track = None,
     model: options.Model = None,
     dtype: options.Dtype = None,
     device: options.Device = None,
@@ -84,6 +85,7 @@ def tune(
             seed=seed or None,
             name=name,
             output=None if output is None else str(output),
+            track=track or None,
             model=model,
             dtype=dtype,
             device=device,

@@ -8,6 +8,8 @@ from softprompt.app.config import ModelSettings
 from softprompt.app.recipes.runs import is_run
 from softprompt.app.recipes.saved import ask_of, backbone_for, strips_html
 from softprompt.app.recipes.sealed import looks_at, note_look, sealed_hash, warning
+from softprompt.app.recipes.tracked import track_evaluation
+from softprompt.app.tracking import open_trackers
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import DataError
 from softprompt.core.tasks import Task
@@ -115,7 +117,7 @@ def open_prompts(
     return backbone, asks
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - what users may ask of a call
     prompts: Sequence[str | Path | Prompt],
     data: Source,
     *,
@@ -124,6 +126,7 @@ def evaluate(
     model: ModelSettings | None = None,
     backbone: Backbone | None = None,
     min_confidence: float | None = None,
+    track: Sequence[str] = (),
     watcher: Watcher | None = None,
 ) -> list[Evaluation]:
     """Judge prompts on labelled rows.
@@ -136,16 +139,18 @@ def evaluate(
         model: Where the model is, when not where it was.
         backbone: A model that is loaded already.
         min_confidence: Below it an answer is withheld, and counts as wrong.
+        track: Names of trackers to tell.
         watcher: Told what happens.
 
     Raises:
-        PromptError, ModelError, DataError: each with its code.
+        PromptError, ModelError, DataError, ConfigError, ExtraError: each with its code.
     """
     watcher = watcher or Watcher()
+    open_trackers(track)  # a missing one is said before anything is computed
     backbone, asks = open_prompts(prompts, model=model, backbone=backbone, watcher=watcher)
     bars = [min_confidence] * len(asks)
     labelled = Labelled(data, columns, targets)
-    judged = judge(prompts, backbone, asks, labelled, bars=bars, watcher=watcher)
+    judged = judge(prompts, backbone, asks, labelled, bars=bars, track=track, watcher=watcher)
     found = [one.evaluation for one in judged]
     watcher.done()
     return found
@@ -158,6 +163,7 @@ def judge(
     labelled: Labelled,
     *,
     bars: Sequence[float | None],
+    track: Sequence[str] = (),
     watcher: Watcher,
 ) -> Iterator[Judged]:
     """Judge prompts that are open, one after the other, on rows that are read once.
@@ -166,6 +172,7 @@ def judge(
         prompts, backbone, asks: As :func:`open_prompts` takes and gives them.
         labelled: The rows.
         bars: By prompt, the confidence below which an answer is withheld.
+        track: Names of trackers to tell.
         watcher: Told what happens.
     """
     watcher.stage("judge")
@@ -178,6 +185,9 @@ def judge(
         predictor = Predictor(backbone, [ask], min_confidence=bar)
         (evaluation,) = evaluate_asks(predictor, rows)
         yield Judged(ask, rows, evaluation, predictor)
+        if track:
+            saved = prompt if isinstance(prompt, Prompt) else Prompt.load(prompt)
+            track_evaluation(track, evaluation, saved, rows, watcher=watcher)
         if isinstance(prompt, str | Path) and (said := _looked(Path(prompt), rows, ask)):
             watcher.note(f"{ask.name}: {said}")
 

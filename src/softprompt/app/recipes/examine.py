@@ -10,6 +10,7 @@ from typing import Any
 from softprompt.app.config import ModelSettings
 from softprompt.app.recipes.evaluate import Judged, Labelled, judge, open_prompts
 from softprompt.app.recipes.routes import bar_of
+from softprompt.app.tracking import open_trackers
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import ConfigError, ResourceError
 from softprompt.core.files import write_private
@@ -110,6 +111,7 @@ def examine(
     *,
     model: ModelSettings | None = None,
     backbone: Backbone | None = None,
+    track: Sequence[str] = (),
     watcher: Watcher | None = None,
 ) -> list[Examination]:
     """Judge prompts on labelled rows, and look closer.
@@ -118,13 +120,14 @@ def examine(
         prompts: Paths or prompts, of one model.
         labelled: The rows; columns to slice by are added.
         questions: What to look at.
-        model, backbone, watcher: As :func:`softprompt.app.recipes.evaluate.evaluate`.
+        model, backbone, track, watcher: As :func:`softprompt.app.recipes.evaluate.evaluate`.
 
     Raises:
         PromptError, ModelError, DataError, ConfigError: each with its code.
     """
     watcher, questions = watcher or Watcher(), questions or Questions()
     questions.check()
+    open_trackers(track)  # a missing one is said before anything is computed
     loaded = [one if isinstance(one, Prompt) else Prompt.load(one) for one in prompts]
     bars = [bar_of(prompt, questions.min_confidence, questions.min_precision) for prompt in loaded]
     backbone, asks = open_prompts(loaded, model=model, backbone=backbone, watcher=watcher)
@@ -133,7 +136,7 @@ def examine(
     labelled = replace(labelled, besides=(*labelled.besides, *questions.slices))
     found = [
         _examined(one, labelled, number, questions)
-        for number, one in enumerate(judge(prompts, backbone, asks, labelled, bars=bars, watcher=watcher))
+        for number, one in enumerate(judge(prompts, backbone, asks, labelled, bars=bars, track=track, watcher=watcher))
     ]
     watcher.done()
     return found

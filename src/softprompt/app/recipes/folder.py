@@ -10,6 +10,7 @@ prompt/            the saved prompt
 suspects.csv       training rows whose label is probably wrong (with folds)
 test-looks.jsonl   a line for every time that test rows were scored
 skipped.*.jsonl    bad rows that were left out
+tracking.json      what trackers call the run (with track)
 *.checkpoint       to go on after a kill; removed when the run is complete
 """
 
@@ -48,10 +49,18 @@ class RunFolder:
 
     def __init__(self, path: Path, config: RunConfig, *, fresh: bool = False) -> None:
         self.path = path
-        text = yaml.safe_dump(config.model_dump(mode="json", exclude={"output"}), sort_keys=False, allow_unicode=True)
+        text = yaml.safe_dump(
+            config.model_dump(mode="json", exclude={"output", "track"}), sort_keys=False, allow_unicode=True
+        )
         there = path / "config.yaml"
         if fresh:
-            for old in (there, path / "decided.json", path / "log.jsonl", *path.glob("*.checkpoint")):
+            for old in (
+                there,
+                path / "decided.json",
+                path / "log.jsonl",
+                path / "tracking.json",
+                *path.glob("*.checkpoint"),
+            ):
                 old.unlink(missing_ok=True)
         elif _finished(path / "report.json"):
             raise ConfigError(

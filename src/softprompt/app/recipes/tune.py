@@ -12,10 +12,13 @@ import numpy as np
 
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.folder import RunFolder, environment
+from softprompt.app.recipes.heard import Heard
 from softprompt.app.recipes.prepare import Prepared, Sources, prepare
 from softprompt.app.recipes.roads import HELD_OUT, Finding, Hearing, judge_baselines, with_folds, with_validation
 from softprompt.app.recipes.saved import identity, make_prompt, scores_of
 from softprompt.app.recipes.sealed import note_look, sealed_hash, warning
+from softprompt.app.recipes.tracked import result_of, start_of
+from softprompt.app.tracking import Session, open_trackers
 from softprompt.app.watch import Watcher
 from softprompt.core.cards import Card, draw, page
 from softprompt.core.cards.views import run_card
@@ -25,7 +28,6 @@ from softprompt.lab.comparison import Comparison, Contender, Majority, Standing,
 from softprompt.lab.evaluation import Evaluation
 from softprompt.lab.suspects import Suspect, suspects, table
 from softprompt.lab.training.curves import curves
-from softprompt.lab.training.trainer import Event
 from softprompt.lab.tuning import Tuning
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.prompts.prompt import Prompt
@@ -171,20 +173,26 @@ def tune(
     """
     watcher = watcher or Watcher()
     begun = time.perf_counter()
+    trackers = open_trackers(config.track)
     ready = prepare(config, watcher, sources=sources, backbone=backbone)
-    with RunFolder(config.folder, config, fresh=fresh) as folder:
-        return _run(ready, folder, watcher, begun)
+    with (
+        RunFolder(config.folder, config, fresh=fresh) as folder,
+        Session(trackers, start_of(ready), watcher) as session,
+    ):
+        report = _run(ready, folder, Heard(folder, watcher, session, name=config.name), begun)
+        session.end(result_of(report.to_dict()))
+        watcher.done()
+        return report
 
 
-def _run(ready: Prepared, folder: RunFolder, watcher: Watcher, begun: float) -> TuneReport:
+def _run(ready: Prepared, folder: RunFolder, heard: Heard, begun: float) -> TuneReport:
     """Baselines, training, judging, saving."""
-    config = ready.config
+    config, watcher = ready.config, heard.watcher
     notes = [*ready.notes, *ready.page.warnings]
     for note in notes:
         watcher.note(note)
     folder.write("environment.json", environment(ready.backbone.spec))
     baselines = _baselines(ready, watcher) if config.baselines else ()
-    heard = _Heard(folder, watcher)
     saved = _continued(ready)
     road = with_folds if ready.crossed else with_validation
     finding = road(ready, Hearing(folder.path, watcher, heard.event, heard.read), saved)
@@ -227,7 +235,6 @@ def _run(ready: Prepared, folder: RunFolder, watcher: Watcher, begun: float) -> 
     folder.write("report.html", page(report.card()))
     if not finding.tuning.interrupted:
         folder.complete()
-    watcher.done()
     return report
 
 
@@ -281,38 +288,3 @@ def _numbers(evaluation: Evaluation) -> dict[str, float]:
         for name, found in {**evaluation.metrics, **evaluation.calibration}.items()
         for end, value in (("", found.estimate), (" low", found.low), (" high", found.high))
     }
-
-
-class _Heard:
-    """Events of a training, for the log and the watcher."""
-
-    def __init__(self, folder: RunFolder, watcher: Watcher) -> None:
-        self.folder, self.watcher = folder, watcher
-        self.stage = ""
-        self.begun = time.perf_counter()
-        self.tokens = 0
-        self.score: float | None = None
-
-    def read(self, done: int, total: int) -> None:
-        if self.stage != "read":
-            self._next("read the texts once", "read", total, "tokens")
-        self.watcher.advance(done)
-
-    def event(self, stage: str, event: Event) -> None:
-        if self.stage != stage:
-            self._next({"probe": "probe the learning rate", "train": "train"}[stage], stage, event.steps, "steps")
-        if event.kind == "evaluate":
-            self.score = max(event.values.values(), default=None)
-            self.folder.log("evaluate", stage=stage, step=event.step, values=event.values)
-        elif event.kind == "step":
-            self.tokens += event.live_tokens
-            elapsed = time.perf_counter() - self.begun
-            mean = sum(event.losses.values()) / max(1, len(event.losses))
-            self.watcher.advance(event.step, loss=mean, score=self.score, tokens_per_s=self.tokens / max(elapsed, 1e-9))
-            self.folder.log("step", stage=stage, step=event.step, losses=event.losses, seconds=round(event.seconds, 4))
-        else:
-            self.folder.log(event.kind, stage=stage, step=event.step)
-
-    def _next(self, name: str, stage: str, total: int, unit: str) -> None:
-        self.stage, self.begun, self.tokens = stage, time.perf_counter(), 0
-        self.watcher.stage(name, total=total, unit=unit)

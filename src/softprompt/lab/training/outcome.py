@@ -28,6 +28,7 @@ class Event:
         seconds_left: Forecast to the end of this training, None before the first step.
         memory_bytes: Memory of the process, or of the accelerator where the model is on one.
         text: What the user should know (``note``).
+        names: Of the prompts, for people: a seed, a fold, a rate.
     """
 
     kind: Literal["step", "evaluate", "checkpoint", "note"]
@@ -41,6 +42,7 @@ class Event:
     seconds_left: float | None = None
     memory_bytes: int = 0
     text: str = ""
+    names: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def tokens_per_second(self) -> float:

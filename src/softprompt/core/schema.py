@@ -159,7 +159,7 @@ class Property:
 class Schema:
     """The fields of an object, in the order in which they are written.
 
-    >>> schema = Schema.parse({"customer": "string", "amount": "number?", "urgency": ["low", "high"]})
+    >>> schema = Schema.parse({"customer": "string", "amount": "number or null", "urgency": ["low", "high"]})
     >>> schema.canonical({"urgency": "low", "customer": "Ada"})
     '{"customer":"Ada","amount":null,"urgency":"low"}'
     >>> Schema.parse(schema.to_dict()) == schema
@@ -170,7 +170,7 @@ class Schema:
 
     @classmethod
     def parse(cls, data: Any) -> Self:
-        """A schema from JSON Schema, or from its short form: field -> type (``integer``, ``string?``), or its values.
+        """A schema from JSON Schema, or in short: field -> type (``integer``, ``string or null``), or list of its values.
 
         Raises:
             ConfigError: ``config.invalid`` with the path of what cannot be used, and what is allowed.
@@ -289,7 +289,8 @@ class Schema:
 
 def _property(name: str, given: Any, path: str, *, optional: bool) -> Property:
     if isinstance(given, str):
-        given = {"type": given.removesuffix("?").strip(), "nullable": given.endswith("?")}
+        kind = given.removesuffix("?").removesuffix(" or null").strip()
+        given = {"type": kind, "nullable": kind != given.strip()}
         given = given | {"items": {"type": "string"}} if given["type"] == "array" else given
     elif isinstance(given, list | tuple):
         given = {"enum": list(given)}

@@ -6,6 +6,7 @@ JSON.
 Knows predictions and references; no models and no templates (see :mod:`softprompt.model.prediction`).
 """
 
+import json
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -251,7 +252,6 @@ def evaluate(
         return score(make_metric(metric, labels=labels), said, references, level=level, groups=groups(items)).interval
 
     given = [item for item in items if item.prediction is not None]
-    held = [[task.held(one) for one in said] for said in (answers, references)]
     probabilistic = bool(found) and all(one.probabilities is not None for one in found)
     return Evaluation(
         name=name,
@@ -329,6 +329,8 @@ def as_text(answer: Answer) -> str:
     >>> as_text("late"), as_text(("late", "angry")), as_text(()), as_text(3.25)
     ('late', 'late | angry', '(none)', '3.25')
     """
+    if isinstance(answer, Mapping):
+        return json.dumps(dict(answer), ensure_ascii=False)
     if isinstance(answer, tuple):
         return " | ".join(answer) or "(none)"
     return f"{answer:.3g}" if isinstance(answer, float) else str(answer)

@@ -12,6 +12,7 @@ from softprompt.app.watch import Watcher
 from softprompt.core.records import Example
 from softprompt.data.markup import to_plain
 from softprompt.data.profile.language import Language, detect_language
+from softprompt.lab.evaluation import as_text
 from softprompt.lab.fluency import Fluency, read_reference, reading_cost
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.backbones.loading import embedded_folder
@@ -143,7 +144,7 @@ def _spread(ready: Prepared, count: int) -> list[Example]:
 
 def _view(row: Example, ready: Prepared) -> RowView:
     reference = ready.task.reference(row)
-    answer = reference if isinstance(reference, str) else reference[0]
+    answer = as_text(tuple(reference) if isinstance(reference, list) else reference)
     return RowView(row.source or row.id, answer, show_template(ready.builder, row))
 
 

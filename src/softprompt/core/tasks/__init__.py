@@ -62,8 +62,8 @@ def require_known(kind: Any) -> None:
     if isinstance(kind, str) and kind.lower() in _TAGGING:
         message = f"{kind!r} marks words of a text; softprompt answers about whole texts"
         cure = (
-            "ask for the words themselves: kind: extract with a schema, e.g. {persons: array, place: string?}; where "
-            "every word needs a tag, train a token classifier"
+            "ask for the words themselves: kind: extract with a schema, e.g. {persons: array, place: string or null}; "
+            "where every word needs a tag, train a token classifier"
         )
         raise ConfigError("config.unsupported_task", message, cure=cure)
 

@@ -86,7 +86,7 @@ class Extract(Task):
             DataError: ``data.not_in_schema``, ``data.no_target``.
 
         >>> from softprompt.core.tasks import Task
-        >>> Task.extract({"who": "string", "amount": "number?"}).read('{"who": "Ada"}')
+        >>> Task.extract({"who": "string", "amount": "number or null"}).read('{"who": "Ada"}')
         '{"who":"Ada","amount":null}'
         >>> task = Task.extract({"who": "string", "amount": "number"}, written={"amount": "EUR"})
         >>> task.read({"who": "Ada", "EUR": "12.50"})

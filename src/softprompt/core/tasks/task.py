@@ -279,7 +279,7 @@ class Task(Settings, ABC):
 
         Args:
             schema: JSON Schema, or in short field -> type (``string``, ``integer``, ``number``, ``boolean``, ``array``
-                of strings; ``string?`` may be null), or field -> list of its values.
+                of strings; ``string or null``), or field -> list of its values.
             target: Column of the object, or of its JSON.
             settings: Of :class:`Extract`, e.g. ``written="columns"`` where each field has a column.
 

@@ -105,7 +105,7 @@ def test_a_single_bad_row_is_one_line(tmp_path: Path) -> None:
     path.write_text("text,label\nx,good\ny,\n")
     assert str(fails(path, TASK)) == (
         f"{path}:3: the row has no 'label' [data.no_target]; "
-        "correct the row, or leave bad rows out with on_bad_row: skip"
+        "correct the row, or leave bad rows out: on_bad_row: skip, --on-bad-row skip"
     )
 
 

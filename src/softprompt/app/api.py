@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from softprompt.app.config import ModelSettings, RunConfig
 from softprompt.app.recipes import evaluate as evaluating
@@ -11,6 +11,7 @@ from softprompt.app.recipes import predict as predicting
 from softprompt.app.recipes import tune as tuning
 from softprompt.app.recipes.prepare import prepare
 from softprompt.app.watch import Watcher
+from softprompt.core.errors import ConfigError
 from softprompt.core.frames import is_frame, to_frame
 from softprompt.core.tasks import Task
 from softprompt.data.dialect import ReadSettings
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["data_page", "evaluate", "load", "load_model", "plan", "predict", "tune", "wrap"]
 
+OnBadRow = Literal["error", "skip"]
 Prompts = str | Path | Prompt | Sequence[str | Path | Prompt]
 
 
@@ -46,6 +48,7 @@ def tune(
     train: Source,
     validation: Source | None = None,
     test: Source | None = None,
+    unlabelled: Source | None = None,
     model: Backbone | str = "embedded",
     watcher: Watcher | None = None,
     fresh: bool = True,
@@ -58,6 +61,7 @@ def tune(
         train: Rows to learn from: a path, dicts, a data frame.
         validation: Rows that choose; None: folds of ``train`` under 1,000 rows, else a fifth of it.
         test: Rows for the headline, touched once; None: the rows that folds left out, or the validation rows.
+        unlabelled: Rows without answers, for a second round of training.
         model: A loaded model, or its name.
         watcher: Told what happens.
         fresh: Replace what an earlier run left in the folder.
@@ -67,7 +71,8 @@ def tune(
     Raises:
         SoftpromptError: Whatever is wrong, with its code.
     """
-    config, sources, backbone = _run(task, train, validation, test, model, settings)
+    parts = {"train": train, "validation": validation, "test": test, "unlabelled": unlabelled}
+    config, sources, backbone = _run(task, parts, model, settings)
     return tuning.tune(config, watcher, sources=sources, backbone=backbone, fresh=fresh)
 
 
@@ -81,7 +86,7 @@ def plan(
     **settings: Any,
 ) -> planning.RunPlan:
     """What :func:`tune` would do and cost, without doing it; the same arguments."""
-    config, sources, backbone = _run(task, train, validation, test, model, settings)
+    config, sources, backbone = _run(task, {"train": train, "validation": validation, "test": test}, model, settings)
     return planning.plan(config, sources=sources, backbone=backbone)
 
 
@@ -95,11 +100,11 @@ def data_page(
     **settings: Any,
 ) -> DataPage:
     """The page before training: rows, balance, lengths in tokens, what is cut; the same arguments."""
-    config, sources, backbone = _run(task, train, validation, test, model, settings)
+    config, sources, backbone = _run(task, {"train": train, "validation": validation, "test": test}, model, settings)
     return prepare(config, sources=sources, backbone=backbone).page
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - what users may ask of a call
     prompts: Prompts,
     data: Source,
     *,
@@ -107,6 +112,7 @@ def evaluate(
     columns: dict[str, str] | None = None,
     read: Mapping[str, Any] | None = None,
     min_confidence: float | None = None,
+    on_bad_row: OnBadRow = "error",
     track: str | Sequence[str] = (),
     watcher: Watcher | None = None,
 ) -> list[Evaluation]:
@@ -119,6 +125,7 @@ def evaluate(
         columns: Template field -> column, where the names differ.
         read: How a file is read, e.g. ``{"encoding": "cp1252"}``; found out where not said.
         min_confidence: Below it an answer is withheld.
+        on_bad_row: Stop at rows that cannot be used (``error``), or leave them out and say which (``skip``).
         track: Trackers to tell: ``mlflow``, ``tensorboard``, ``wandb``.
         watcher: Told what happens.
 
@@ -130,6 +137,7 @@ def evaluate(
         _file(data, read),
         columns=columns,
         min_confidence=min_confidence,
+        on_bad_row=on_bad_row,
         track=[track] if isinstance(track, str) else track,
         watcher=watcher,
         **_model(model),
@@ -147,6 +155,7 @@ def predict(
     min_confidence: float | None = None,
     min_precision: float | None = None,
     explain: Method | None = None,
+    on_bad_row: OnBadRow = "error",
     watcher: Watcher | None = None,
 ) -> "pandas.DataFrame": ...
 @overload
@@ -160,6 +169,7 @@ def predict(
     min_confidence: float | None = None,
     min_precision: float | None = None,
     explain: Method | None = None,
+    on_bad_row: OnBadRow = "error",
     watcher: Watcher | None = None,
 ) -> Iterator[predicting.Answered]: ...
 def predict(  # noqa: PLR0913 - what users may ask of a call
@@ -172,12 +182,13 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
     min_confidence: float | None = None,
     min_precision: float | None = None,
     explain: Method | None = None,
+    on_bad_row: OnBadRow = "error",
     watcher: Watcher | None = None,
 ) -> Any:
     """Answer rows or plain texts, as a stream; several prompts share one reading of each text.
 
     A data frame is answered by a data frame with the same index: ``answer``, ``confidence``, ``p LABEL``, ...; the
-    columns of several prompts carry their names.
+    columns of several prompts carry their names. Of its rows none can be left out.
 
     The arguments are those of :func:`evaluate`, and:
 
@@ -185,6 +196,9 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
         min_precision: Withhold answers below the threshold that each prompt keeps for this precision.
         explain: Say which words decided: ``auto``, ``occlusion`` or ``gradient``.
     """
+    if is_frame(source) and on_bad_row == "skip":
+        message = "a data frame is answered by one with the same rows: none can be left out"
+        raise ConfigError("config.invalid", message, cure="drop the bad rows, or give dicts: frame.to_dict('records')")
     answers = predicting.predict(
         _listed(prompts),
         _file(source, read),
@@ -192,6 +206,7 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
         min_confidence=min_confidence,
         min_precision=min_precision,
         explain=explain,
+        on_bad_row=on_bad_row,
         watcher=watcher,
         **_model(model),
     )
@@ -202,14 +217,11 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
 
 def _run(
     task: Task | Mapping[str, Any] | None,
-    train: Source,
-    validation: Source | None,
-    test: Source | None,
+    parts: Mapping[str, Source | None],
     model: Backbone | str,
     settings: Mapping[str, Any],
 ) -> tuple[RunConfig, dict[str, Source], Backbone | None]:
     """Settings, rows and model from the arguments of a call."""
-    parts = {"train": train, "validation": validation, "test": test}
     sources = {name: source for name, source in parts.items() if source is not None}
     names = {name: str(s) if isinstance(s, str | Path) else f"<{type(s).__name__}>" for name, s in sources.items()}
     given = dict(settings)

@@ -37,7 +37,7 @@ class BadRow:
     def error(self) -> DataError:
         """The row's fault as an error."""
         return DataError(
-            self.code, self.reason, cure="correct the row, or leave bad rows out with on_bad_row: skip"
+            self.code, self.reason, cure="correct the row, or leave bad rows out: on_bad_row: skip, --on-bad-row skip"
         ).at(self.source)
 
 

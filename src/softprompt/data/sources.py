@@ -283,5 +283,5 @@ def summary(bad: Sequence[BadRow], total: int, name: str) -> DataError:
     return DataError(
         codes.pop() if len(codes) == 1 else "data.bad_rows",
         f"{len(bad)} of {total} rows cannot be used:\n  " + "\n  ".join(lines + more) + "\n ",
-        cure="correct them, or leave bad rows out with on_bad_row: skip",
+        cure="correct them, or leave bad rows out: on_bad_row: skip, --on-bad-row skip",
     ).at(name)

@@ -8,7 +8,7 @@ Knows nothing of templates beyond the names of their fields.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ class Stream:
         paths: Columns that are paths into others.
         notes: What was found out about the file.
         strip_html: Whether HTML in texts becomes plain text.
+        skip: Told of every row that cannot be used, which is left out; None: such a row is an error.
     """
 
     table: Table
@@ -46,6 +47,7 @@ class Stream:
     paths: Collection[str]
     notes: tuple[str, ...]
     strip_html: bool
+    skip: Callable[[BadRow], None] | None = None
 
     def __iter__(self) -> Iterator[Example]:
         """The examples in order.
@@ -59,13 +61,21 @@ class Stream:
                 record = with_paths(part, self.paths) if isinstance(part, Record) else part
                 example = record if isinstance(record, BadRow) else to_example(record, self.task, self.layout)
                 if isinstance(example, BadRow):
-                    raise example.error()
+                    if self.skip is None:
+                        raise example.error()
+                    self.skip(example)
+                    continue
                 plain = without_html(example) if self.strip_html else example
                 yield replace(plain, id=unique_id(plain, seen))
 
 
 def open_stream(
-    file: File, task: Task, *, columns: Mapping[str, str] | None = None, template_fields: Collection[str] | None = None
+    file: File,
+    task: Task,
+    *,
+    columns: Mapping[str, str] | None = None,
+    template_fields: Collection[str] | None = None,
+    skip: Callable[[BadRow], None] | None = None,
 ) -> Stream:
     """Go through a file once, and lay out its rows for reading them one at a time, without answers.
 
@@ -74,6 +84,7 @@ def open_stream(
         task: Says where the candidates stand, if the rows have their own.
         columns: Template field -> column, where the names differ.
         template_fields: The fields to keep; default: every column that has no other part.
+        skip: Told of every row that cannot be used, when its turn comes; None: such a row is an error.
 
     Raises:
         DataError: as :func:`softprompt.data.sources.load`.
@@ -87,7 +98,7 @@ def open_stream(
     total = Counter[str]()
     parts = (part for entry in table.rows() for part in unfold(entry, task, answers=False))
     paths, said = paths_among(named, _looked_at(parts, known, bad, total))
-    if bad:
+    if bad and (skip is None or not known):
         raise summary(bad, total["rows"], table.name)
     if not known:
         raise DataError("data.empty_file", "the file has no rows", cure="check the path").at(table.name)
@@ -97,7 +108,7 @@ def open_stream(
         )
     except DataError as error:
         raise error.at(table.name) from None
-    return Stream(table, task, layout, paths, (*table.notes(), *said), file.settings.strip_html)
+    return Stream(table, task, layout, paths, (*table.notes(), *said), file.settings.strip_html, skip)
 
 
 def _looked_at(

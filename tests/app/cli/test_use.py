@@ -151,6 +151,36 @@ def test_lines_from_stdin_are_utf8_whatever_the_console_speaks(cli, prompts, mon
     assert "error: stdin:2: the line is not UTF-8: byte 0xf6 at place 3 [data.bad_encoding]; pipe UTF-8" in done.err
 
 
+NO_TEXT = '{"text": "\\ud800"}\n'
+
+
+def test_predict_leaves_bad_rows_out_when_asked(cli, prompts, tmp_path: Path, monkeypatch) -> None:
+    rows = '{"text": "good"}\n{"text": "bad"}\n'
+    (tmp_path / "bad.jsonl").write_text(NO_TEXT + "{broken\n" + rows)
+    stopped = cli("predict", prompts["good"], "--input", "bad.jsonl")
+    assert stopped.status == 3
+    assert "--on-bad-row skip" in stopped.err
+    done = cli("predict", prompts["good"], "--input", "bad.jsonl", "--on-bad-row", "skip")
+    assert (done.status, len(done.lines)) == (0, 2), done.err
+    assert "left out: bad.jsonl:1: " in done.err
+    assert "left out: bad.jsonl:2: " in done.err
+    monkeypatch.setattr("sys.stdin", io.StringIO(NO_TEXT + rows + NO_TEXT))
+    piped = cli("predict", prompts["good"], "--input", "-", "--on-bad-row", "skip")
+    assert [row["probabilities"] for row in piped.lines] == [row["probabilities"] for row in done.lines]
+    assert piped.err.count("left out: ") == 2
+
+
+def test_evaluate_leaves_bad_rows_out_when_asked(cli, prompts, tmp_path: Path) -> None:
+    rows = "".join(json.dumps(row) + "\n" for row in [*ROWS[:4], {"text": "x"}, {"text": "y", "label": "ugly"}])
+    (tmp_path / "bad.jsonl").write_text(rows)
+    assert "--on-bad-row skip" in cli("evaluate", prompts["good"], "--data", "bad.jsonl").err
+    done = cli("evaluate", prompts["good"], "--data", "bad.jsonl", "--on-bad-row", "skip", "--json")
+    assert len(done.json[0]["items"]) == 4
+    assert "2 rows were left out: bad.jsonl:5: " in done.err
+    refused = cli("evaluate", prompts["good"], "--data", "bad.jsonl", "--on-bad-row", "ignore")
+    assert (refused.status, "neither error nor skip [config.usage]" in refused.err) == (2, True)
+
+
 def test_lines_are_told_apart_by_the_first() -> None:
     assert list(read_lines(['{"a": 1}', ' {"a": 2} '])) == [{"a": 1}, {"a": 2}]
     assert list(read_lines(["[1, 2]", "{curly"])) == ["[1, 2]", "{curly"]

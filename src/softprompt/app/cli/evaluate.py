@@ -10,7 +10,7 @@ from rich.text import Text
 from softprompt.app.cli import options
 from softprompt.app.cli.face import Face, Screen
 from softprompt.app.cli.failures import LIMIT
-from softprompt.app.cli.options import columns_of, file_of, model_of
+from softprompt.app.cli.options import columns_of, file_of, model_of, on_bad_row_of
 from softprompt.app.cli.paths import prompt_paths
 from softprompt.app.cli.tables import class_table, metric_table, slice_table
 from softprompt.core.cards.views import withheld_sentence
@@ -27,6 +27,7 @@ def evaluate(
     text_column: options.TextColumn = None,
     columns: options.Columns = None,
     read: options.Read = None,
+    on_bad_row: options.OnBadRow = None,
     target: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="Column of the right answers, one a prompt, in order.")
     ] = None,
@@ -97,7 +98,12 @@ def evaluate(
         check_writable(*(paths if keep else []), *([errors] if errors else []))
         found = examine(
             paths,
-            Labelled(file_of(str(data), read), columns_of(columns, text_column), targets),
+            Labelled(
+                file_of(str(data), read),
+                columns_of(columns, text_column),
+                targets,
+                on_bad_row=on_bad_row_of(on_bad_row),
+            ),
             Questions(
                 min_confidence=min_confidence,
                 min_precision=min_precision,

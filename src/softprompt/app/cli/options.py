@@ -23,6 +23,7 @@ __all__ = [
     "MinPrecision",
     "Model",
     "OfModel",
+    "OnBadRow",
     "Place",
     "Prompts",
     "Read",
@@ -39,6 +40,7 @@ __all__ = [
     "columns_of",
     "file_of",
     "model_of",
+    "on_bad_row_of",
 ]
 
 ROWS, TASK, TRAINING, MODEL = "Rows", "Task and template", "Training", "Model"
@@ -84,6 +86,15 @@ Read = Annotated[
         "--read",
         metavar="KEY=VALUE",
         help="How files are read: format, encoding, separator, header, sheet, rows, strip_html (else found out).",
+        rich_help_panel=ROWS,
+    ),
+]
+OnBadRow = Annotated[
+    str | None,
+    typer.Option(
+        "--on-bad-row",
+        metavar="error|skip",
+        help="Stop at rows that cannot be used (error), or leave them out and say which.",
         rich_help_panel=ROWS,
     ),
 ]
@@ -160,6 +171,7 @@ KEYS: Mapping[str, str] = {
     "folds": "data.folds",
     "target": "task.target",
     "text_column": "data.columns.text",
+    "on_bad_row": "data.on_bad_row",
     "task": "task.kind",
     "labels": "task.labels",
     "template": "template.text",
@@ -222,6 +234,22 @@ def _reads(pairs: Sequence[str] | None) -> dict[str, str]:
             )
         found[key.strip()] = value
     return found
+
+
+def on_bad_row_of(said: str | None) -> Any:
+    """What ``--on-bad-row`` says.
+
+    Raises:
+        ConfigError: ``config.usage``.
+
+    >>> on_bad_row_of(None), on_bad_row_of("skip")
+    ('error', 'skip')
+    """
+    from softprompt.app.cli.failures import usage_error
+
+    if said not in (None, "error", "skip"):
+        raise usage_error(f"--on-bad-row {said!r} is neither error nor skip", cure="write --on-bad-row skip")
+    return said or "error"
 
 
 def columns_of(pairs: Sequence[str] | None, text_column: str | None = None) -> dict[str, str] | None:

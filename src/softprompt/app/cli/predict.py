@@ -13,7 +13,7 @@ from softprompt.app.cli import options
 from softprompt.app.cli.face import Face, Screen, to_json
 from softprompt.app.cli.failures import usage_error
 from softprompt.app.cli.highlights import explained
-from softprompt.app.cli.options import columns_of, file_of, model_of
+from softprompt.app.cli.options import columns_of, file_of, model_of, on_bad_row_of
 from softprompt.app.cli.paths import prompt_paths
 from softprompt.app.cli.streams import decoded
 from softprompt.app.cli.words import counted
@@ -46,6 +46,7 @@ def predict(
     text_column: options.TextColumn = None,
     columns: options.Columns = None,
     read: options.Read = None,
+    on_bad_row: options.OnBadRow = None,
     model: options.OfModel = None,
     dtype: options.Dtype = None,
     device: options.Device = None,
@@ -79,6 +80,7 @@ def predict(
             min_confidence=min_confidence,
             min_precision=min_precision,
             explain=method_of(explain_by) if explain or explain_by else None,
+            on_bad_row=on_bad_row_of(on_bad_row),
             watcher=face.watcher,
         )
         count = 0

@@ -3,8 +3,10 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from softprompt.app.config import ModelSettings
+from softprompt.app.recipes.leftout import said_of
 from softprompt.app.recipes.runs import is_run
 from softprompt.app.recipes.saved import ask_of, backbone_for, strips_html
 from softprompt.app.recipes.sealed import looks_at, note_look, sealed_hash, warning
@@ -32,12 +34,14 @@ class Labelled:
         columns: Template field -> column, where the names differ.
         targets: Column of the answers by prompt, where the names differ.
         besides: Columns to keep that no template reads.
+        on_bad_row: Stop at rows that cannot be used, or leave them out.
     """
 
     data: Source
     columns: dict[str, str] | None = None
     targets: Sequence[str] | None = None
     besides: Collection[str] = ()
+    on_bad_row: Literal["error", "skip"] = "error"
 
     def tasks(self, asks: Sequence[Ask]) -> list[Task]:
         """What each prompt is asked, with the column of its answers."""
@@ -67,7 +71,7 @@ class Labelled:
         besides = [name for name in self.besides if name != task.target]
         fields = (*ask.builder.template.fields, *besides)
         try:
-            return load(reading, task, columns=self.columns, template_fields=fields)
+            return load(reading, task, columns=self.columns, template_fields=fields, on_bad_row=self.on_bad_row)
         except DataError as error:
             missing = [name for name in besides if f"{{{name}}}" in error.message]
             if error.code != "data.unknown_field" or not missing:
@@ -126,6 +130,7 @@ def evaluate(  # noqa: PLR0913 - what users may ask of a call
     model: ModelSettings | None = None,
     backbone: Backbone | None = None,
     min_confidence: float | None = None,
+    on_bad_row: Literal["error", "skip"] = "error",
     track: Sequence[str] = (),
     watcher: Watcher | None = None,
 ) -> list[Evaluation]:
@@ -139,6 +144,7 @@ def evaluate(  # noqa: PLR0913 - what users may ask of a call
         model: Where the model is, when not where it was.
         backbone: A model that is loaded already.
         min_confidence: Below it an answer is withheld, and counts as wrong.
+        on_bad_row: Stop at rows that cannot be used, or leave them out and say which.
         track: Names of trackers to tell.
         watcher: Told what happens.
 
@@ -149,7 +155,7 @@ def evaluate(  # noqa: PLR0913 - what users may ask of a call
     open_trackers(track)  # a missing one is said before anything is computed
     backbone, asks = open_prompts(prompts, model=model, backbone=backbone, watcher=watcher)
     bars = [min_confidence] * len(asks)
-    labelled = Labelled(data, columns, targets)
+    labelled = Labelled(data, columns, targets, on_bad_row=on_bad_row)
     judged = judge(prompts, backbone, asks, labelled, bars=bars, track=track, watcher=watcher)
     found = [one.evaluation for one in judged]
     watcher.done()
@@ -182,6 +188,8 @@ def judge(
         watcher.note(note)
     for prompt, task, ask, bar in zip(prompts, tasks, asks, bars, strict=True):
         rows = labelled.rows(reading, task, ask)
+        if rows.skipped:
+            watcher.note(f"{ask.name}: {said_of(rows.skipped)}")
         predictor = Predictor(backbone, [ask], min_confidence=bar)
         (evaluation,) = evaluate_asks(predictor, rows)
         yield Judged(ask, rows, evaluation, predictor)

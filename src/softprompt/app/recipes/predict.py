@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice, tee
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from softprompt.app.config import ModelSettings
 from softprompt.app.recipes.evaluate import open_prompts
+from softprompt.app.recipes.leftout import LeftOut
 from softprompt.app.recipes.routes import bar_of
 from softprompt.app.recipes.saved import strips_html
 from softprompt.app.watch import Watcher
@@ -59,6 +60,7 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
     min_confidence: float | None = None,
     min_precision: float | None = None,
     explain: Method | None = None,
+    on_bad_row: Literal["error", "skip"] = "error",
     watcher: Watcher | None = None,
 ) -> Iterator[Answered]:
     """Answer rows in their order.
@@ -72,6 +74,7 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
         min_confidence: Below it an answer is withheld (``answer`` is None).
         min_precision: The same by the threshold that each prompt keeps for this precision.
         explain: Say which words decided, see :func:`softprompt.lab.explanation.explain`.
+        on_bad_row: Stop at rows that cannot be used, or leave them out and say which.
         watcher: Told what happens.
 
     Raises:
@@ -81,7 +84,8 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
     loaded = [one if isinstance(one, Prompt) else Prompt.load(one) for one in prompts]
     bars = [bar_of(one, min_confidence, min_precision) for one in loaded]
     backbone, asks = open_prompts(loaded, model=model, backbone=backbone, watcher=watcher)
-    read, kept = tee(_plain(source, asks, _examples(source, asks, columns, watcher)))
+    left = LeftOut(watcher) if on_bad_row == "skip" else None
+    read, kept = tee(_plain(source, asks, _examples(source, asks, columns, watcher, left)))
     names = _names(asks)
     predictor = Predictor(backbone, asks, min_confidence=min_confidence)
     watcher.stage("predict", unit="rows")
@@ -91,6 +95,8 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
         watcher.advance(done)
         by_name = dict(zip(names, answers, strict=True))
         yield Answered(row[0].id, by_name, dict(zip(names, why, strict=False)), example.fields)
+    if left is not None:
+        left.close()
     watcher.done()
 
 
@@ -136,27 +142,35 @@ def _names(asks: Sequence[Ask]) -> list[str]:
 
 
 def _examples(
-    source: Source | Iterable[str], asks: Sequence[Ask], columns: dict[str, str] | None, watcher: Watcher
+    source: Source | Iterable[str],
+    asks: Sequence[Ask],
+    columns: dict[str, str] | None,
+    watcher: Watcher,
+    left: LeftOut | None,
 ) -> Iterator[Example]:
     """Unlabelled examples with every field that some prompt names; files and iterables come as they are read."""
     fields = tuple(dict.fromkeys(name for ask in asks for name in ask.builder.template.fields))
     if isinstance(source, (str, os.PathLike)):
         source = File(source, ReadSettings())
     if isinstance(source, File) and not str(source.path).startswith(PREFIX):
-        stream = open_stream(source, asks[0].task, columns=columns, template_fields=fields)
+        stream = open_stream(source, asks[0].task, columns=columns, template_fields=fields, skip=left)
         for note in stream.notes:
             watcher.note(note)
         return iter(stream)
 
     def loaded(rows: Source) -> Dataset:
-        return load(rows, asks[0].task, columns=columns, template_fields=fields, answers=False)
+        skip: Literal["error", "skip"] = "error" if left is None else "skip"
+        found = load(rows, asks[0].task, columns=columns, template_fields=fields, answers=False, on_bad_row=skip)
+        for bad in found.skipped if left is not None else ():
+            left(bad)
+        return found
 
     if isinstance(source, Reading | File | Frame):
         found = loaded(source)
         for note in found.notes:
             watcher.note(note)
         return iter(found)
-    return _numbered(_parts(iter(source), fields, asks[0].task, loaded))
+    return _numbered(_parts(iter(source), fields, asks[0].task, loaded, left))
 
 
 def _numbered(parts: Iterable[Iterable[Example]]) -> Iterator[Example]:
@@ -166,7 +180,11 @@ def _numbered(parts: Iterable[Iterable[Example]]) -> Iterator[Example]:
 
 
 def _parts(
-    rows: Iterator[Any], fields: Sequence[str], task: Task, loaded: Callable[[Source], Dataset]
+    rows: Iterator[Any],
+    fields: Sequence[str],
+    task: Task,
+    loaded: Callable[[Source], Dataset],
+    left: LeftOut | None,
 ) -> Iterator[Iterable[Example]]:
     """Chunks of plain texts or of rows, as they come; the first is small, so that its answers come soon."""
     size, done = 1, 0
@@ -181,6 +199,8 @@ def _parts(
             try:
                 yield loaded(chunk)
             except DataError as error:
-                raise (error.at(f"after row {done}") if done else error) from None
+                if left is None or error.code != "data.no_rows":
+                    raise (error.at(f"after row {done}") if done else error) from None
+                left.all(len(chunk), error.message)
         done += len(chunk)
         size = CHUNK

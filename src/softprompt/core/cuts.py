@@ -13,7 +13,7 @@ from typing import Any, Self
 __all__ = ["LOST_END", "Cuts", "Fit"]
 
 #: What is lost of a field, by the end of it that is kept.
-LOST_END = {"head": "end", "tail": "beginning", "head+tail": "middle", "windows": "end"}
+LOST_END = {"head": "end", "tail": "beginning", "head+tail": "middle", "windows": "end", "turns": "oldest turns"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,7 +170,7 @@ class Schema:
 
     @classmethod
     def parse(cls, data: Any) -> Self:
-        """A schema from JSON Schema, or in short: field -> type (``integer``, ``string or null``), or list of its values.
+        """A schema from JSON Schema, or in short: field -> type (``integer``, ``string or null``) or its values.
 
         Raises:
             ConfigError: ``config.invalid`` with the path of what cannot be used, and what is allowed.

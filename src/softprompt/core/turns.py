@@ -61,7 +61,7 @@ def as_text(turns: Sequence[Turn]) -> str:
     >>> as_text([("User", "Hi"), ("Assistant", "Hello."), ("User", "I quote\\nUser: hi")])
     'User: Hi\\nAssistant: Hello.\\nUser: I quote\\n User: hi'
     """
-    return "\n".join(f"{name}: {_guarded(text)}" for name, text in turns)
+    return "\n".join((f"{name}: " if name else "") + _guarded(text) for name, text in turns)
 
 
 def _guarded(text: str) -> str:

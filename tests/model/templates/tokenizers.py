@@ -61,6 +61,9 @@ class Toy:
     def decode(self, ids: Sequence[int]) -> str:
         return b"".join(self._table[i] for i in ids if i < self._first_special).decode("utf-8", "replace")
 
+    def as_bytes(self, token: int) -> bytes | None:
+        return self.piece(token).encode()
+
     def piece(self, token: int) -> str:
         return self._table[token].decode("utf-8", "replace")
 
@@ -92,6 +95,9 @@ class Real:
 
     def decode(self, ids: Sequence[int]) -> str:
         return self._text.decode(list(ids), skip_special_tokens=True)
+
+    def as_bytes(self, token: int) -> bytes | None:
+        return self.piece(token).encode()
 
     def piece(self, token: int) -> str:
         return self._text.decode([token], skip_special_tokens=False)

@@ -11,7 +11,7 @@ from typing import Literal
 from softprompt.core.errors import ConfigError, TemplateError, nearest
 from softprompt.model.templates.parts import Slot, Words, unparse
 
-__all__ = ["CUES", "Place", "preset_text"]
+__all__ = ["CUES", "KEPT", "Place", "preset_text"]
 
 Place = Literal["before", "after"]
 
@@ -27,6 +27,10 @@ CUES: Mapping[str, str] = MappingProxyType(
         "score": " It was ",
     },
 )
+
+
+#: What is kept of texts that are too long, by kind of task, where it is not the beginning.
+KEPT: Mapping[str, Literal["turns"]] = MappingProxyType({"dialogue": "turns"})
 
 
 def preset_text(

@@ -98,6 +98,7 @@ class RowBuilder:
     ...     encode = encode_skeleton = lambda self, text: tuple(text.encode())
     ...     decode = lambda self, ids: bytes(ids).decode()
     ...     piece = lambda self, token: chr(token)
+    ...     as_bytes = lambda self, token: bytes([token])
     ...     chat = lambda self, messages: ""
     >>> template = Template.parse("{text}<soft 3>: {answer}")
     >>> builder = RowBuilder(template, Task.classify(["no", "yes"]), Letters(), max_tokens=64)

@@ -9,7 +9,7 @@ from softprompt.core.config import Settings
 from softprompt.core.errors import TemplateError
 from softprompt.core.tokens import Tokenizer
 from softprompt.model.templates.chat import Chat, freeze_chat
-from softprompt.model.templates.presets import Place
+from softprompt.model.templates.presets import KEPT, Place
 from softprompt.model.templates.template import Keep, Template
 from softprompt.model.templates.windows import WindowSettings
 
@@ -32,7 +32,7 @@ class TemplateSettings(Settings):
     start_text: str | None = Field(None, description="preset: text that the soft tokens start from")
     truncate: tuple[str, ...] | None = Field(None, description="fields that may be cut, first one first; default: all")
     keep: Keep | dict[str, Keep] | None = Field(
-        None, description="end that survives a cut, or windows, for all or by field"
+        None, description="end that survives a cut, windows, or turns of a conversation; for all or by field"
     )
     windows: WindowSettings | None = Field(None, description="how keep: windows divides a text")
     strip: bool = Field(True, description="drop white space around the text of a field")
@@ -78,12 +78,13 @@ class TemplateSettings(Settings):
             TemplateError: any fault of the text; ``template.chat`` for a chat without a tokenizer.
             ModelError: ``model.no_chat_template``.
         """
+        keep = self.keep if self.keep is not None else KEPT.get(kind)
         if self.chat is not None:
             if tokenizer is None:
                 message = "the turns of a chat become a template only with a model's chat format"
                 raise TemplateError("template.chat", message, cure="name the model")
             return freeze_chat(
-                self.chat, tokenizer, truncate=self.truncate, keep=self.keep, strip=self.strip, windows=self.windows
+                self.chat, tokenizer, truncate=self.truncate, keep=keep, strip=self.strip, windows=self.windows
             )
         text = self.text
         if text is None:
@@ -91,4 +92,4 @@ class TemplateSettings(Settings):
                 kind, place=self.place, fields=fields, length=self.length, start_text=self.start_text
             )
             text = str(preset)
-        return Template.parse(text, truncate=self.truncate, keep=self.keep, strip=self.strip, windows=self.windows)
+        return Template.parse(text, truncate=self.truncate, keep=keep, strip=self.strip, windows=self.windows)

@@ -19,7 +19,7 @@ from softprompt.model.templates.windows import WindowSettings
 
 __all__ = ["Keep", "Placement", "Template"]
 
-Keep = Literal["head", "tail", "head+tail", "windows"]
+Keep = Literal["head", "tail", "head+tail", "windows", "turns"]
 Placement = Literal["none", "before", "between", "after"]
 
 
@@ -31,7 +31,8 @@ class Template:
         parts: What the text consists of, in order.
         truncate: The fields that may be cut when a row is too long, the first one first; None lets all be cut, the
             longest first.
-        keep: Which end of a field survives a cut; ``head`` where none is named, ``windows`` for one field at most.
+        keep: Which end of a field survives a cut; ``head`` where none is named, ``windows`` for one field at most,
+            ``turns`` for conversations.
         strip: Whether white space around a field's text is dropped.
         windows: How a field that is read in windows is divided; for such a template only.
 

@@ -9,6 +9,8 @@ Knows nothing of templates; tokens appear only as counts.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+from softprompt.core.turns import as_text, split_turns
+
 __all__ = ["GAP", "allot", "shorten"]
 
 #: Stands where the middle of a field was left out.
@@ -62,7 +64,7 @@ def shorten(
     text: str,
     *,
     budget: int,
-    keep: Literal["head", "tail", "head+tail"],
+    keep: Literal["head", "tail", "head+tail", "turns"],
     count: Callable[[str], int],
 ) -> str:
     """The longest beginning, end, or both of ``text`` that counts at most ``budget`` tokens.
@@ -70,7 +72,8 @@ def shorten(
     Args:
         text: A text of more than ``budget`` tokens.
         budget: Tokens that may stay; 0 leaves nothing.
-        keep: Which end stays; of ``head+tail`` the head gets half, and :data:`GAP` stands between.
+        keep: Which end stays; of ``head+tail`` the head gets half, and :data:`GAP` stands between; of a conversation
+            (``turns``) the latest turns stay whole, behind the system's words at its beginning.
         count: Tokens of a text.
 
     >>> words = lambda text: len(text.split())
@@ -81,6 +84,8 @@ def shorten(
     """
     if budget <= 0:
         return ""
+    if keep == "turns":
+        return _latest(text, budget=budget, count=count)
     if keep != "head+tail":
         return _end(text, budget=budget, count=count, tail=keep == "tail")
     most = budget - count(GAP)
@@ -90,6 +95,19 @@ def shorten(
         if head and tail and count(both := head + GAP + tail) <= budget:
             return both
     return _end(text, budget=budget, count=count, tail=False)
+
+
+def _latest(text: str, *, budget: int, count: Callable[[str], int]) -> str:
+    """The latest turns of a conversation, whole; of a last turn that alone is too long, its end."""
+    turns = split_turns(text)
+    first = next((n for n, (name, _) in enumerate(turns) if name != "System"), 0)
+    system, rest = turns[:first], turns[first:]
+    for kept in [*(system + rest[n:] for n in range(1, len(rest))), rest[-1:]]:
+        if count(shorter := as_text(kept)) <= budget:
+            return shorter
+    name, said = rest[-1]
+    lead = f"{name}: " if name else ""
+    return lead + _end(said, budget=budget - count(lead), count=count, tail=True) if count(lead) < budget else ""
 
 
 def _end(text: str, *, budget: int, count: Callable[[str], int], tail: bool) -> str:

@@ -211,6 +211,7 @@ def test_a_written_answer_is_the_predicted_one(backbone, template):
 
 def test_answers_within_a_schema_and_conversations_are_the_predicted_ones(backbone):
     schema = {"type": "object", "properties": {"place": {"type": "string", "maxLength": 3}}, "required": ["place"]}
+    extract = Extract.parse({"schema": schema, "max_new_tokens": 40})
     asks = {
         "facts": ask(
             backbone, "{text}<soft 3> JSON: {answer}", Extract.parse({"schema": schema, "max_new_tokens": 40}), seed=5

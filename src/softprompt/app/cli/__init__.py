@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from softprompt.app.cli import cache, check, data, demo, doctor, evaluate, init, predict, show, template, tune
+from softprompt.app.cli import cache, check, data, demo, doctor, evaluate, init, predict, serve, show, template, tune
 from softprompt.app.cli.face import Face
 from softprompt.app.cli.failures import BROKEN_PIPE, INTERRUPTED, usage_error
 from softprompt.app.cli.streams import is_broken_pipe, silence, speak_plainly
@@ -23,7 +23,21 @@ __all__ = ["app", "main", "run"]
 LEARN, LOOK, USE, HOUSE = "Learn", "Look before", "Use", "Keep house"
 
 #: As the help lists them.
-ORDER = ("demo", "init", "tune", "check", "template", "data", "evaluate", "predict", "show", "runs", "cache", "doctor")
+ORDER = (
+    "demo",
+    "init",
+    "tune",
+    "check",
+    "template",
+    "data",
+    "evaluate",
+    "predict",
+    "serve",
+    "show",
+    "runs",
+    "cache",
+    "doctor",
+)
 
 
 class _InOrder(TyperGroup):
@@ -66,6 +80,7 @@ def make_app() -> typer.Typer:
     made.command(rich_help_panel=LOOK)(check.check)
     made.command(rich_help_panel=USE)(evaluate.evaluate)
     made.command(rich_help_panel=USE)(predict.predict)
+    made.command(rich_help_panel=USE)(serve.serve)
     made.command(rich_help_panel=USE)(show.show)
     made.command(rich_help_panel=USE)(show.runs)
     for name, what, commands, panel in (

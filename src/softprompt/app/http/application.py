@@ -115,9 +115,8 @@ def _add_completions(app: FastAPI, engine: Engine, on_bug: Callable[[Exception],
     @_guarded(on_bug)
     async def chat(body: ChatBody, request: Request) -> Response:
         served = engine.find(_only(engine, body.model, writes=True))
-        return await _write(
-            engine, body, {"messages": body.turns} if served.reads_turns else body.text, "chat", request
-        )
+        value = {"messages": body.turns} if served.reads_turns else body.text
+        return await _write(engine, body, value, "chat", request)
 
 
 async def _write(engine: Engine, body: WriteBody, value: Any, kind: documents.Kind, request: Request) -> Response:

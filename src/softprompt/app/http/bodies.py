@@ -144,9 +144,7 @@ class ChatBody(WriteBody):
         roles = [message.role for message in self.messages]
         if roles != ["user"]:
             message = f"the messages are {', '.join(roles)}; this prompt reads one message of the user"
-            cure = (
-                "its template says what stands around the text: send the text alone, or ask a prompt of kind dialogue"
-            )
+            cure = "send the text alone, the template says what stands around it; or ask a prompt of kind dialogue"
             raise ServingError("serving.unsupported", message, cure=cure)
         return self.messages[0].text
 

@@ -44,6 +44,7 @@ EXTRAS = {
     "compare": (("sklearn",), "TF-IDF baseline, linear probe"),
     "metrics": (("sacrebleu", "rouge_score"), "BLEU, chrF and ROUGE"),
     "data": (("pandas", "openpyxl", "pyarrow", "datasets"), "data frames, xlsx, parquet, data sets of the hub"),
+    "serve": (("fastapi", "uvicorn"), "softprompt serve"),
 }
 
 

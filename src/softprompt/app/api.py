@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from softprompt.app.config import ModelSettings, RunConfig
 from softprompt.app.recipes import evaluate as evaluating
+from softprompt.app.recipes import examine as examining
 from softprompt.app.recipes import plan as planning
 from softprompt.app.recipes import predict as predicting
 from softprompt.app.recipes import tune as tuning
+from softprompt.app.recipes.evaluate import Labelled
 from softprompt.app.recipes.prepare import prepare
+from softprompt.app.recipes.routes import keep_route
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import ConfigError
 from softprompt.core.frames import is_frame, to_frame
@@ -19,6 +22,7 @@ from softprompt.data.page import DataPage
 from softprompt.data.sources import File, Frame, Source
 from softprompt.lab.evaluation import Evaluation
 from softprompt.lab.explanation import Method
+from softprompt.lab.gates import Gate
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.backbones.loading import load as load_model
 from softprompt.model.backbones.loading import wrap
@@ -27,7 +31,7 @@ from softprompt.model.prompts.prompt import Prompt
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["data_page", "evaluate", "load", "load_model", "plan", "predict", "tune", "wrap"]
+__all__ = ["data_page", "evaluate", "examine", "load", "load_model", "plan", "predict", "tune", "wrap"]
 
 OnBadRow = Literal["error", "skip"]
 Prompts = str | Path | Prompt | Sequence[str | Path | Prompt]
@@ -142,6 +146,57 @@ def evaluate(  # noqa: PLR0913 - what users may ask of a call
         watcher=watcher,
         **_model(model),
     )
+
+
+def examine(  # noqa: PLR0913 - what users may ask of a call
+    prompts: Prompts,
+    data: Source,
+    *,
+    precision: float | None = None,
+    choose_on: Source | None = None,
+    keep: bool = False,
+    slices: Sequence[str] = (),
+    limits: Mapping[str, float] | None = None,
+    bound: bool = False,
+    model: Backbone | str | None = None,
+    columns: dict[str, str] | None = None,
+    read: Mapping[str, Any] | None = None,
+    on_bad_row: OnBadRow = "error",
+    watcher: Watcher | None = None,
+) -> list[examining.Examination]:
+    """Judge saved prompts and look closer: what can be routed, where they are weak, their mistakes, their limits.
+
+    The arguments are those of :func:`evaluate`, and:
+
+    Args:
+        precision: Find the threshold from which on answers are right this often: ``examination.coverage``.
+        choose_on: Other labelled rows to find it on.
+        keep: Write the threshold into the saved prompts, which then have to be paths.
+        slices: Columns to show the score by: ``examination.slices``.
+        limits: Metric -> worst value that is allowed, e.g. ``{"macro_f1": 0.8}``: ``examination.passed``.
+        bound: Whether the bound of the interval has to keep the limits.
+    """
+    listed = _listed(prompts)
+    if keep and (precision is None or any(isinstance(one, Prompt) for one in listed)):
+        message = "keep writes the threshold of a precision into saved prompts: it needs precision and paths"
+        raise ConfigError("config.invalid", message, cure="give both, or leave keep out")
+    found = examining.examine(
+        listed,
+        Labelled(_file(data, read), columns, on_bad_row=on_bad_row),
+        examining.Questions(
+            precision=precision,
+            choose_on=None if choose_on is None else _file(choose_on, read),
+            slices=slices,
+            gates=[Gate(metric, limit) for metric, limit in (limits or {}).items()],
+            bound=bound,
+        ),
+        watcher=watcher,
+        **_model(model),
+    )
+    for path, one in zip(listed, found, strict=True):
+        if keep and one.route is not None and not isinstance(path, Prompt):
+            keep_route(path, one.route)
+    return found
 
 
 @overload

@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 from rich.text import Text
 
+import softprompt as sp
 from softprompt.app.cli.highlights import highlighted
+from softprompt.app.recipes.examine import OF_AN_ANSWER, write_mistakes
+from softprompt.core.errors import ConfigError
 from softprompt.lab.explanation import Word
+from softprompt.lab.slices import Mistake
 from softprompt.model.prompts.prompt import Prompt
 from tests.app.cli.conftest import write_rows
 from tests.modes import for_owner_alone
@@ -42,6 +46,34 @@ def test_a_threshold_is_found_kept_and_used(cli, mine: Path) -> None:
     assert [one["abstained"] for one in said] == [one["confidence"] < route.min_confidence for one in said]
     again = cli("evaluate", "mine", "--data", "rows.jsonl", "--min-precision", "0.3", "--json").json[0]
     assert again["abstained"] == 44 - routing["answered"]
+
+
+def test_python_says_what_the_command_line_says(cli, mine: Path, tmp_path: Path) -> None:
+    words = ["--precision", "0.3", "--slice", "channel", "--fail-under", "accuracy=0.9", "--no-keep"]
+    (said,) = cli("evaluate", "mine", "--data", "rows.jsonl", *words, "--json", "--errors", "e.csv").json
+    rows, limits = tmp_path / "rows.jsonl", {"accuracy": 0.9}
+    (found,) = sp.examine(mine, rows, precision=0.3, slices=["channel"], limits=limits, keep=True)
+    for name in ("routing", "slices", "limits", "confusions"):
+        assert found.to_dict()[name] == said[name]
+    assert not found.passed
+    errors = found.errors()
+    with (tmp_path / "e.csv").open(newline="", encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    assert [*errors.columns] == [*table[0]][1:] == ["source", "id", "text", *OF_AN_ANSWER]
+    assert [*errors["id"]] == [line["id"] for line in table]
+    assert len(Prompt.load(mine).manifest.routes) == 1
+    for loaded, precision in ((True, 0.3), (False, None)):
+        with pytest.raises(ConfigError, match=r"needs precision and paths.*leave keep out"):
+            sp.examine(sp.load(mine) if loaded else mine, rows, precision=precision, keep=True)
+
+
+def test_a_field_called_like_a_column_of_ours_is_not_lost(tmp_path: Path) -> None:
+    one = Mistake("a.csv:2", "1", {"source": "the text", "body": "b"}, "yes", None, 0.5, 0.25, 0)
+    write_mistakes(tmp_path / "e.csv", [("topic", one)])
+    assert (tmp_path / "e.csv").read_text("utf-8").splitlines() == [
+        "prompt,source,id,source (text),body,expected,predicted,probability,margin,cut",
+        "topic,a.csv:2,1,the text,b,yes,,0.5000,0.2500,0",
+    ]
 
 
 def test_other_rows_can_choose(cli, mine: Path, tmp_path: Path) -> None:

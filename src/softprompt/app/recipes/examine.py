@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from softprompt.app.config import ModelSettings
 from softprompt.app.recipes.evaluate import Judged, Labelled, judge, open_prompts
@@ -14,6 +14,7 @@ from softprompt.app.tracking import open_trackers
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import ConfigError, ResourceError
 from softprompt.core.files import write_private
+from softprompt.core.frames import to_frame
 from softprompt.data.sources import Source
 from softprompt.lab.coverage import Coverage, choose_threshold, cover, outcomes
 from softprompt.lab.evaluation import Evaluation, evaluate_asks
@@ -23,7 +24,15 @@ from softprompt.model.backbones.base import Backbone
 from softprompt.model.prompts.manifest import Route
 from softprompt.model.prompts.prompt import Prompt
 
+if TYPE_CHECKING:
+    import pandas
+
 __all__ = ["Examination", "Questions", "examine", "write_mistakes"]
+
+
+#: Columns of a table of mistakes before the texts, and after them.
+OF_A_ROW, OF_AN_ANSWER = ("source", "id"), ("expected", "predicted", "probability", "margin", "cut")
+OURS = frozenset(("prompt", *OF_A_ROW, *OF_AN_ANSWER))
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,14 @@ class Examination:
         """Whether every limit is kept."""
         return all(one.passed for one in self.passages)
 
+    def errors(self) -> "pandas.DataFrame":
+        """The mistakes as a data frame, the surest first: source, id, texts, what is right and what was said.
+
+        Raises:
+            ExtraError: ``extra.missing``.
+        """
+        return to_frame([_line(one) for one in self.mistakes])
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; mistakes are in the items."""
         return {
@@ -152,20 +169,25 @@ def write_mistakes(path: Path, found: Sequence[tuple[str, Mistake]]) -> None:
     Raises:
         ResourceError: ``resource.write_failed``.
     """
-    fields = list(dict.fromkeys(name for _, one in found for name in one.fields))
+    lines = [{"prompt": name, **_line(one)} for name, one in found]
+    texts = [name for name in dict.fromkeys(name for line in lines for name in line) if name not in OURS]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["prompt", "source", "id", *fields, "expected", "predicted", "probability", "margin", "cut"])
-    for name, one in found:
-        numbers = ["" if value is None else f"{value:.4f}" for value in (one.probability, one.margin)]
-        said = one.predicted if one.predicted is not None else ""
-        texts = [one.fields.get(field, "") for field in fields]
-        writer.writerow([name, one.source, one.id, *texts, one.expected, said, *numbers, one.cut])
+    writer = csv.DictWriter(text, ["prompt", *OF_A_ROW, *texts, *OF_AN_ANSWER], restval="", lineterminator="\n")
+    writer.writeheader()
+    for line in lines:
+        writer.writerow({name: f"{cell:.4f}" if isinstance(cell, float) else cell for name, cell in line.items()})
     try:
         write_private(path, text.getvalue())
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror}"
         raise ResourceError("resource.write_failed", message, cure="name another file for --errors") from None
+
+
+def _line(one: Mistake) -> dict[str, Any]:
+    """A mistake as the line of a table; a field that is called like a column of ours says that it is a text."""
+    texts = {f"{name} (text)" if name in OURS else name: text for name, text in one.fields.items()}
+    row, answer = ({name: getattr(one, name) for name in names} for names in (OF_A_ROW, OF_AN_ANSWER))
+    return {**row, **texts, **answer}
 
 
 def _examined(one: Judged, labelled: Labelled, number: int, questions: Questions) -> Examination:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from softprompt.app.config import ModelSettings, RunConfig
+from softprompt.app.live import watcher_here
 from softprompt.app.recipes import evaluate as evaluating
 from softprompt.app.recipes import examine as examining
 from softprompt.app.recipes import plan as planning
@@ -67,7 +68,7 @@ def tune(
         test: Rows for the headline, touched once; None: the rows that folds left out, or the validation rows.
         unlabelled: Rows without answers, for a second round of training.
         model: A loaded model, or its name.
-        watcher: Told what happens.
+        watcher: Told what happens; None: a live display in a notebook, nobody elsewhere.
         fresh: Replace what an earlier run left in the folder.
         settings: Any other key of a run: ``template``, ``method``, ``training={"effort": "quick"}``, ``name``,
             ``output``, ``track="mlflow"``, ...; see docs/reference/config.md.
@@ -77,7 +78,7 @@ def tune(
     """
     parts = {"train": train, "validation": validation, "test": test, "unlabelled": unlabelled}
     config, sources, backbone = _run(task, parts, model, settings)
-    return tuning.tune(config, watcher, sources=sources, backbone=backbone, fresh=fresh)
+    return tuning.tune(config, watcher or watcher_here(), sources=sources, backbone=backbone, fresh=fresh)
 
 
 def plan(
@@ -143,7 +144,7 @@ def evaluate(  # noqa: PLR0913 - what users may ask of a call
         min_confidence=min_confidence,
         on_bad_row=on_bad_row,
         track=[track] if isinstance(track, str) else track,
-        watcher=watcher,
+        watcher=watcher or watcher_here(),
         **_model(model),
     )
 
@@ -262,7 +263,7 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
         min_precision=min_precision,
         explain=explain,
         on_bad_row=on_bad_row,
-        watcher=watcher,
+        watcher=watcher or (watcher_here() if is_frame(source) else None),
         **_model(model),
     )
     if is_frame(source):

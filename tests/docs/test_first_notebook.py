@@ -12,7 +12,7 @@ nbclient: Any = pytest.importorskip("nbclient")
 pytest.importorskip("ipykernel")
 
 #: Instead of what a reader waits for.
-SHORT = ('"steps": 60', '"steps": 6, "evaluations": 2')
+SHORT = ('"steps": 50', '"steps": 6, "evaluations": 2')
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def notebook(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(repository / "src"), os.environ.get("PYTHONPATH", "")]))
         patch.setenv("IPYTHONDIR", str(folder / "ipython"))
-        patch.setenv("PYTHONWARNINGS", "default")  # a kernel is not ours to keep free of warnings
+        patch.setenv("PYTHONWARNINGS", "ignore:IProgress not found")  # tqdm's, where there is no ipywidgets
         client = nbclient.NotebookClient(made, timeout=300, resources={"metadata": {"path": str(folder)}})
         return client.execute()
 

@@ -1,4 +1,4 @@
-"""The page on trackers: its command lines work and leave what they promise, and its pipeline is valid and keeps its limits."""
+"""The page on trackers: its command lines work and leave what they promise; its pipeline is valid and stops."""
 
 import re
 import shlex

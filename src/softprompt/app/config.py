@@ -15,6 +15,7 @@ from softprompt.core.config import Settings
 from softprompt.core.files import portable_name
 from softprompt.core.tasks import Task, parse_task, require_known
 from softprompt.data.dialect import ReadSettings
+from softprompt.lab.second import SecondSettings, TeacherSettings
 from softprompt.lab.training.settings import TrainingSettings
 from softprompt.model.methods.plain import PlainSettings
 from softprompt.model.methods.starts import StartSettings
@@ -51,6 +52,7 @@ class DataSettings(Settings):
     train: str = Field(description="file (csv, tsv, jsonl, json, xlsx, parquet), - for stdin, or hub:OWNER/NAME:SPLIT")
     validation: str | None = Field(None, description="file; without it a part of train")
     test: str | None = Field(None, description="file; touched once, at the end")
+    unlabelled: str | None = Field(None, description="file of rows without answers, for a second round of training")
     columns: dict[str, str] = Field({}, description="template field -> column, where the names differ")
     roles: dict[Literal["id", "group", "weight"], str] = Field({}, description="columns with another part")
     read: ReadSettings = ReadSettings()
@@ -151,6 +153,8 @@ class RunConfig(Settings):
     baselines: bool = Field(True, description="also score majority, TF-IDF and the text prompt")
     output: Path | None = Field(None, description="run folder; None: runs/<name>")
     track: tuple[Literal["mlflow", "tensorboard", "wandb"], ...] = Field((), description="also tell these of the run")
+    second: SecondSettings = SecondSettings()
+    teacher: TeacherSettings | None = Field(None, description="a model whose answers are learnt from; a name will do")
     licence: str = Field("", description="of the prompt")
     author: str = Field("", description="of the prompt")
     notes: str = Field("", description="kept in the prompt")
@@ -161,7 +165,7 @@ class RunConfig(Settings):
             raise ValueError("start_from names the saved prompt for start.kind: prompt; one needs the other")
         return self
 
-    @field_validator("model", "method", mode="before")
+    @field_validator("model", "method", "teacher", mode="before")
     @classmethod
     def _by_name(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value

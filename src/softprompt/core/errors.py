@@ -37,6 +37,7 @@ __all__ = [
 #: Every code and what it means; the error reference in docs/ is generated from it.
 CATALOGUE: dict[str, str] = {
     "config.run_exists": "The run folder holds another or a finished run.",
+    "config.teacher_labels": "A teacher that is for another kind of task, or does not know all labels.",
     "config.unknown_key": "A key that no setting has.",
     "config.file_exists": "A settings file stands where one should be written.",
     "config.invalid": "One or more settings have a wrong type or value.",
@@ -64,6 +65,7 @@ CATALOGUE: dict[str, str] = {
     "data.not_on_hub": "A data set of the hub that cannot be had: its name, the access, or offline and not kept here.",
     "data.not_a_file": "A folder or a device where a file is needed.",
     "data.off_scale": "A number that lies outside the scale of a score task.",
+    "data.nothing_unlabelled": "Every unlabelled row repeats a labelled one.",
     "data.one_label": "Every row has the same label: there is nothing to learn.",
     "data.ragged_row": "A table row with more or fewer cells than the header.",
     "data.same_candidates": "Two candidates of a row are the same.",
@@ -136,7 +138,7 @@ CATALOGUE: dict[str, str] = {
     "template.too_long": "Words, soft tokens and answer alone are longer than a row may be.",
     "template.unclosed": "A brace, quote or slot of a template is never closed, or closes nothing.",
     "template.unknown_field": "A setting names a field that the template does not have.",
-    "template.windows": "Windows that cannot be: of several fields, of none, or for a task whose scores cannot be pooled.",
+    "template.windows": "Windows that cannot be: of several fields, of none, or for a task without scores to pool.",
     "extra.missing": "An optional dependency is needed and not installed.",
     "resource.cache_folder": "The folder for cached states cannot be made.",
     "resource.disk_full": "The disk is full; what was there before is untouched.",

@@ -49,6 +49,16 @@ class Example:
         text = json.dumps(sorted(self.fields.items()), ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
+    @property
+    def question(self) -> str:
+        """Hash of what is asked (16 hex digits): the fields, and the candidates where the row has its own.
+
+        >>> Example({"text": "hi"}).question == Example({"text": "hi"}, candidates=("a", "b")).question
+        False
+        """
+        text = json.dumps([self.content, self.candidates], ensure_ascii=False)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
 
 @dataclass(frozen=True, slots=True)
 class Text:
@@ -122,6 +132,7 @@ class Row:
         group: For clustered statistics.
         target: By prompt index, the index of the right candidate, or what each candidate ought to get; a prompt that
             is absent does not train on this row (fold masks are per row and prompt).
+        weights: Weight by prompt index, where it is not ``weight``.
 
     >>> row = Row((Node(Text((5, 6), "text")), Node(Soft("soft", 2), 0), Node(Answer((9, 0)), 1)))
     >>> row.path(2)
@@ -135,6 +146,15 @@ class Row:
     weight: float = 1.0
     group: str | None = None
     target: Mapping[int, int | tuple[float, ...]] = field(default_factory=dict)
+    weights: Mapping[int, float] = field(default_factory=dict)
+
+    def weight_for(self, prompt: int) -> float:
+        """Weight in the loss of one prompt.
+
+        >>> Row((), weight=2.0, weights={1: 0.5}).weight_for(1)
+        0.5
+        """
+        return self.weights.get(prompt, self.weight)
 
     def roots(self) -> tuple[int, ...]:
         """Indices of the nodes without a parent."""
@@ -207,8 +227,8 @@ def merge(rows: Sequence[Row]) -> Row:
     """One row that asks everything the given rows ask, reading equal beginnings once.
 
     The rows' trees are joined like a trie: children with equal segment under one parent become one node. Targets
-    are united (each prompt index must stand in at most one row with a target); id, weight and group come from the
-    first.
+    are united (each prompt index must stand in at most one row with a target), and so are weights; id and group come
+    from the first.
 
     >>> text = Node(Text((5, 6), "text"))
     >>> ask = lambda k: Row((text, Node(Soft("soft", 2, k), 0), Node(Readout(k), 1)), target={k: 0})
@@ -219,6 +239,7 @@ def merge(rows: Sequence[Row]) -> Row:
     nodes: list[Node] = []
     seen: dict[tuple[int | None, Segment, str, str], int] = {}
     target: dict[int, int | tuple[float, ...]] = {}
+    weights: dict[int, float] = {}
     for row in rows:
         where: list[int] = []
         for node in row.nodes:
@@ -229,9 +250,11 @@ def merge(rows: Sequence[Row]) -> Row:
                 nodes.append(Node(node.segment, parent, node.side, node.sees))
             where.append(seen[key])
         for prompt, right in row.target.items():
+            if row.weight_for(prompt) != rows[0].weight:
+                weights[prompt] = row.weight_for(prompt)
             assert target.setdefault(prompt, right) == right, f"two rows have different targets for prompt {prompt}"
     first = rows[0]
-    return Row(tuple(nodes), first.id, first.weight, first.group, target)
+    return Row(tuple(nodes), first.id, first.weight, first.group, target, weights)
 
 
 def content_hash(ids: Iterable[int]) -> str:

@@ -5,6 +5,7 @@ Knows templates, tasks and start values; nothing of optimisers, checkpoints and 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Literal
 
 import torch
@@ -39,6 +40,7 @@ class Lesson:
         offsets: Added to the scores of the labels before one is chosen, in their order; none if empty.
         seeds: Of this lesson; those of the settings if None.
         rate_from: Place of the lesson whose rate this one takes; None: it has a probe of its own.
+        shares: What each candidate ought to get, by training example: instead of its answer; None leaves it that.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Lesson:
     offsets: tuple[float, ...] = ()
     seeds: tuple[int, ...] | None = None
     rate_from: int | None = None
+    shares: Sequence[tuple[float, ...] | None] = ()
 
 
 class Learner:
@@ -76,7 +79,10 @@ class Learner:
                 cure="put <soft 20> into the template, or choose 'answers: vectors'",
             )
         self._parts = {
-            "train": [self._windows(example, i) for i, example in enumerate(lesson.train)],
+            "train": [
+                self._windows(example, i, shares)
+                for i, (example, shares) in enumerate(zip_longest(lesson.train, lesson.shares))
+            ],
             "validation": [self._windows(example, i) for i, example in enumerate(lesson.validation)],
         }
         self.lay_out(self.widths("train"), self.widths("validation"))
@@ -105,8 +111,8 @@ class Learner:
         """
         self._require(self.validation, "to judge by")
 
-    def _windows(self, example: Example | None, index: int) -> list[Row]:
-        """The rows of an example; windows share its answer and its weight.
+    def _windows(self, example: Example | None, index: int, shares: tuple[float, ...] | None = None) -> list[Row]:
+        """The rows of an example; windows share its answer (or the shares instead) and its weight.
 
         The mean of their losses is no less than the loss of their pooled log-probabilities (the geometric means of the
         candidates add up to 1 at most), so what is minimised bounds what is used, and no window waits for another.
@@ -114,11 +120,15 @@ class Learner:
         if example is None:
             return []
         parts = self.lesson.builder.windows(example)
-        return [self._row(replace(one, weight=example.weight / len(parts)), index) for one in parts]
+        rows = [replace(one, weight=example.weight / len(parts)) for one in parts]
+        return [self._row(one, index) if shares is None else self._shared(one, shares) for one in rows]
 
     def _require(self, rows: Sequence[Row | None], purpose: str) -> None:
         if not any(row is not None for row in rows):
             raise TrainingError("training.no_rows", f"{self.lesson.name}: no row {purpose}", cure="give more rows")
+
+    def _shared(self, example: Example, shares: tuple[float, ...]) -> Row:
+        return replace(self.lesson.builder.row(example, target=False), target={0: shares})
 
     def _row(self, example: Example, index: int) -> Row:
         row = self.lesson.builder.row(example)

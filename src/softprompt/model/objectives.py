@@ -38,18 +38,26 @@ class Objective(Protocol):
 
 
 def choice(
-    scores: Scores, targets: Int[Tensor, " n"], *, smoothing: float = 0.0
+    scores: Scores, targets: Tensor, *, smoothing: float = 0.0
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """-log softmax(scores)[target]; with label smoothing the mean over the candidates is mixed in.
+    """-log softmax(scores)[target], or -sum_k t_k log softmax(scores)_k for shares t of the candidates.
+
+    Shares are what a teacher says, or a part of it beside the right answer. With label smoothing the mean over the
+    candidates is mixed in.
 
     >>> scores = Scores(torch.tensor([0]), torch.zeros(1, 4), torch.ones(1, 4, dtype=torch.long))
     >>> round(float(choice(scores, torch.tensor([2]))[0]), 4)
     1.3863
+    >>> round(float(choice(scores, torch.tensor([[0.7, 0.1, 0.1, 0.1]]))[0]), 4)
+    1.3863
     """
     logs = scores.values.float().log_softmax(-1)
-    loss = -logs.gather(1, targets[:, None])[:, 0]
+    there = scores.lengths > 0
+    if targets.ndim == 1:
+        loss = -logs.gather(1, targets[:, None])[:, 0]
+    else:
+        loss = -(targets * logs.masked_fill(~there, 0)).sum(1)
     if smoothing:
-        there = scores.lengths > 0
         uniform = -logs.masked_fill(~there, 0).sum(1) / there.sum(1)
         loss = (1 - smoothing) * loss + smoothing * uniform
     return loss, torch.ones_like(loss)
@@ -88,7 +96,7 @@ def expected(
     1.3863
     """
     wanted = (1 - smoothing) * targets + smoothing / targets.shape[1]
-    loss = -(wanted * scores.values.float().log_softmax(-1)).sum(1)
+    loss = (scores.values.float().softmax(-1).cumsum(1) - wanted.cumsum(1)).square().sum(1)
     return loss, torch.ones_like(loss)
 
 

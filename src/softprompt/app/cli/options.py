@@ -31,11 +31,13 @@ __all__ = [
     "Target",
     "TaskKind",
     "Template",
+    "Teacher",
     "Test",
     "TextColumn",
     "Track",
     "Train",
     "Validation",
+    "Unlabelled",
     "changes_of",
     "columns_of",
     "file_of",
@@ -75,6 +77,16 @@ Test = Annotated[
     str | None, typer.Option(metavar="FILE", help="Rows for the score, touched once, at the end.", rich_help_panel=ROWS)
 ]
 Target = Annotated[
+Unlabelled = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Rows without answers: a second round learns from them.", rich_help_panel=ROWS),
+]
+Teacher = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL", help="A larger model, or a saved prompt: its answers are learnt.", rich_help_panel=TRAINING
+    ),
+]
     str | None, typer.Option(metavar="COLUMN", help="Column of the right answer (label).", rich_help_panel=ROWS)
 ]
 TextColumn = Annotated[
@@ -179,6 +191,8 @@ KEYS: Mapping[str, str] = {
     "method": "method.name",
     "effort": "training.effort",
     "max_time": "training.max_time",
+    "unlabelled": "data.unlabelled",
+    "teacher": "teacher.name",
     "seed": "training.seeds",
     "output": "output",
     "track": "track",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["parse_labels", "parse_seconds", "parse_sets", "read_config", "with_changes"]
 
 #: A section that may be written as one word, and the key that the word stands for.
-SHORT_FORMS: Mapping[str, str] = {"model": "name", "template": "text", "method": "name"}
+SHORT_FORMS: Mapping[str, str] = {"model": "name", "template": "text", "method": "name", "teacher": "name"}
 
 _TIME = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(s|sec|m|min|h)?", re.IGNORECASE)
 

@@ -20,6 +20,7 @@ def tune(
     train: options.Train = None,
     validation: options.Validation = None,
     test: options.Test = None,
+    unlabelled: options.Unlabelled = None,
     folds: options.Folds = None,
     target: options.Target = None,
     text_column: options.TextColumn = None,
@@ -38,6 +39,7 @@ def tune(
         typer.Option(metavar="quick|normal|thorough", help="One dial for all defaults.", rich_help_panel=TRAINING),
     ] = None,
     max_time: Annotated[
+    teacher: options.Teacher = None,
         str | None, typer.Option(metavar="TIME", help="At most so long: 90s, 10m, 1.5h.", rich_help_panel=TRAINING)
     ] = None,
     seed: Annotated[
@@ -73,6 +75,8 @@ def tune(
             validation=validation,
             test=test,
             folds=folds,
+            unlabelled=unlabelled,
+            teacher=teacher,
             target=target,
             text_column=text_column,
             read=read,

@@ -1,7 +1,7 @@
 """From a run's settings to everything a run needs: rows first, because they fail fastest, then the model."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -14,7 +14,7 @@ from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.data.balance import balanced, imbalance
 from softprompt.data.dataset import Dataset
-from softprompt.data.duplicates import without_duplicates
+from softprompt.data.duplicates import text_key, without_duplicates
 from softprompt.data.inference import infer_label_sets, infer_scale
 from softprompt.data.page import DataPage
 from softprompt.data.sources import Source, infer_labels, load
@@ -44,6 +44,9 @@ INFERENCES: Mapping[str, Callable[[Source, str, TaskSettings], Sequence[Any]]] =
 Sources = Mapping[str, Source]
 
 
+#: Task and rows -> a teacher's probabilities by question, and what to note.
+Teach = Callable[[Task, Sequence[Example]], tuple[Mapping[str, tuple[float, ...]], tuple[str, ...]]]
+
 @dataclass(frozen=True)
 class Prepared:
     """A run, ready to go.
@@ -57,6 +60,9 @@ class Prepared:
         notes: What a user should know about the rows.
         folds: Of the training rows; none without a cross-validation.
         strip_html: Whether HTML in the training rows became plain text.
+        unlabelled: Rows without answers, none of which repeats a labelled text; None: there are none.
+        num_repeated: Unlabelled rows that did, and were dropped.
+        taught: What a teacher says to labelled and unlabelled rows, by :attr:`Example.question`.
     """
 
     config: RunConfig
@@ -68,6 +74,14 @@ class Prepared:
     folds: tuple[Fold, ...] = ()
     strip_html: bool = False
 
+    unlabelled: Dataset | None = None
+    num_repeated: int = 0
+    taught: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    @property
+    def second(self) -> bool:
+        """Whether a second round of training was asked for."""
+        return self.unlabelled is not None or bool(self.taught)
     @property
     def crossed(self) -> bool:
         """Whether the folds take the place of validation rows."""
@@ -208,6 +222,43 @@ def load_splits(
 
 
 def _num_folds(config: RunConfig, task: Task, found: Mapping[str, Dataset]) -> int:
+def load_unlabelled(
+    config: RunConfig, task: Task, source: Source | None, labelled: Mapping[str, Dataset]
+) -> tuple[Dataset | None, int]:
+    """Rows without answers, less those whose text stands in a labelled split (and how many these were), each once.
+
+    Raises:
+        DataError: whatever is wrong with the rows; ``data.nothing_unlabelled``.
+    """
+    if source is None:
+        return None, 0
+    fields = labelled["train"].fields()
+    found = load(source, task, columns=config.data.columns, template_fields=fields, answers=False)
+    fresh = without_duplicates(found, against=list(labelled.values()))
+    if not len(fresh):
+        message = f"all {len(found):,} unlabelled rows repeat a labelled text: there is nothing more to learn from"
+        raise DataError("data.nothing_unlabelled", message, cure="give other rows under data.unlabelled").at(found.name)
+    first = {text_key(row): i for i, row in reversed(list(enumerate(fresh)))}
+    return fresh.select(sorted(first.values())), len(found) - len(fresh)
+
+
+def drawn(config: RunConfig, labelled: Dataset, unlabelled: Dataset | None) -> list[Example]:
+    """The unlabelled rows that a teacher is asked about: as many as are learnt from, by their hash, so any of them."""
+    most = round(config.second.most * len(labelled))
+    return sorted(unlabelled or (), key=lambda row: row.content)[:most]
+
+
+def _require_choice(config: RunConfig, task: Task) -> None:
+    """Refuse a second round for answers that have no probabilities to be sure by.
+
+    Raises:
+        ConfigError: ``config.invalid``.
+    """
+    if task.objective != "choice":
+        message = f"unlabelled rows and teachers are for classify and choose, this task is {config.task.kind}"
+        raise ConfigError("config.invalid", message, cure="leave data.unlabelled and teacher out")
+
+
     """Folds that are asked for, or that few labelled rows without validation rows get; 0 for none."""
     asked, rows = config.data.folds, found["train"]
     if asked == "none":
@@ -244,6 +295,7 @@ def prepare(
     sources: Sources | None = None,
     backbone: Backbone | None = None,
 ) -> Prepared:
+    teach: Teach | None = None,
     """Read the rows, load the model, build the template.
 
     Args:
@@ -252,6 +304,7 @@ def prepare(
         sources: Rows by split, instead of files.
         backbone: A model that is loaded already.
 
+        teach: Asks the teacher about the rows, before the model is loaded; None leaves it out.
     Raises:
         DataError, ModelError, TemplateError, ConfigError: each with its code.
     """
@@ -262,6 +315,13 @@ def prepare(
     written = config.template.text or config.template.chat
     splits, parts, notes = load_splits(config, task, rows)
     backbone = backbone or load_backbone(config.model, watcher)
+    if "unlabelled" in rows or config.teacher is not None:
+        _require_choice(config, task)
+    unlabelled, repeated = load_unlabelled(config, task, rows.get("unlabelled"), splits)
+    taught: Mapping[str, tuple[float, ...]] = {}
+    if config.teacher is not None and teach is not None:
+        taught, said = teach(task, [*splits["train"], *drawn(config, splits["train"], unlabelled)])
+        notes.extend(said)
     fields = splits["train"].fields()
     template = config.template.build(config.task.kind, fields=fields, tokenizer=backbone.tokenizer)
     for name in template.required_fields:
@@ -281,7 +341,19 @@ def prepare(
     form: Answers = "vectors" if answers.form == "vectors" else "words"
     builder = RowBuilder(template, task, backbone.tokenizer, max_tokens=limit, answers=form)
     stripped = rows["train"].strip_html
-    return Prepared(config, backbone, builder, answers, splits, tuple(notes), parts, stripped)
+    return Prepared(
+        config,
+        backbone,
+        builder,
+        answers,
+        splits,
+        tuple(notes),
+        parts,
+        stripped,
+        unlabelled,
+        repeated,
+        taught,
+    )
 
 
 def _with_prior(config: RunConfig, answers: AnswerSettings, task: Task, rows: Dataset) -> AnswerSettings:

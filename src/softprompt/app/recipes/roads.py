@@ -7,11 +7,11 @@ Knows prepared runs, lessons and evaluations; writes no files.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from softprompt.app.recipes.prepare import Prepared
+from softprompt.app.recipes.second import FirstRound, Hearing, ensemble, second_round
 from softprompt.app.watch import Watcher
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
@@ -21,8 +21,10 @@ from softprompt.lab.comparison import Contender, Standing, contend
 from softprompt.lab.evaluation import Evaluation, evaluate, evaluate_asks
 from softprompt.lab.folds import contend_out_of_fold, judge_out_of_fold, lessons_of, out_of_fold
 from softprompt.lab.lessons import Lesson
+from softprompt.lab.second import SecondRound
 from softprompt.lab.settling import decided_apart, parts_of, settled
-from softprompt.lab.training.outcome import Event, Outcome
+from softprompt.lab.training.outcome import Outcome
+from softprompt.lab.training.settings import TrainingSettings
 from softprompt.lab.tuning import Learnt, Tuning
 from softprompt.lab.tuning import tune as train
 from softprompt.model.prediction import Ask, Prediction, Predictor
@@ -44,23 +46,6 @@ OUT_OF_FOLD = "out of fold"
 
 #: And those of one fold, where a run was cut short before it had more.
 HELD_OUT = "held out"
-
-
-@dataclass(frozen=True)
-class Hearing:
-    """Who is told of a training.
-
-    Attributes:
-        folder: Of the run, for checkpoints.
-        watcher: Of the stages.
-        event: Told the stage and what happened.
-        read: Told tokens read and tokens in all.
-    """
-
-    folder: Path
-    watcher: Watcher
-    event: Callable[[str, Event], None]
-    read: Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -92,6 +77,7 @@ class Finding:
         task: What is asked, with what was chosen on rows that were not learnt from.
         outcomes: For the curves, by name.
         crossed: The cross-validation; None without folds.
+        second: What came of a second round of training; None without one.
     """
 
     tuning: Tuning
@@ -103,6 +89,7 @@ class Finding:
     task: Task
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     crossed: Crossed | None = None
+    second: SecondRound | None = None
 
 
 def with_validation(ready: Prepared, hearing: Hearing, saved: Prompt | None) -> Finding:
@@ -120,6 +107,7 @@ def with_validation(ready: Prepared, hearing: Hearing, saved: Prompt | None) -> 
         on_event=hearing.event,
         on_read=hearing.read,
     )
+    found, second = _again_with_validation(ready, hearing, lesson, found)
     learnt = found.learnt[0]
     split = "test" if "test" in ready.splits else "validation"
     hearing.watcher.stage("judge")
@@ -136,6 +124,7 @@ def with_validation(ready: Prepared, hearing: Hearing, saved: Prompt | None) -> 
         f"seed {seed}{which}; its own {split} score is the one above",
         judged[learnt.chosen][1],
         outcomes={f"seed {s}": o for s, o in zip(learnt.seeds, learnt.outcomes, strict=True)},
+        second=second,
     )
     if not ready.folds:
         return finding
@@ -149,16 +138,16 @@ def with_validation(ready: Prepared, hearing: Hearing, saved: Prompt | None) -> 
 
 def with_folds(ready: Prepared, hearing: Hearing, saved: Prompt | None) -> Finding:
     """Train every fold and the prompt of all rows in one pass; the score is out of fold, or of the test rows."""
-    settings = ready.config.training.resolved()
     # Folds show the spread that seeds are for; more seeds are a wish that costs a prompt a fold each.
-    seeds = ready.config.training.seeds or (settings.seeds or (0,))[:1]
+    seeds = ready.config.training.seeds or (ready.config.training.resolved().seeds or (0,))[:1]
     whole = _lesson(ready, saved, validation=())
     lessons = lessons_of(whole, ready.folds, seed=seeds[0])
+    settings = ready.config.training.model_copy(update={"seeds": seeds, "keep": "last"})
     found = train(
         ready.backbone,
         lessons,
         method=ready.config.method,
-        settings=ready.config.training.model_copy(update={"seeds": seeds, "keep": "last"}),
+        settings=settings,
         folder=hearing.folder,
         on_event=hearing.event,
         on_read=hearing.read,
@@ -171,6 +160,8 @@ def with_folds(ready: Prepared, hearing: Hearing, saved: Prompt | None) -> Findi
         words = f"the probe's best prompt, of {len(ready.folds[0].train)} rows: the run was cut short"
         return Finding(found, learnt, HELD_OUT, evaluation, {learnt.seeds[0]: evaluation}, words, task)
     crossed = _out_of_fold(ready, found.learnt[:-1])
+    found, crossed, second = _again_with_folds(ready, hearing, lessons, found, crossed, settings)
+    learnt = found.learnt[-1]
     task = settled(ready.task, crossed.said, ready.splits["train"])
     outcomes = {f"fold {n + 1}": one.outcomes[0] for n, one in enumerate(found.learnt[:-1])}
     rows = len(ready.splits["train"])
@@ -178,11 +169,55 @@ def with_folds(ready: Prepared, hearing: Hearing, saved: Prompt | None) -> Findi
     if "test" in ready.splits:
         (own,) = _judge(ready.asking(task), [learnt.prompt], ready.splits["test"])
         words = f"{saved_is}; its own test score is the one above"
-        return Finding(found, learnt, "test", own, {seeds[0]: own}, words, task, outcomes, crossed)
+        return Finding(found, learnt, "test", own, {seeds[0]: own}, words, task, outcomes, crossed, second)
     words = f"{saved_is}; its score is estimated by that of {len(ready.folds)} prompts like it, "
     words += "each judged on rows that it has not seen"
     by_seed = dict(zip(seeds, crossed.evaluations, strict=True))
-    return Finding(found, learnt, OUT_OF_FOLD, crossed.evaluations[0], by_seed, words, task, outcomes, crossed)
+    return Finding(found, learnt, OUT_OF_FOLD, crossed.evaluations[0], by_seed, words, task, outcomes, crossed, second)
+
+
+def _again_with_validation(
+    ready: Prepared, hearing: Hearing, lesson: Lesson, found: Tuning
+) -> tuple[Tuning, SecondRound | None]:
+    """The better round on the validation rows, and what came of the second where one was asked for."""
+    if not ready.second or found.interrupted:
+        return found, None
+    rows = ready.splits["validation"]
+
+    def judge(tuning: Tuning) -> Evaluation:
+        return _judge(ready, [tuning.learnt[0].prompt], rows)[0]
+
+    seeds = [outcome.tensors for outcome in found.learnt[0].outcomes]
+    proof = evaluate(ensemble(ready, seeds, rows), rows, ready.task)
+    first = FirstRound(found, [lesson], seeds, [range(len(seeds))], proof, judge(found), "validation")
+    settings = ready.config.training
+    second, kept = second_round(ready, first, hearing, settings=settings, judge=judge)
+    return kept, second
+
+
+def _again_with_folds(
+    ready: Prepared,
+    hearing: Hearing,
+    lessons: Sequence[Lesson],
+    found: Tuning,
+    crossed: Crossed,
+    settings: TrainingSettings,
+) -> tuple[Tuning, Crossed, SecondRound | None]:
+    """The better round by out-of-fold answers, its cross-validation, and what came of the second."""
+    if not ready.second or found.interrupted:
+        return found, crossed, None
+    prompts = [one.outcomes[0].tensors for one in found.learnt[:-1]]
+    places, own = range(len(prompts)), crossed.evaluations[0]
+    labellers = [*([n] for n in places), places]
+    first = FirstRound(found, lessons, prompts, labellers, own, own, OUT_OF_FOLD, len(prompts))
+    judged: list[Crossed] = []
+
+    def judge(tuning: Tuning) -> Evaluation:
+        judged.append(_out_of_fold(ready, tuning.learnt[:-1]))
+        return judged[-1].evaluations[0]
+
+    second, kept = second_round(ready, first, hearing, settings=settings, judge=judge)
+    return kept, judged[-1] if second.kept else crossed, second
 
 
 def judge_baselines(ready: Prepared, contenders: Sequence[Contender], watcher: Watcher) -> tuple[Standing, ...]:

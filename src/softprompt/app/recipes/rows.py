@@ -21,7 +21,7 @@ def read_rows(config: RunConfig, sources: Mapping[str, Source] | None = None) ->
         ExtraError: A format that needs an extra.
         TemplateError: A template that cannot be parsed.
     """
-    files = {name: getattr(config.data, name) for name in ("train", "validation", "test")}
+    files = {name: getattr(config.data, name) for name in ("train", "validation", "test", "unlabelled")}
     given = dict(sources) if sources is not None else {name: path for name, path in files.items() if path}
     named = _named(config)
     return {name: read_source(source, config.data.read, named=named) for name, source in given.items()}

@@ -17,13 +17,16 @@ from softprompt.app.recipes.prepare import Prepared, Sources, prepare
 from softprompt.app.recipes.roads import HELD_OUT, Finding, Hearing, judge_baselines, with_folds, with_validation
 from softprompt.app.recipes.saved import identity, make_prompt, scores_of
 from softprompt.app.recipes.sealed import note_look, sealed_hash, warning
+from softprompt.app.recipes.teaching import Taught, teach
 from softprompt.app.recipes.tracked import result_of, start_of
 from softprompt.app.tracking import Session, open_trackers
 from softprompt.app.watch import Watcher
 from softprompt.core.cards import Card, draw, page
 from softprompt.core.cards.views import run_card
 from softprompt.core.frames import to_frame
+from softprompt.core.records import Example
 from softprompt.core.stats import Interval
+from softprompt.core.tasks import Task
 from softprompt.lab.comparison import Comparison, Contender, Majority, Standing, TfidfLogistic, ZeroShot, compare
 from softprompt.lab.evaluation import Evaluation
 from softprompt.lab.suspects import Suspect, suspects, table
@@ -111,6 +114,7 @@ class TuneReport:
             "comparison": None if self.comparison is None else self.comparison.to_dict(),
             "held_out": None if self.held_out is None else self.held_out.to_dict(),
             "folds": None if crossed is None else list(crossed.by_fold),
+            "second": None if self.finding.second is None else self.finding.second.to_dict(),
             "suspects": [one.to_dict() for one in self.suspects],
             "test_looks": self.test_looks,
             "interrupted": self.tuning.interrupted,
@@ -174,7 +178,11 @@ def tune(
     watcher = watcher or Watcher()
     begun = time.perf_counter()
     trackers = open_trackers(config.track)
-    ready = prepare(config, watcher, sources=sources, backbone=backbone)
+
+    def asked(task: Task, rows: Sequence[Example]) -> tuple[Taught, tuple[str, ...]]:
+        return teach(config, task, rows, watcher, alone=backbone is None)
+
+    ready = prepare(config, watcher, sources=sources, backbone=backbone, teach=asked)
     with (
         RunFolder(config.folder, config, fresh=fresh) as folder,
         Session(trackers, start_of(ready), watcher) as session,
@@ -196,6 +204,7 @@ def _run(ready: Prepared, folder: RunFolder, heard: Heard, begun: float) -> Tune
     saved = _continued(ready)
     road = with_folds if ready.crossed else with_validation
     finding = road(ready, Hearing(folder.path, watcher, heard.event, heard.read), saved)
+    notes += () if finding.second is None else finding.second.sentences
     if finding.split == "validation":
         notes.append("there is no test part: the scores are of the validation rows that also chose the prompt")
     learnt, looks = finding.learnt, 0
@@ -214,7 +223,12 @@ def _run(ready: Prepared, folder: RunFolder, heard: Heard, begun: float) -> Tune
         ready.asking(finding.task),
         learnt.prompt,
         scores=scores_of(finding.evaluation, finding.split),
-        facts={"seed": learnt.seeds[learnt.chosen], "rate": learnt.rate, "saved": finding.saved},
+        facts={
+            "seed": learnt.seeds[learnt.chosen],
+            "rate": learnt.rate,
+            "saved": finding.saved,
+            **({} if finding.second is None else {"second_round": list(finding.second.sentences)}),
+        },
         parents=() if saved is None else (saved.content_hash,),
     )
     prompt.save(folder.path / "prompt", overwrite=True)

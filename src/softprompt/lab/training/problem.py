@@ -80,10 +80,10 @@ class Problem:
         self, scores: dict[int, Scores], rows: Sequence[Row], *, smoothing: float
     ) -> dict[int, tuple[Tensor, Tensor]]:
         """By prompt: sum of the weighted losses (with a graph) and sum of the weights."""
-        weights = torch.tensor([row.weight for row in rows])
         result = {}
         for prompt, found in scores.items():
-            targets = _targets(rows, prompt).to(found.rows.device)[found.rows]
+            weights = torch.tensor([row.weight_for(prompt) for row in rows])
+            targets = _targets(rows, prompt, width=found.values.shape[1]).to(found.rows.device)[found.rows]
             name = self.objectives[prompt]
             # free text has no candidates among which something could be shared
             loss, count = OBJECTIVES[name](found, targets, smoothing=0.0 if name == "likelihood" else smoothing)
@@ -92,12 +92,18 @@ class Problem:
         return result
 
 
-def _targets(rows: Sequence[Row], prompt: int) -> Tensor:
-    """What the rows ask of a prompt, [n] or [n, C]; a filler where it does not learn from a row."""
+def _targets(rows: Sequence[Row], prompt: int, *, width: int) -> Tensor:
+    """What the rows ask of a prompt, [n], or [n, C] where one of them asks for shares; a filler for other rows."""
     given = [row.target.get(prompt) for row in rows]
-    known = next((one for one in given if one is not None), -1)
-    filler = -1 if isinstance(known, int) else (0.0,) * len(known)
-    return torch.tensor([filler if one is None else one for one in given])
+    if not any(isinstance(one, tuple) for one in given):
+        return torch.tensor([-1 if one is None else one for one in given])
+    shares = torch.zeros(len(rows), width)
+    for line, one in zip(shares, given, strict=True):
+        if isinstance(one, tuple):
+            line[: len(one)] = torch.tensor(one)
+        elif one is not None:
+            line[one] = 1.0
+    return shares
 
 
 def _require_rows(part: Sequence[Sequence[Row | None]], purpose: str) -> None:

@@ -27,17 +27,18 @@ __all__ = [
     "Place",
     "Prompts",
     "Read",
+    "Schema",
     "Set",
     "Target",
     "TaskKind",
-    "Template",
     "Teacher",
+    "Template",
     "Test",
     "TextColumn",
     "Track",
     "Train",
-    "Validation",
     "Unlabelled",
+    "Validation",
     "changes_of",
     "columns_of",
     "file_of",
@@ -76,7 +77,6 @@ Folds = Annotated[
 Test = Annotated[
     str | None, typer.Option(metavar="FILE", help="Rows for the score, touched once, at the end.", rich_help_panel=ROWS)
 ]
-Target = Annotated[
 Unlabelled = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Rows without answers: a second round learns from them.", rich_help_panel=ROWS),
@@ -87,6 +87,7 @@ Teacher = Annotated[
         metavar="MODEL", help="A larger model, or a saved prompt: its answers are learnt.", rich_help_panel=TRAINING
     ),
 ]
+Target = Annotated[
     str | None, typer.Option(metavar="COLUMN", help="Column of the right answer (label).", rich_help_panel=ROWS)
 ]
 TextColumn = Annotated[
@@ -118,12 +119,24 @@ Columns = Annotated[
 # ---------------------------------------------------------------- task and template
 
 TaskKind = Annotated[
-    str | None, typer.Option("--task", metavar="classify|choose|generate", help="What is asked.", rich_help_panel=TASK)
+    str | None,
+    typer.Option(
+        "--task",
+        metavar="KIND",
+        help="classify, choose, multilabel, score, generate, extract, dialogue.",
+        rich_help_panel=TASK,
+    ),
 ]
 Labels = Annotated[
     str | None,
     typer.Option(
         metavar="A,B,C", help="Labels, or name=answer text; without them those of --train.", rich_help_panel=TASK
+    ),
+]
+Schema = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|{...}", help="Fields of --task extract: JSON Schema or field: type.", rich_help_panel=TASK
     ),
 ]
 Template = Annotated[
@@ -178,6 +191,8 @@ MinPrecision = Annotated[
 #: Option -> the key that it sets.
 KEYS: Mapping[str, str] = {
     "train": "data.train",
+    "unlabelled": "data.unlabelled",
+    "teacher": "teacher.name",
     "validation": "data.validation",
     "test": "data.test",
     "folds": "data.folds",
@@ -186,13 +201,12 @@ KEYS: Mapping[str, str] = {
     "on_bad_row": "data.on_bad_row",
     "task": "task.kind",
     "labels": "task.labels",
+    "schema": "task.schema",
     "template": "template.text",
     "place": "template.place",
     "method": "method.name",
     "effort": "training.effort",
     "max_time": "training.max_time",
-    "unlabelled": "data.unlabelled",
-    "teacher": "teacher.name",
     "seed": "training.seeds",
     "output": "output",
     "track": "track",

@@ -28,6 +28,7 @@ def tune(
     on_bad_row: options.OnBadRow = None,
     task: options.TaskKind = None,
     labels: options.Labels = None,
+    schema: options.Schema = None,
     template: options.Template = None,
     place: options.Place = None,
     method: Annotated[
@@ -38,8 +39,8 @@ def tune(
         str | None,
         typer.Option(metavar="quick|normal|thorough", help="One dial for all defaults.", rich_help_panel=TRAINING),
     ] = None,
-    max_time: Annotated[
     teacher: options.Teacher = None,
+    max_time: Annotated[
         str | None, typer.Option(metavar="TIME", help="At most so long: 90s, 10m, 1.5h.", rich_help_panel=TRAINING)
     ] = None,
     seed: Annotated[
@@ -74,15 +75,16 @@ def tune(
             train=train,
             validation=validation,
             test=test,
-            folds=folds,
             unlabelled=unlabelled,
             teacher=teacher,
+            folds=folds,
             target=target,
             text_column=text_column,
             read=read,
             on_bad_row=on_bad_row,
             task=task,
             labels=labels,
+            schema=schema,
             template=template,
             place=place,
             method=method,

@@ -21,6 +21,7 @@ from softprompt.data.sources import Source, infer_labels, load
 from softprompt.data.splits import Fold, folds, k_shot, num_units, split
 from softprompt.model.backbones import loading
 from softprompt.model.backbones.base import Backbone
+from softprompt.model.prediction import Ask
 from softprompt.model.templates import RowBuilder, Template
 from softprompt.model.templates.rows import Answers
 
@@ -43,9 +44,9 @@ INFERENCES: Mapping[str, Callable[[Source, str, TaskSettings], Sequence[Any]]] =
 #: Rows by the name of their split, instead of the files that the settings name.
 Sources = Mapping[str, Source]
 
-
 #: Task and rows -> a teacher's probabilities by question, and what to note.
 Teach = Callable[[Task, Sequence[Example]], tuple[Mapping[str, tuple[float, ...]], tuple[str, ...]]]
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -59,10 +60,10 @@ class Prepared:
         splits: ``train``, ``validation`` where there are no folds, and, where there is one, ``test``.
         notes: What a user should know about the rows.
         folds: Of the training rows; none without a cross-validation.
-        strip_html: Whether HTML in the training rows became plain text.
         unlabelled: Rows without answers, none of which repeats a labelled text; None: there are none.
         num_repeated: Unlabelled rows that did, and were dropped.
         taught: What a teacher says to labelled and unlabelled rows, by :attr:`Example.question`.
+        strip_html: Whether HTML in the training rows became plain text.
     """
 
     config: RunConfig
@@ -73,7 +74,6 @@ class Prepared:
     notes: tuple[str, ...] = ()
     folds: tuple[Fold, ...] = ()
     strip_html: bool = False
-
     unlabelled: Dataset | None = None
     num_repeated: int = 0
     taught: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -82,6 +82,7 @@ class Prepared:
     def second(self) -> bool:
         """Whether a second round of training was asked for."""
         return self.unlabelled is not None or bool(self.taught)
+
     @property
     def crossed(self) -> bool:
         """Whether the folds take the place of validation rows."""
@@ -221,7 +222,6 @@ def load_splits(
     return found, _folds(config, found["train"], num_folds), notes
 
 
-def _num_folds(config: RunConfig, task: Task, found: Mapping[str, Dataset]) -> int:
 def load_unlabelled(
     config: RunConfig, task: Task, source: Source | None, labelled: Mapping[str, Dataset]
 ) -> tuple[Dataset | None, int]:
@@ -259,6 +259,7 @@ def _require_choice(config: RunConfig, task: Task) -> None:
         raise ConfigError("config.invalid", message, cure="leave data.unlabelled and teacher out")
 
 
+def _num_folds(config: RunConfig, task: Task, found: Mapping[str, Dataset]) -> int:
     """Folds that are asked for, or that few labelled rows without validation rows get; 0 for none."""
     asked, rows = config.data.folds, found["train"]
     if asked == "none":
@@ -294,8 +295,8 @@ def prepare(
     *,
     sources: Sources | None = None,
     backbone: Backbone | None = None,
-) -> Prepared:
     teach: Teach | None = None,
+) -> Prepared:
     """Read the rows, load the model, build the template.
 
     Args:
@@ -303,8 +304,8 @@ def prepare(
         watcher: Told what happens.
         sources: Rows by split, instead of files.
         backbone: A model that is loaded already.
-
         teach: Asks the teacher about the rows, before the model is loaded; None leaves it out.
+
     Raises:
         DataError, ModelError, TemplateError, ConfigError: each with its code.
     """
@@ -314,7 +315,6 @@ def prepare(
     task = load_task(config, rows["train"])
     written = config.template.text or config.template.chat
     splits, parts, notes = load_splits(config, task, rows)
-    backbone = backbone or load_backbone(config.model, watcher)
     if "unlabelled" in rows or config.teacher is not None:
         _require_choice(config, task)
     unlabelled, repeated = load_unlabelled(config, task, rows.get("unlabelled"), splits)
@@ -322,6 +322,7 @@ def prepare(
     if config.teacher is not None and teach is not None:
         taught, said = teach(task, [*splits["train"], *drawn(config, splits["train"], unlabelled)])
         notes.extend(said)
+    backbone = backbone or load_backbone(config.model, watcher)
     fields = splits["train"].fields()
     template = config.template.build(config.task.kind, fields=fields, tokenizer=backbone.tokenizer)
     for name in template.required_fields:
@@ -340,6 +341,7 @@ def prepare(
     limit = min(config.max_tokens or backbone.spec.max_positions, backbone.spec.max_positions)
     form: Answers = "vectors" if answers.form == "vectors" else "words"
     builder = RowBuilder(template, task, backbone.tokenizer, max_tokens=limit, answers=form)
+    Ask(builder).constraint(splits["train"][0])  # answers too short for any object are refused here
     stripped = rows["train"].strip_html
     return Prepared(
         config,

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softprompt.model.objectives import OBJECTIVES, choice, likelihood
+from softprompt.model.objectives import OBJECTIVES, choice, labels, likelihood, ranked
 from softprompt.model.prompted import Scores
 
 LOGS = torch.tensor([[-1.0, -2.0, -3.0], [-2.0, -0.5, -torch.inf]])
@@ -52,6 +52,23 @@ def test_likelihood_weighs_by_tokens_so_the_mean_is_the_loss_a_token():
         likelihood(SCORES, torch.tensor([0, 0]), smoothing=0.1)
 
 
+def test_labels_are_decisions_of_their_own():
+    scores = Scores(torch.tensor([0]), torch.tensor([[2.0, -1.0]]), torch.ones(1, 2, dtype=torch.long))
+    loss, weight = labels(scores, torch.tensor([[1.0, 1.0]]))
+    assert float(loss[0]) == pytest.approx((math.log1p(math.exp(-2)) + math.log1p(math.exp(1))) / 2)
+    assert weight.tolist() == [1]
+    smooth = labels(scores, torch.tensor([[1.0, 0.0]]), smoothing=1.0)[0]
+    assert float(smooth[0]) == pytest.approx(float(labels(scores, torch.tensor([[0.5, 0.5]]))[0][0]))
+
+
+def test_a_far_anchor_costs_more_than_a_near_one():
+    sure = Scores(torch.tensor([0]), torch.tensor([[0.0, 50.0, 0.0, 0.0]]), torch.ones(1, 4, dtype=torch.long))
+    costs = [float(ranked(sure, torch.eye(4)[k : k + 1])[0][0]) for k in range(4)]
+    assert costs == pytest.approx([1, 0, 1, 2], abs=1e-5)
+    between = float(ranked(sure, torch.tensor([[0.0, 0.5, 0.5, 0.0]]))[0][0])
+    assert between == pytest.approx(0.25, abs=1e-5)
+
+
 @given(st.sampled_from(list(OBJECTIVES)), st.lists(st.integers(0, 2), min_size=2, max_size=8))
 def test_pieces_add_up(name: str, targets: list[int]):
     values = torch.sin(torch.arange(3.0 * len(targets))).reshape(-1, 3)
@@ -59,6 +76,8 @@ def test_pieces_add_up(name: str, targets: list[int]):
 
     def of(start: int, stop: int) -> float:
         piece = Scores(torch.arange(stop - start), values[start:stop], lengths[start:stop])
-        return float(OBJECTIVES[name](piece, torch.tensor(targets[start:stop], dtype=torch.long))[0].sum())
+        right = torch.tensor(targets[start:stop], dtype=torch.long)
+        shares = torch.nn.functional.one_hot(right, 3).float()
+        return float(OBJECTIVES[name](piece, shares if name in {"labels", "score"} else right)[0].sum())
 
     assert of(0, 1) + of(1, len(targets)) == pytest.approx(of(0, len(targets)), rel=1e-5)

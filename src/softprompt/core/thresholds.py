@@ -54,7 +54,7 @@ def _best(probabilities: ArrayLike, right: ArrayLike) -> float:
         return 0.5
     order = np.argsort(-p, kind="stable")
     p, hits = p[order], np.cumsum(y[order])
-    below = np.append(p[1:], 0.0)
+    below = np.append(p[1:], -1.0)
     f1 = np.where(p > below, 2 * hits / (np.arange(1, len(p) + 1) + y.sum()), -1.0)
     k = int(f1.argmax())
-    return float((p[k] + below[k]) / 2)
+    return float((p[k] + max(below[k], 0.0)) / 2)

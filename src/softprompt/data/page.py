@@ -5,6 +5,7 @@ Rendering is the caller's too: this yields numbers, sentences and plain lines.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -63,6 +64,7 @@ class SplitPage:
         num_twins: Rows that repeat an earlier text of the same split.
         hash: Content hash of the rows.
         lost: What does not fit, in a sentence; empty where every row fits.
+        sets: (number of labels, rows that have so many), none too; empty where every row has one.
     """
 
     rows: int
@@ -74,6 +76,7 @@ class SplitPage:
     num_twins: int
     hash: str
     lost: str = ""
+    sets: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,8 @@ class DataPage:
         labels = list(dict.fromkeys(label for page in self.splits.values() for label in page.labels))
         if labels:
             lines += ["", "rows a label", *self._label_lines(labels)]
+        if any(page.sets for page in self.splits.values()):
+            lines += ["", "labels a row", *self._set_lines()]
         lines += ["", "tokens a row (shortest, median, 95 %, longest)", *self._token_lines()]
         lines += ["", "look at this", *(f"  {warning}" for warning in self.warnings)] if self.warnings else []
         return lines
@@ -166,6 +171,16 @@ class DataPage:
             cells = [(page.labels.get(label, 0), page.rows) for page in self.splits.values()]
             lines.append(f"  {label:<{width}}" + "".join(f"  {n:>8,} ({n / rows:>5.1%})" for n, rows in cells))
         return [line.rstrip() for line in lines]
+
+    def _set_lines(self) -> list[str]:
+        """How many labels rows have: the mean (the cardinality) and the rows by number."""
+        width = max(len(name) for name in self.splits)
+        lines = []
+        for name, page in self.splits.items():
+            mean = sum(number * rows for number, rows in page.sets) / max(1, page.rows)
+            rows = ", ".join(f"{number or 'none'} in {count:,}" for number, count in page.sets)
+            lines.append(f"  {name:<{width}}  {mean:.2f} in the mean: {rows}")
+        return lines
 
     def _token_lines(self) -> list[str]:
         lines = []
@@ -201,6 +216,7 @@ def _split_page(
         num_twins=sum(repeat for repeat in repeats if repeat > 0),
         hash=data.hash,
         lost=cuts.sentence,
+        sets=_sets(data),
     )
 
 
@@ -211,6 +227,13 @@ def _fit(row: Example, tokens: int, room: int | None, fit: Callable[[Example], F
     if fit is not None:
         return fit(row)
     return Fit(tokens - room, ("end",)) if tokens > room else Fit()
+
+
+def _sets(data: Dataset) -> tuple[tuple[int, int], ...]:
+    """Rows by their number of labels, where rows have sets of them."""
+    if not any(isinstance(row.target, (tuple, list)) for row in data) or not data.classes:
+        return ()
+    return tuple(sorted(Counter(len(data.labels_of(row)) for row in data).items()))
 
 
 def _num_leaked(name: str, twins: Sequence[Twins]) -> int:

@@ -4,8 +4,8 @@
   scores are whole-sequence log-probabilities (words) or a head's (label vectors).
 * ``likelihood``: negative log-probability of the right answer a token. For *generate*.
 * ``labels``: binary cross-entropy of each label's own yes or no, the mean over the labels. For *multilabel*.
-* ``score``: cross-entropy to the shares of the two anchors beside the number. For *score*; measured against squared
-  error of the expected value and ranked probability loss, see docs/task-kinds.md.
+* ``score``: ranked probability score against the shares of the two anchors beside the number. For *score*; measured
+  against cross-entropy and squared error of the expected value, see docs/task-kinds.md.
 
 Each gives a numerator and a denominator a row, so that micro-batches add up to the batch exactly.
 """
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from softprompt.model.prompted import Scores
 
-__all__ = ["OBJECTIVES", "Objective", "choice", "expected", "labels", "likelihood"]
+__all__ = ["OBJECTIVES", "Objective", "choice", "labels", "likelihood", "ranked"]
 
 
 class Objective(Protocol):
@@ -86,14 +86,18 @@ def labels(
     return loss, torch.ones_like(loss)
 
 
-def expected(
+def ranked(
     scores: Scores, targets: Float[Tensor, "n C"], *, smoothing: float = 0.0
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """-sum_k t_k log softmax(scores)_k for shares t of the anchors that sum to 1; smoothing mixes 1/C into them.
+    """Ranked probability score: sum_k (P_k - T_k)^2 of the cumulated softmax(scores) and the cumulated shares t.
+
+    An error of two anchors costs more than one of one. Smoothing mixes 1/C into the shares, which sum to 1.
+
+    Source: Epstein, J. Appl. Meteorology 8 (1969) 985-987.
 
     >>> scores = Scores(torch.tensor([0]), torch.zeros(1, 4), torch.ones(1, 4, dtype=torch.long))
-    >>> round(float(expected(scores, torch.tensor([[0.0, 0.5, 0.5, 0.0]]))[0]), 4)
-    1.3863
+    >>> round(float(ranked(scores, torch.tensor([[0.0, 0.5, 0.5, 0.0]]))[0]), 4)
+    0.125
     """
     wanted = (1 - smoothing) * targets + smoothing / targets.shape[1]
     loss = (scores.values.float().softmax(-1).cumsum(1) - wanted.cumsum(1)).square().sum(1)
@@ -104,5 +108,5 @@ OBJECTIVES: dict[str, Objective] = {
     "choice": choice,
     "likelihood": likelihood,
     "labels": labels,
-    "score": expected,
+    "score": ranked,
 }

@@ -201,6 +201,36 @@ CASES: tuple[Case, ...] = (
         target="Ticket Category",
         text="Customer.Message Text",
     ),
+    Case(
+        "several.csv",
+        table(("text", "label"), relabelled(40, ("a", "a;b", "b", ""))),
+        kind="multilabel",
+        labels=2,
+        says=("separator: ;", "it stands in 10 cells"),
+    ),
+    Case(
+        "lists.jsonl",
+        lines([{"text": text, "tags": (["a"], ["a", "b"], [])[i % 3]} for i, (text, _) in enumerate(messages(40))]),
+        kind="multilabel",
+        target="tags",
+        labels=2,
+    ),
+    Case(
+        "five_stars.csv",
+        table(("text", "stars"), relabelled(40, (1, 2, 3, 4, 5))),
+        target="stars",
+        labels=5,
+        says=("steps of a scale, say --task score",),
+    ),
+    Case(
+        "scale.csv",
+        table(("text", "score"), relabelled(40, [n / 8 for n in range(40)])),
+        kind="score",
+        target="score",
+        labels=3,
+        says=("{from: 0.0, to: 4.875, anchors: 5}", "write the ends of the real scale"),
+        flags={"task": "score"},
+    ),
 )
 
 #: Files that cannot be understood, or need a flag; what is seen must be said.
@@ -224,16 +254,10 @@ UNCLEAR: tuple[Case, ...] = (
         says=("topic", "sentiment", "--target"),
     ),
     Case(
-        "several.csv",
-        table(("text", "label"), relabelled(40, ("a", "a;b", "b", "b;a"))),
-        code="data.unsupported_task",
-        says=("multilabel", "yes and no"),
-    ),
-    Case(
         "numbers.csv",
         table(("text", "score"), relabelled(40, [n / 7 for n in range(40)])),
         code="data.unsupported_task",
-        says=("bands", "--task classify"),
+        says=("--task score", "--task classify"),
     ),
     Case("nothing.csv", b"", code="data.empty_file"),
     Case("head.csv", b"text,label\n", code="data.no_rows"),

@@ -48,7 +48,7 @@ def test_enough_files_are_tried_and_all_but_two_run() -> None:
 
 @pytest.mark.parametrize("case", GOOD, ids=names(GOOD))
 def test_settings_run_as_they_are_written(case: Case, model: Backbone) -> None:
-    draft = drafted(case)
+    draft = drafted(case, Wishes(**case.flags))
     save(draft, Path("run.yaml"))
     text = Path("run.yaml").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= MOST_LINES
@@ -56,7 +56,7 @@ def test_settings_run_as_they_are_written(case: Case, model: Backbone) -> None:
     config = RunConfig.parse(read_yaml("run.yaml"))
     assert (config.task.kind, config.task.target) == (case.kind, case.target)
     assert ",".join(config.data.columns.values()) == case.text
-    assert len(config.task.labels or ()) == case.labels
+    assert len(config.task.labels or config.task.scale or ()) == case.labels
     ready = prepare(config, backbone=model)
     assert ready.template.fields == tuple(config.data.columns)
     assert all(row.fields["text"].strip() for row in ready.splits["train"])

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from softprompt.app.config import TaskSettings
+from softprompt.app.recipes.scales import steps
 from softprompt.core.errors import ConfigError, DataError
+from softprompt.core.tasks import require_known
 from softprompt.data.dialect import ReadSettings
 from softprompt.data.entries import Record
 from softprompt.data.profile.columns import Column, texts_of
 from softprompt.data.profile.labels import Labels, look_at_labels
+from softprompt.data.profile.objects import holds_tags, objects_in, schema_of
 from softprompt.data.profile.parts import Choice, choose_candidates, choose_target, choose_texts, unfit_candidates
 from softprompt.data.sources import MAX_LABELS
 
@@ -22,6 +25,10 @@ __all__ = ["Ask", "Deciding", "Decision", "Question", "Wishes", "fields_of"]
 
 OFTEN = 5  #: rows a value from which sentences are labels
 SEVERAL = 0.2  #: share of rows that name several labels at once
+
+
+#: What a conversation of several turns becomes beside other columns.
+TURNS = {"history", "prompt", "answer"}
 
 
 @dataclass(frozen=True)
@@ -91,12 +98,14 @@ class Deciding:
     Attributes:
         decisions: So far.
         reasons: Dotted key of the settings -> comment.
+        chats: Whether the file is an export of conversations.
     """
 
     def __init__(self, wishes: Wishes, ask: Ask | None = None) -> None:
         self.wishes, self.ask = wishes, ask
         self.decisions: list[Decision] = []
         self.reasons: dict[str, str] = {}
+        self.chats = False
 
     def decide(self, about: str, chosen: str, why: str, flag: str) -> None:
         """Leave a decision behind."""
@@ -111,6 +120,10 @@ class Deciding:
         """
         candidates = choose_candidates(columns) if self.wishes.task in {None, "choose"} else ()
         free = [column for column in columns if column.name not in candidates]
+        if self.chats and self.wishes.task in {None, "dialogue"} and {column.name for column in columns} >= TURNS:
+            self.decide("task", "dialogue", "conversations of several turns", "--task generate")
+            self.reasons["task.kind"] = "conversations of several turns"
+            return "dialogue", "answer", ()
         choice = choose_target(free, wanted=self.wishes.target)
         texts = tuple(column.name for column in free if column.kind == "text")
         if not choice.columns and not choice.options and len(texts) > 1:
@@ -135,33 +148,52 @@ class Deciding:
                 "data.no_answers", f"the candidates stand in {', '.join(candidates)}, but {unfit}", cure=cure
             )
         candidates = () if unfit else candidates
-        kind, why = self._kind(column, candidates, texts_of(rows, target))
+        kind, why = self._kind(column, candidates, texts_of(rows, target), rows)
         self.decide("task", kind, why, "--task")
         self.reasons["task.kind"] = why
         return kind, target, candidates
 
-    def _kind(self, column: Column, candidates: Sequence[str], answers: Sequence[str]) -> tuple[str, str]:
+    def _kind(
+        self, column: Column, candidates: Sequence[str], answers: Sequence[str], rows: Sequence[Record]
+    ) -> tuple[str, str]:
         """Kind of task, and the reason."""
         if self.wishes.task is not None:
+            require_known(self.wishes.task)
             known = get_args(TaskSettings.model_fields["kind"].annotation)
             if self.wishes.task not in known:
                 message = f"there is no kind of task called {self.wishes.task!r}; known: {', '.join(known)}"
                 raise ConfigError("config.invalid", message, cure="see --task")
             return self.wishes.task, "you said so"
         name = f"the column {column.name!r}"
+        if holds_tags(rows, column.name):
+            cure = "make a column of what is looked for, as JSON, e.g. {persons: [Ada]}, and use a task of kind extract"
+            message = f"{name} holds tags of words; softprompt answers about whole texts"
+            raise DataError("data.unsupported_task", message, cure=cure)
+        if objects_in(rows, column.name):
+            return "extract", f"{name} holds objects"
         if candidates:
             return "choose", f"the candidates stand in {', '.join(candidates)}"
         if column.kind == "list" or look_at_labels(answers).num_several > SEVERAL * max(1, column.num_filled):
-            cure = "make a column of yes and no for each label and learn one prompt for each, or say --task generate"
-            raise DataError("data.unsupported_task", f"{name} names several labels in a row (multilabel)", cure=cure)
+            return "multilabel", f"{name} names several labels in a row"
         if column.kind == "number":
-            cure = "make a column of a few bands (low, middle, high), or say --task classify if these are labels"
-            message = f"{name} holds numbers to be estimated ({column.num_distinct} different ones)"
+            cure = "say --task score if they lie on a scale, or --task classify if these are labels"
+            message = f"{name} holds numbers ({column.num_distinct} different ones)"
             raise DataError("data.unsupported_task", message, cure=cure)
         if column.kind == "text" and not _few(column):
             reason = f"{name} holds {column.num_distinct:,} different texts in {column.num_filled:,} rows"
             return "generate", reason
-        return "classify", f"{name} holds {column.num_distinct} different values in {column.num_filled:,} rows"
+        why = f"{name} holds {column.num_distinct} different values in {column.num_filled:,} rows"
+        if (ends := steps(look_at_labels(answers))) is not None:
+            return self._numbered(ends, why)
+        return "classify", why
+
+    def _numbered(self, ends: tuple[int, int], why: str) -> tuple[str, str]:
+        """Names or steps of a scale: whoever can be asked says which; else names, and that it may be otherwise."""
+        which = f"Are the numbers {ends[0]} to {ends[1]} names of labels (classify) or steps of a scale (score)?"
+        if self.ask is None:
+            return "classify", f"{why}; if {ends[0]} to {ends[1]} are steps of a scale, say --task score"
+        (kind,) = self.ask(Question(which, ("classify", "score"), "--task"))
+        return kind, "you said so"
 
     def texts(self, columns: Sequence[Column], *, apart: Sequence[str]) -> tuple[str, ...]:
         """The columns that are read, beside those that have another part.
@@ -177,6 +209,24 @@ class Deciding:
         self.decide("text", ", ".join(choice.columns), choice.why + rest, "--text-column, several times for several")
         self.reasons["data.columns"] = f"{choice.why}{rest}"
         return choice.columns
+
+    def fields(self, objects: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The schema of objects.
+
+        Raises:
+            DataError: ``data.no_answers``: no field of them can be asked for.
+        """
+        found = schema_of(objects)
+        if not found:
+            cure = "flatten them: fields are texts, numbers, booleans and lists of texts"
+            raise DataError("data.no_answers", "no field of the objects can be asked for", cure=cure)
+        left = sorted({str(name) for one in objects for name in one} - set(found))
+        why = f"types of the values in {len(objects):,} objects" + (
+            f"; not asked for: {', '.join(left)}" if left else ""
+        )
+        self.decide("fields", ", ".join(found), why, "--schema of softprompt tune")
+        self.reasons["task.schema"] = f"{why}; see docs/task-kinds.md"
+        return found
 
     def _settled(self, choice: Choice, text: str, flag: str, *, many: bool = False) -> Choice:
         """The choice, or the answer of whoever can be asked."""

@@ -18,6 +18,7 @@ from softprompt.app.recipes.draft import write_settings
 from softprompt.app.recipes.findings import Findings, look_at_rows
 from softprompt.app.recipes.prepare import load_task
 from softprompt.app.recipes.rows import read_rows
+from softprompt.app.recipes.scales import label_sets, scale
 from softprompt.app.watch import Watcher
 from softprompt.app.yaml import parse_yaml
 from softprompt.core.errors import ConfigError, DataError
@@ -32,12 +33,14 @@ from softprompt.data.hub import PREFIX
 from softprompt.data.profile.columns import Column, look_at_columns, texts_of
 from softprompt.data.profile.header import header_is_row
 from softprompt.data.profile.labels import Labels, look_at_labels
+from softprompt.data.profile.objects import objects_in
 from softprompt.data.reading import read_source
 from softprompt.data.sources import load
 from softprompt.model.templates.presets import preset_text
 
 __all__ = ["Ask", "Decision", "Draft", "Question", "Wishes", "check_free", "init", "save"]
 
+CHATS = ("openai", "sharegpt")  #: shapes of conversations
 MANY_ROWS = 1000  #: from here on a fifth is kept for the score
 
 
@@ -130,13 +133,24 @@ def _draft(source: str, deciding: Deciding) -> Draft:
     read, rows = _read(source, deciding)
     columns = look_at_columns(rows)
     kind, target, candidates = deciding.asked(columns, rows)
-    texts = deciding.texts(columns, apart=(target, *candidates))
+    if kind == "dialogue":  # the task makes the text of a conversation itself, from its turns as they stand
+        texts, read = ("text",), {**read, "format": "plain"}
+    else:
+        texts = deciding.texts(columns, apart=(target, *candidates))
     task: dict[str, Any] = {"kind": kind, "target": target}
     if candidates:
         task["candidates"] = candidates[0] if len(candidates) == 1 else list(candidates)
-    labels = look_at_labels(texts_of(rows, target), fold=deciding.wishes.fold) if kind == "classify" else None
-    if labels is not None:
+    answers, labels = texts_of(rows, target), None
+    if kind == "classify":
+        labels = look_at_labels(answers, fold=deciding.wishes.fold)
         task["labels"] = deciding.labels(labels)
+    elif kind == "multilabel":
+        found, labels = label_sets(deciding, answers)
+        task |= found
+    elif kind == "score":
+        task |= scale(deciding, answers)
+    elif kind == "extract":
+        task["schema"] = deciding.fields(objects_in(rows, target))
     data: dict[str, Any] = {"train": source, "read": read, "columns": fields_of(texts)}
     if len(rows) >= MANY_ROWS:
         data["split"] = {"test": 0.2}
@@ -163,6 +177,7 @@ def _read(source: str, deciding: Deciding) -> tuple[dict[str, Any], list[Record]
     rows = _usable(list(table.rows()))
     if table.dialect.format in {"csv", "tsv"} and "header" not in wanted.model_fields_set:
         table, rows = _with_first_line(table, rows, deciding, named)
+    deciding.chats = table.dialect.shape in CHATS
     why = "; ".join(table.notes()) or "nothing speaks against it"
     deciding.decide("file", table.dialect.describe(), why, "--read KEY=VALUE")
     deciding.reasons.setdefault("data.read", "how the file is written")

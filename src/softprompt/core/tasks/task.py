@@ -228,7 +228,7 @@ class Task(Settings, ABC):
 
     @staticmethod
     def score(
-        scale: Sequence[float] | Mapping[Any, Any], *, target: str = "score", **settings: Any
+        scale: Sequence[Any] | Mapping[Any, Any], *, target: str = "score", **settings: Any
     ) -> "softprompt.core.tasks.score.Score":
         """A number on a scale: stars, a grade, a degree.
 
@@ -237,7 +237,7 @@ class Task(Settings, ABC):
                 ``{"from": 0, "to": 100, "anchors": 5}``.
             target: Column of the number.
 
-        >>> Task.score([1, 2, 3, 4, 5]).decode([0, 0, 0, 0.5, 0.5], Example({}))
+        >>> Task.score([1, 2, 3, 4, 5]).decode([0.0, 0.0, 0.0, 0.5, 0.5], Example({}))
         4.5
         """
         from softprompt.core.tasks.score import Score

@@ -14,6 +14,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from transformers import LlamaForCausalLM
 
 from .bits import held_out_bits
 from .checkpoint import FILE, STABLE_FILE, Checkpoint, Progress, load_checkpoint, refuse_other_settings
-from .gist import gist_loss, gists
+from .gist import Gist, gist_loss
 from .model import Shape, export_model, load_model, losses, matrices_and_rest, new_model
 from .neighbours import neighbour_loss, reading_tokens
 from .schedule import ActiveTime, Schedule, decay_asked
@@ -36,7 +37,7 @@ PINNED = (
     *("seed", "rows", "micro_rows", "lengths", "share", "muon_lr", "adam_lr", "warmup_steps", "neighbours", "gist"),
     *("ask_every", "device", "threads", "compile"),
 )
-LOG_STEPS, HELD_OUT_BYTES = 20, 60_000
+LOG_STEPS, HELD_OUT_BYTES, GIST_BLOCKS = 20, 60_000, 256
 
 
 class Run:
@@ -67,11 +68,7 @@ class Run:
         self.losses: Callable[[LlamaForCausalLM, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] = (
             torch.compile(losses) if options.compile else losses
         )
-        self.vectors = (
-            tuple(torch.from_numpy(array).to(self.device) for array in load_vectors(options.data))
-            if options.gist
-            else ()
-        )
+        self.gist = self._make_gist() if options.gist else None
         self.stop_asked = False
 
     @property
@@ -99,8 +96,8 @@ class Run:
             found = {"loss": (1.0, summed / (len(texts) * len(asked)))}
             if options.neighbours and parts > 1:
                 found["neighbours"] = (options.neighbours, neighbour_loss(states[:, -1], parts))
-            if options.gist:
-                found["gist"] = (options.gist, gist_loss(states, gists(texts, *self.vectors)))
+            if self.gist:
+                found["gist"] = (options.gist, gist_loss(states, self.gist(texts)))
             for name, (_, loss) in found.items():
                 told[name] = told.get(name, 0.0) + part * loss.item()
             torch.stack([part * weight * loss for weight, loss in found.values()]).sum().backward()
@@ -112,6 +109,14 @@ class Run:
         progress.blocks += self.options.rows
         progress.tokens += ids.numel()
         return told
+
+    def _make_gist(self) -> Gist:
+        """Centred on stretches of the first blocks of the run, as long as most that are asked."""
+        length = min(self.options.lengths)
+        sample = self.blocks.batch(0, GIST_BLOCKS).view(-1, length)
+        directions, weights = (torch.from_numpy(array) for array in load_vectors(self.options.data))
+        gist = Gist.of(directions, weights, sample)
+        return Gist(*(getattr(gist, field.name).to(self.device) for field in fields(gist)))
 
     def _draw(self, count: int, length: int) -> tuple[Tensor, Tensor]:
         """The positions asked for their next token, and the tokens behind each text, of this step.

@@ -97,6 +97,9 @@ class TaskSettings(Settings):
         description="score: numbers, number -> text of the answer, or {from, to, anchors}; "
         "without it the whole numbers of the train file",
     )
+    learn: Literal["last", "every"] | None = Field(
+        None, description="dialogue: from the assistant's last turn (the default), or from every one"
+    )
     candidates: str | tuple[str, ...] | None = Field(None, description="choose: list column, or columns")
     max_new_tokens: int | None = Field(None, ge=1, description="written answers: longest one in tokens")
     metrics: tuple[str, ...] | None = Field(None, description="names of metrics; the first decides")
@@ -150,11 +153,11 @@ class RunConfig(Settings):
     start: StartSettings = StartSettings()
     start_from: Path | None = Field(None, description="saved prompt to continue, with start.kind: prompt")
     training: TrainingSettings = TrainingSettings()
+    second: SecondSettings = SecondSettings()
+    teacher: TeacherSettings | None = Field(None, description="a model whose answers are learnt from; a name will do")
     baselines: bool = Field(True, description="also score majority, TF-IDF and the text prompt")
     output: Path | None = Field(None, description="run folder; None: runs/<name>")
     track: tuple[Literal["mlflow", "tensorboard", "wandb"], ...] = Field((), description="also tell these of the run")
-    second: SecondSettings = SecondSettings()
-    teacher: TeacherSettings | None = Field(None, description="a model whose answers are learnt from; a name will do")
     licence: str = Field("", description="of the prompt")
     author: str = Field("", description="of the prompt")
     notes: str = Field("", description="kept in the prompt")

@@ -23,6 +23,7 @@ def check(
     text_column: options.TextColumn = None,
     task: options.TaskKind = None,
     labels: options.Labels = None,
+    schema: options.Schema = None,
     template: options.Template = None,
     place: options.Place = None,
     read: options.Read = None,
@@ -36,7 +37,14 @@ def check(
     softprompt check tickets.yaml --rows 3
     """
     with Face(as_json=as_json) as face:
-        flags = {"train": train, "target": target, "text_column": text_column, "task": task, "labels": labels}
+        flags = {
+            "train": train,
+            "target": target,
+            "text_column": text_column,
+            "task": task,
+            "labels": labels,
+            "schema": schema,
+        }
         changes = changes_of(sets, read=read, **flags, template=template, place=place, model=model)
         settings = read_config(config, changes)
         from softprompt.app.recipes.check import check as look

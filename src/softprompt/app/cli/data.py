@@ -26,6 +26,7 @@ def page(
     read: options.Read = None,
     task: options.TaskKind = None,
     labels: options.Labels = None,
+    schema: options.Schema = None,
     template: options.Template = None,
     place: options.Place = None,
     model: options.Model = None,
@@ -39,7 +40,15 @@ def page(
     with Face(as_json=as_json) as face:
         flags = {"train": train, "validation": validation, "test": test, "target": target, "text_column": text_column}
         changes = changes_of(
-            sets, **flags, read=read, task=task, labels=labels, template=template, place=place, model=model
+            sets,
+            **flags,
+            read=read,
+            task=task,
+            labels=labels,
+            schema=schema,
+            template=template,
+            place=place,
+            model=model,
         )
         settings = read_config(config, changes)
         from softprompt.app.recipes.preview import data_page
@@ -60,6 +69,7 @@ def check(
     read: options.Read = None,
     task: options.TaskKind = None,
     labels: options.Labels = None,
+    schema: options.Schema = None,
     template: options.Template = None,
     sets: options.Set = None,
     as_json: options.Json = False,
@@ -72,7 +82,7 @@ def check(
     """
     with Face(as_json=as_json) as face:
         flags = {"train": train, "validation": validation, "test": test, "target": target, "text_column": text_column}
-        changes = changes_of(sets, **flags, read=read, task=task, labels=labels, template=template)
+        changes = changes_of(sets, **flags, read=read, task=task, labels=labels, schema=schema, template=template)
         settings = read_config(config, changes)
         from softprompt.app.recipes.preview import data_check
 

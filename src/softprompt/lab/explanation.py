@@ -140,6 +140,9 @@ def explain(predictor: Predictor, example: Example, *, ask: int = 0, method: Met
     if asked.task.candidates(example) is None:
         message = f"{asked.name or 'the prompt'} writes its answers, and only choices are explained"
         raise DataError("data.not_probabilities", message, cure="use a classify or choose task")
+    if not asked.task.one_right:
+        message = f"{asked.name or 'the prompt'} gives sets of labels or numbers, and only single choices are explained"
+        raise DataError("data.not_probabilities", message, cure="use a classify or choose task")
     standing = _standing(asked, _telling(predictor, ask, example))
     words = [(name, *found) for name, text in standing.fields.items() for found in words_of(text)]
     if method == "gradient" or (method == "auto" and len(words) > LONG):

@@ -17,6 +17,7 @@ from softprompt.core.stats import (
     Interval,
     bootstrap,
     clopper_pearson,
+    clustered_less,
     holm,
     mcnemar_exact,
     minimum_detectable_difference,
@@ -52,6 +53,28 @@ def test_proportion_intervals_equal_statsmodels(count, level):
         assert interval.low == pytest.approx(low, abs=1e-9)
         assert interval.high == pytest.approx(high, abs=1e-9)
         assert 0 <= interval.low <= interval.estimate <= interval.high <= 1
+
+
+@pytest.mark.parametrize("clustered", [True, False])
+def test_groups_that_share_their_fate_differ_by_chance_as_often_as_is_said(clustered):
+    rng = np.random.default_rng(1)
+    runs, claimed = 400, 0
+    for _ in range(runs):
+        right = np.repeat(rng.random(60) < 0.7, 5)
+        inside, groups = np.arange(300) < 125, np.repeat(np.arange(60), 5)
+        claimed += clustered_less(right, inside, (groups if clustered else np.arange(300)).tolist()) < 0.05
+    held = scipy.stats.binomtest(claimed, runs, 0.05, alternative="greater").pvalue > 0.01
+    assert held == clustered, claimed / runs
+
+
+def test_groups_of_one_item_are_a_t_test_and_few_groups_tell_nothing():
+    rng = np.random.default_rng(2)
+    values, inside = rng.normal(size=400) - 0.3 * (np.arange(400) < 200), np.arange(400) < 200
+    welch = scipy.stats.ttest_ind(values[inside], values[~inside], equal_var=False, alternative="less").pvalue
+    assert clustered_less(values, inside, range(400)) == pytest.approx(welch, rel=0.1)
+    assert clustered_less(values, inside, [0] * 200 + list(range(1, 201))) == 1.0
+    assert clustered_less([0] * 4 + [1] * 4, [True] * 4 + [False] * 4, [0, 0, 1, 1, 2, 2, 3, 3]) == pytest.approx(1 / 6)
+    assert clustered_less([1] * 8, [True] * 4 + [False] * 4, [0, 0, 1, 1, 2, 2, 3, 3]) == 1.0
 
 
 def test_no_items_tell_nothing():

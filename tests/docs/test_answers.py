@@ -21,13 +21,14 @@ INSTEAD = {
 
 def test_every_line_works(cli, prompts, repository: Path, tmp_path: Path) -> None:
     shutil.copytree(prompts["good"], tmp_path / "runs" / "topic" / "prompt")
-    rows = [(f"{word} {n}", word, "mail" if n % 3 else "chat", "en") for n in range(20) for word in ("good", "bad")]
+    words = [(n, word) for n in range(20) for word in ("good", "bad")]
+    rows = [(f"{word} {n}", word, "mail" if n % 3 else "chat", "en", f"c{n}") for n, word in words]
     for name in ("tickets.csv", "more.csv", "new.csv"):
         with (tmp_path / name).open("w", newline="") as file:
-            csv.writer(file).writerows([("text", "label", "channel", "language"), *rows])
+            csv.writer(file).writerows([("text", "label", "channel", "language", "customer"), *rows])
     page = (repository / "docs" / "answers.md").read_text("utf-8")
     lines = re.findall(r"^\$ (softprompt .*)$", page, flags=re.MULTILINE)
-    assert len(lines) == 8
+    assert len(lines) == 9
     for line in lines:
         for said, instead in INSTEAD.items():
             line = line.replace(said, instead)

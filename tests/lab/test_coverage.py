@@ -1,6 +1,7 @@
 """Thresholds: the guarantee holds in simulations in which a naive choice breaks it, and what is said is true."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,6 +37,46 @@ def naive(sure, right):
     shares = np.cumsum(right[order]) / np.arange(1, len(sure) + 1)
     reached = np.flatnonzero(shares >= TARGET)
     return sure[order][reached[-1]] if len(reached) else None
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_of_groups_that_share_their_fate_the_promise_holds_when_groups_count(grouped):
+    """Each customer's five messages are right or wrong together: 500 rows are 100 independent things, 89 % right."""
+    rng = np.random.default_rng(3)
+    runs, missed = 200, 0
+    for _ in range(runs):
+        right = np.repeat(rng.random(100) < 0.89, 5)
+        groups = np.repeat(np.arange(100), 5).tolist() if grouped else None
+        choice = choose_threshold(np.full(500, 0.9).tolist(), right.tolist(), precision=TARGET, groups=groups)
+        missed += choice.threshold is not None
+    allowed = stats.binomtest(missed, runs, 0.05, alternative="greater").pvalue > 0.01
+    assert allowed == grouped, missed / runs
+
+
+def test_a_group_counts_once_and_only_with_nothing_wrong():
+    groups = [n // 2 for n in range(200)]
+    choice = choose_threshold([0.9, 0.6] * 100, [True] * 199 + [False], precision=TARGET, groups=groups)
+    assert (choice.rows, choice.answered, choice.right, choice.unit) == (100, 100, 99, "groups")
+    assert 0 < choice.threshold <= 0.6
+    found = cover(choice, [0.9, 0.6] * 100, [True] * 199 + [False], groups=groups)
+    assert found.rows == found.answered == 200
+    assert "of rows can be answered with nothing wrong in 90 % or more of the groups that get" in found.sentence
+    other = cover(choice, [0.9] * 60 + [0.1] * 60, [False] * 2 + [True] * 118, same_rows=False, groups=groups[:120])
+    assert (other.precision.estimate, other.precision.method) == (29 / 30, "clopper-pearson")
+    assert other.coverage.method.endswith("-clustered")
+    assert other.coverage.low < 0.42
+    alone = choose_threshold([0.9] * 80, [True] * 80, precision=0.95, groups=groups[:80])
+    assert "40 groups are too few, about 19 more like these would do" in alone.reason
+    with pytest.raises(DataError, match="3 groups for 80 confidences"):
+        choose_threshold([0.9] * 80, [True] * 80, precision=TARGET, groups=[1, 2, 3])
+
+
+def test_groups_of_one_row_are_rows():
+    rng = np.random.default_rng(5)
+    sure = drawn(rng, 300).tolist()
+    right = (rng.random(300) < np.array(sure)).tolist()
+    rows = choose_threshold(sure, right, precision=0.8)
+    assert choose_threshold(sure, right, precision=0.8, groups=range(300)) == replace(rows, grouped=True)
 
 
 @pytest.mark.parametrize("name", MODELS)

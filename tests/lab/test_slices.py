@@ -15,8 +15,11 @@ from softprompt.model.prediction import Prediction
 TASK = Task.classify(["no", "yes"], metrics=("accuracy",))
 
 
-def judged(right, *, cut=(), target="yes"):
-    rows = [Example({"text": f"t{n}"}, target=target, id=str(n), source=f"a.csv:{n + 2}") for n in range(len(right))]
+def judged(right, *, cut=(), target="yes", groups=None):
+    rows = [
+        Example({"text": f"t{n}"}, target=target, id=str(n), source=f"a.csv:{n + 2}", group=groups and groups[n])
+        for n in range(len(right))
+    ]
     other = {"no": "yes", "yes": "no"}[target]
     said = []
     for n, good in enumerate(right):
@@ -42,6 +45,19 @@ def test_a_slice_is_compared_with_all_other_rows():
     assert channel.worst is mail
     assert "channel = mail: 33 % right on 30 rows, 90 % on the others" in channel.sentence
     assert language.sentence == "language: no slice is significantly worse than the other rows"
+
+
+def test_groups_count_once_in_a_slice():
+    right, values = [False] * 20 + [True] * 80, ["mail"] * 40 + ["chat"] * 60
+    alone, _ = judged(right)
+    (by_rows,) = slice_rows(alone, {"channel": values})
+    (by_groups,) = slice_rows(judged(right, groups=[f"g{n}" for n in range(100)])[0], {"channel": values})
+    assert by_rows.worst.value == by_groups.worst.value == "mail"
+    loud, _ = judged(right, groups=[f"g{n // 20}" for n in range(100)])
+    (found,) = slice_rows(loud, {"channel": values}, min_rows=2)
+    assert found.worst is None, "one customer of two wrote every message that went wrong"
+    (folded,) = slice_rows(loud, {"channel": values})
+    assert [one.folded for one in folded.slices] == [2]
 
 
 def _halves(found):

@@ -159,6 +159,7 @@ def examine(  # noqa: PLR0913 - what users may ask of a call
     slices: Sequence[str] = (),
     limits: Mapping[str, float] | None = None,
     bound: bool = False,
+    group: str | None = None,
     model: Backbone | str | None = None,
     columns: dict[str, str] | None = None,
     read: Mapping[str, Any] | None = None,
@@ -176,6 +177,7 @@ def examine(  # noqa: PLR0913 - what users may ask of a call
         slices: Columns to show the score by: ``examination.slices``.
         limits: Metric -> worst value that is allowed, e.g. ``{"macro_f1": 0.8}``: ``examination.passed``.
         bound: Whether the bound of the interval has to keep the limits.
+        group: Column whose equal values make rows dependent (one customer): such rows count once.
     """
     listed = _listed(prompts)
     if keep and (precision is None or any(isinstance(one, Prompt) for one in listed)):
@@ -183,7 +185,7 @@ def examine(  # noqa: PLR0913 - what users may ask of a call
         raise ConfigError("config.invalid", message, cure="give both, or leave keep out")
     found = examining.examine(
         listed,
-        Labelled(_file(data, read), columns, on_bad_row=on_bad_row),
+        Labelled(_file(data, read), columns, on_bad_row=on_bad_row, group=group),
         examining.Questions(
             precision=precision,
             choose_on=None if choose_on is None else _file(choose_on, read),

@@ -20,11 +20,16 @@ What is said of the rows that chose needs care, because they chose. Of the preci
 covered share gets the band of Dvoretzky, Kiefer, Wolfowitz (with Massart's constant, 1990), which holds for all
 thresholds at once: +- sqrt(ln(2 / (1 - level)) / 2n). Other rows give exact intervals of both.
 
-Knows confidences and outcomes; no models, no files. Rows have to be independent.
+Rows of one group (the messages of a customer, paraphrases) are not independent. Where rows name groups, a group counts
+once: it is answered where any of its rows is, and right where no answer in it is wrong. That is again a count of
+independent things, so the same test proves it: of the groups in which something is answered, the target or more have
+nothing wrong. This is a stricter promise than that of rows. Shares of rows then get clustered intervals.
+
+Knows confidences, outcomes and groups; no models, no files. Rows, or groups, have to be independent.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +38,7 @@ from jaxtyping import Bool, Float, Int
 from scipy import stats
 
 from softprompt.core.errors import ConfigError, DataError
-from softprompt.core.stats import Interval, clopper_pearson
+from softprompt.core.stats import Interval, bootstrap, clopper_pearson
 from softprompt.lab.evaluation import Evaluation
 
 __all__ = ["Choice", "Coverage", "choose_threshold", "cover", "fewest_rows", "outcomes"]
@@ -59,12 +64,13 @@ class Choice:
         precision: The target.
         level: How sure the guarantee is.
         threshold: The most lenient that is proved; None where none is.
-        rows: Rows that chose.
+        rows: Rows that chose; with ``grouped`` these and the next two are groups.
         answered: Rows at or above the threshold; 0 without one.
         right: Right answers among these.
         best: The highest share right at any threshold with at least 20 rows; None where there are none.
         rows_needed: About so many rows like these would prove a threshold; None when one is proved, or when none was
             right often enough.
+        grouped: Whether groups of rows counted, and not rows.
     """
 
     precision: float
@@ -75,6 +81,12 @@ class Choice:
     right: int = 0
     best: float | None = None
     rows_needed: int | None = None
+    grouped: bool = False
+
+    @property
+    def unit(self) -> str:
+        """What was counted."""
+        return "groups" if self.grouped else "rows"
 
     @property
     def reason(self) -> str:
@@ -88,10 +100,11 @@ class Choice:
         said = f"no threshold is proved to reach a precision of {share(self.precision)}: "
         if self.rows_needed is not None:
             more = f"about {self.rows_needed - self.rows:,} more like these would do"
-            return f"{said}{self.rows} rows are too few, {more}"
+            return f"{said}{self.rows} {self.unit} are too few, {more}"
         if self.best is None:
-            return f"{said}{self.rows} rows are too few, at least {fewest_rows(self.precision, level=self.level)} must"
-        return f"{said}the surest answers are right in {share(self.best)}, and more rows would not change that"
+            fewest = fewest_rows(self.precision, level=self.level)
+            return f"{said}{self.rows} {self.unit} are too few, at least {fewest} must"
+        return f"{said}the surest answers are right in {share(self.best)}, and more {self.unit} would not change that"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +139,15 @@ class Coverage:
         choice = self.choice
         if choice.threshold is None or self.coverage is None or self.precision is None:
             return choice.reason
-        covered = (
-            f"{_range(self.coverage)} of rows can be answered at a precision of {share(choice.precision)} or more,"
-            f" by answers of confidence {choice.threshold:.3g} and more"
-        )
+        promise = f"at a precision of {share(choice.precision)} or more"
+        if choice.grouped:
+            promise = f"with nothing wrong in {share(choice.precision)} or more of the groups that get an answer"
+        by = f"by answers of confidence {choice.threshold:.3g} and more"
+        covered = f"{_range(self.coverage)} of rows can be answered {promise}, {by}"
         if self.same_rows:
             return covered
-        checked = f"; on these {self.rows} rows, which did not choose it, {_range(self.precision)} of them are right"
+        right = "of the groups have nothing wrong" if choice.grouped else "of them are right"
+        checked = f"; on these {self.rows} rows, which did not choose it, {_range(self.precision)} {right}"
         return covered + (checked if self.answered else f"; none of these {self.rows} rows reaches it")
 
     def to_dict(self) -> dict[str, Any]:
@@ -147,6 +162,7 @@ class Coverage:
             "rows": self.rows,
             "answered": self.answered,
             "chosen_on": choice.rows,
+            "counted": choice.unit,
             "same_rows": self.same_rows,
             "rows_needed": choice.rows_needed,
             "sentence": self.sentence,
@@ -154,7 +170,12 @@ class Coverage:
 
 
 def choose_threshold(
-    confidences: Sequence[float], right: Sequence[bool], *, precision: float, level: float = 0.95
+    confidences: Sequence[float],
+    right: Sequence[bool],
+    *,
+    precision: float,
+    level: float = 0.95,
+    groups: Sequence[Hashable] | None = None,
 ) -> Choice:
     """The most lenient threshold whose precision is proved.
 
@@ -163,6 +184,7 @@ def choose_threshold(
         right: Whether it is the right one, by row.
         precision: The target, above 0 and below 1.
         level: Probability with which the guarantee holds.
+        groups: The group of each row, where rows of a group are not independent; a group counts once.
 
     Raises:
         ConfigError: ``config.invalid`` for a target or level outside (0, 1).
@@ -171,27 +193,42 @@ def choose_threshold(
     >>> choice = choose_threshold([0.99] * 150 + [0.5] * 50, [True] * 150 + [False] * 50, precision=0.95)
     >>> choice.answered, choice.right, round(choice.threshold, 3)
     (150, 150, 0.99)
+    >>> twins = [number // 2 for number in range(200)]
+    >>> choose_threshold([0.99] * 200, [True] * 200, precision=0.95, groups=twins).answered
+    100
     """
     for name, value in (("precision", precision), ("level", level)):
         if not 0 < value < 1:
             raise ConfigError("config.invalid", f"{name} must lie between 0 and 1, got {value}", cure="0.95 means 95 %")
     if len(confidences) != len(right):
         raise DataError("data.lengths_differ", f"{len(confidences)} confidences for {len(right)} outcomes")
-    sure, good = np.asarray(confidences, dtype=np.float64), np.asarray(right, dtype=bool)
-    answered, wrong = _counts(sure, good)
+    sure, missed = _units(confidences, right, groups)
+    answered, wrong = _counts(sure, missed)
+    grouped = groups is not None
     pvalues = np.where(answered > 0, stats.binom.cdf(wrong, answered, 1 - precision), 1.0)
     furthest = _furthest(pvalues, answered, _starts(len(sure), precision, level), level)
     if furthest >= 0:
         n = int(answered[furthest])
-        strictest = int(np.argmax(answered == n))  # answers the same rows, and promises nothing of an empty range
-        return Choice(precision, level, float(GRID[strictest]), len(sure), n, n - int(wrong[furthest]))
+        reached, _ = _counts(np.asarray(confidences, dtype=np.float64), missed)
+        strictest = int(
+            np.argmax(reached == reached[furthest])
+        )  # answers the same rows, and promises nothing of an empty range
+        threshold, hits = float(GRID[strictest]), n - int(wrong[furthest])
+        return Choice(precision, level, threshold, len(sure), n, hits, grouped=grouped)
     serious = answered >= SERIOUS
     best = float((1 - wrong[serious] / answered[serious]).max()) if serious.any() else None
     needed = _rows_needed(answered, wrong, len(sure), precision, level)
-    return Choice(precision, level, None, len(sure), best=best, rows_needed=needed)
+    return Choice(precision, level, None, len(sure), best=best, rows_needed=needed, grouped=grouped)
 
 
-def cover(choice: Choice, confidences: Sequence[float], right: Sequence[bool], *, same_rows: bool = True) -> Coverage:
+def cover(
+    choice: Choice,
+    confidences: Sequence[float],
+    right: Sequence[bool],
+    *,
+    same_rows: bool = True,
+    groups: Sequence[Hashable] | None = None,
+) -> Coverage:
     """What a threshold covers.
 
     Args:
@@ -199,19 +236,22 @@ def cover(choice: Choice, confidences: Sequence[float], right: Sequence[bool], *
         confidences: Of the rows to judge.
         right: Whether each answer is right.
         same_rows: Whether these rows chose the threshold; other rows give exact intervals.
+        groups: The group of each row, where the threshold was chosen by groups.
     """
     rows = len(confidences)
     if choice.threshold is None:
         return Coverage(choice, None, None, rows, 0, same_rows)
     given = np.asarray(confidences, dtype=np.float64) >= choice.threshold
-    answered, hits = int(given.sum()), int(np.asarray(right, dtype=bool)[given].sum())
+    answered, part = int(given.sum()), float(given.mean())
+    sure, missed = _units(confidences, right, groups)
+    units = int((sure >= choice.threshold).sum())
+    hits = units - int((missed >= choice.threshold).sum())
     if not same_rows:
-        precision = clopper_pearson(hits, answered, level=choice.level)
-        return Coverage(choice, clopper_pearson(answered, rows, level=choice.level), precision, rows, answered, False)
-    half = math.sqrt(math.log(2 / (1 - choice.level)) / (2 * rows))
-    part = answered / rows
+        precision = clopper_pearson(hits, units, level=choice.level)
+        return Coverage(choice, _share_given(given, groups, choice.level), precision, rows, answered, False)
+    half = math.sqrt(math.log(2 / (1 - choice.level)) / (2 * len(sure)))
     covered = Interval(part, max(0.0, part - half), min(1.0, part + half), choice.level, "dkw")
-    guarantee = Interval(hits / answered, choice.precision, 1.0, choice.level, "fixed-sequence")
+    guarantee = Interval(hits / units, choice.precision, 1.0, choice.level, "fixed-sequence")
     return Coverage(choice, covered, guarantee, rows, answered, True)
 
 
@@ -236,12 +276,41 @@ def fewest_rows(precision: float, *, level: float = 0.95) -> int:
     return math.ceil(math.log(1 - level) / math.log(precision))
 
 
+def _units(
+    confidences: Sequence[float], right: Sequence[bool], groups: Sequence[Hashable] | None
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " w"]]:
+    """Highest thresholds at which each unit, row or group, is answered, and at which each wrong one is wrong.
+
+    Raises:
+        DataError: ``data.lengths_differ``.
+    """
+    sure, good = np.asarray(confidences, dtype=np.float64), np.asarray(right, dtype=bool)
+    if groups is None:
+        return sure, sure[~good]
+    if len(groups) != len(sure):
+        raise DataError("data.lengths_differ", f"{len(groups)} groups for {len(sure)} confidences")
+    number: dict[Hashable, int] = {}
+    index = [number.setdefault(group, len(number)) for group in groups]
+    highest, wrong = (np.full(len(number), -np.inf) for _ in range(2))
+    np.maximum.at(highest, index, sure)
+    np.maximum.at(wrong, index, np.where(good, -np.inf, sure))
+    return highest, wrong[wrong > -np.inf]
+
+
+def _share_given(given: Bool[np.ndarray, " n"], groups: Sequence[Hashable] | None, level: float) -> Interval:
+    """Share of rows that are answered: exact for rows, clustered for groups."""
+    if groups is None:
+        return clopper_pearson(int(given.sum()), len(given), level=level)
+    items = np.stack([given, np.ones(len(given))], axis=1)
+    found = bootstrap(items, lambda sums: float(sums[0] / sums[1]), level=level, groups=groups, bounds=(0.0, 1.0))
+    return Interval(found.estimate, max(0.0, found.low), min(1.0, found.high), level, found.method)
+
+
 def _counts(
-    sure: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n"]
+    sure: Float[np.ndarray, " n"], missed: Float[np.ndarray, " w"]
 ) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
-    """Rows at or above each threshold of the grid, and the wrong ones among them."""
+    """Units at or above each threshold of the grid, and the wrong ones among them."""
     answered = len(sure) - np.searchsorted(np.sort(sure), GRID, side="left")
-    missed = sure[~right]
     return answered, len(missed) - np.searchsorted(np.sort(missed), GRID, side="left")
 
 

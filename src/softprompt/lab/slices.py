@@ -4,11 +4,14 @@ A slice is compared with all other rows, by whether the answers are right (Fishe
 written answers, by each row's score (Mann-Whitney). Many slices are looked at, so p-values are Holm's: that a slice is
 called worse although it is not happens once in twenty evaluations, however many slices there are.
 
-Knows evaluations and the values that rows are sliced by; no models, no files. Rows have to be independent.
+Rows of one group are not independent: where rows name groups, a slice is as large as the number of its groups, and the
+difference is judged by a t-test that counts groups (:func:`softprompt.core.stats.clustered_less`).
+
+Knows evaluations and the values that rows are sliced by; no models, no files. Rows, or groups, have to be independent.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -18,8 +21,8 @@ from scipy import stats
 
 from softprompt.core.errors import DataError
 from softprompt.core.records import Example
-from softprompt.core.stats import Interval, holm
-from softprompt.lab.evaluation import Evaluation, as_text
+from softprompt.core.stats import Interval, clustered_less, holm
+from softprompt.lab.evaluation import Evaluation, as_text, groups
 
 __all__ = ["MIN_ROWS", "Confusion", "Mistake", "Slice", "Slices", "confusions", "cut_slices", "mistakes", "slice_rows"]
 
@@ -151,7 +154,7 @@ def slice_rows(
     Args:
         evaluation: What was judged.
         columns: Values of the rows by column, in the order of the items; empty ones are a slice of their own.
-        min_rows: Slices with fewer rows are folded into one, which is shown and not compared.
+        min_rows: Slices with fewer rows, or groups of rows, are folded into one, which is shown and not compared.
 
     Raises:
         DataError: ``data.lengths_differ``.
@@ -172,22 +175,23 @@ def slice_rows(
             raise DataError("data.lengths_differ", message)
     metric = next(iter(evaluation.comparable), "accuracy")
     outcome, written = _outcomes(evaluation, metric)
-    groups = {column: _grouped(values, min_rows) for column, values in columns.items()}
-    pairs = [(c, k) for c, found in groups.items() for k, (_, _, folded) in enumerate(found) if not folded]
-    pairs = [(c, k) for c, k in pairs if len(groups[c][k][1]) < len(outcome)]
-    raw = [_pvalue(outcome, groups[c][k][1]) for c, k in pairs]
+    units = groups(evaluation.items)
+    parts = {column: _grouped(values, min_rows, units) for column, values in columns.items()}
+    pairs = [(c, k) for c, found in parts.items() for k, (_, _, folded) in enumerate(found) if not folded]
+    pairs = [(c, k) for c, k in pairs if len(parts[c][k][1]) < len(outcome)]
+    raw = [_pvalue(outcome, parts[c][k][1], units) for c, k in pairs]
     adjusted = dict(zip(pairs, holm(raw).tolist() if raw else [], strict=True))
     return tuple(
         Slices(
             column,
             metric,
             tuple(
-                _slice(evaluation, metric, outcome, *group, adjusted.get((column, k))) for k, group in enumerate(found)
+                _slice(evaluation, metric, outcome, *part, adjusted.get((column, k))) for k, part in enumerate(found)
             ),
             len(pairs),
             written,
         )
-        for column, found in groups.items()
+        for column, found in parts.items()
     )
 
 
@@ -249,12 +253,14 @@ def _outcomes(evaluation: Evaluation, metric: str) -> tuple[Float[np.ndarray, " 
     return (items[:, 0] / items[:, 1], True) if items.shape[1] == 2 and items[:, 1].all() else (right, False)
 
 
-def _grouped(values: Sequence[str], min_rows: int) -> list[tuple[str, list[int], int]]:
+def _grouped(
+    values: Sequence[str], min_rows: int, units: Sequence[Hashable] | None
+) -> list[tuple[str, list[int], int]]:
     """Name, rows and number of folded values (0: it is one value) of each slice."""
     by_value: dict[str, list[int]] = {}
     for row, value in enumerate(values):
         by_value.setdefault(value.strip() or "(empty)", []).append(row)
-    large = {value: rows for value, rows in by_value.items() if len(rows) >= min_rows}
+    large = {value: rows for value, rows in by_value.items() if _num_units(rows, units) >= min_rows}
     small = {value: rows for value, rows in by_value.items() if value not in large}
     found = [(value, rows, 0) for value, rows in sorted(large.items(), key=lambda pair: (-len(pair[1]), pair[0]))]
     if small:
@@ -278,8 +284,14 @@ def _slice(
     return Slice(value, len(rows), float(outcome[list(rows)].mean()), rest, part.score(metric).interval, pvalue, folded)
 
 
-def _pvalue(outcome: Float[np.ndarray, " n"], rows: Sequence[int]) -> float:
+def _num_units(rows: Sequence[int], units: Sequence[Hashable] | None) -> int:
+    return len(rows) if units is None else len({units[row] for row in rows})
+
+
+def _pvalue(outcome: Float[np.ndarray, " n"], rows: Sequence[int], units: Sequence[Hashable] | None) -> float:
     """That the rows are not worse than the others."""
+    if units is not None:
+        return clustered_less(outcome, np.isin(np.arange(len(outcome)), list(rows)), units)
     inside = outcome[list(rows)]
     others = np.delete(outcome, list(rows))
     if set(np.unique(outcome)) <= {0.0, 1.0}:

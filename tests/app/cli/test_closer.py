@@ -48,6 +48,18 @@ def test_a_threshold_is_found_kept_and_used(cli, mine: Path) -> None:
     assert again["abstained"] == 44 - routing["answered"]
 
 
+def test_rows_of_a_customer_count_once(cli, mine: Path, tmp_path: Path) -> None:
+    write_rows(tmp_path / "rows.jsonl", [{**row, "customer": f"c{n // 2}"} for n, row in enumerate(ROWS)])
+    words = ["evaluate", "mine", "--data", "rows.jsonl", "--precision", "0.1", "--no-keep", "--json"]
+    (alone,), (grouped,) = cli(*words).json, cli(*words, "--group", "customer").json
+    assert (alone["routing"]["chosen_on"], alone["routing"]["counted"]) == (44, "rows")
+    assert (grouped["routing"]["chosen_on"], grouped["routing"]["counted"]) == (22, "groups")
+    assert (
+        "of the groups that get an answer" in grouped["routing"]["sentence"] or grouped["routing"]["threshold"] is None
+    )
+    assert cli(*words, "--group", "custmer").status == 3
+
+
 def test_python_says_what_the_command_line_says(cli, mine: Path, tmp_path: Path) -> None:
     words = ["--precision", "0.3", "--slice", "channel", "--fail-under", "accuracy=0.9", "--no-keep"]
     (said,) = cli("evaluate", "mine", "--data", "rows.jsonl", *words, "--json", "--errors", "e.csv").json

@@ -31,6 +31,10 @@ def evaluate(
     target: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="Column of the right answers, one a prompt, in order.")
     ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Rows with the same value (one customer) count once in all intervals."),
+    ] = None,
     min_confidence: options.MinConfidence = None,
     min_precision: options.MinPrecision = None,
     precision: Annotated[
@@ -103,6 +107,7 @@ def evaluate(
                 columns_of(columns, text_column),
                 targets,
                 on_bad_row=on_bad_row_of(on_bad_row),
+                group=group,
             ),
             Questions(
                 min_confidence=min_confidence,

@@ -35,6 +35,7 @@ class Labelled:
         targets: Column of the answers by prompt, where the names differ.
         besides: Columns to keep that no template reads.
         on_bad_row: Stop at rows that cannot be used, or leave them out.
+        group: Column whose equal values make rows dependent: one customer, one conversation.
     """
 
     data: Source
@@ -42,6 +43,7 @@ class Labelled:
     targets: Sequence[str] | None = None
     besides: Collection[str] = ()
     on_bad_row: Literal["error", "skip"] = "error"
+    group: str | None = None
 
     def tasks(self, asks: Sequence[Ask]) -> list[Task]:
         """What each prompt is asked, with the column of its answers."""
@@ -56,11 +58,15 @@ class Labelled:
             DataError: What cannot be read.
             PromptError: ``prompt.other_reading``.
         """
-        named: set[str] = set(self.besides)
+        named: set[str] = {*self.besides, *self._roles.values()}
         for task, ask in zip(tasks, asks, strict=True):
             named |= named_columns(task, columns=self.columns or {}, template_fields=ask.builder.template.fields)
         found = read_source(self.data, named=named)
         return replace(found, strip_html=found.strip_html or strips_html(asks))
+
+    @property
+    def _roles(self) -> dict[str, str]:
+        return {} if self.group is None else {"group": self.group}
 
     def rows(self, reading: Reading, task: Task, ask: Ask) -> Dataset:
         """The rows of one prompt.
@@ -71,7 +77,14 @@ class Labelled:
         besides = [name for name in self.besides if name != task.target]
         fields = (*ask.builder.template.fields, *besides)
         try:
-            return load(reading, task, columns=self.columns, template_fields=fields, on_bad_row=self.on_bad_row)
+            return load(
+                reading,
+                task,
+                columns=self.columns,
+                template_fields=fields,
+                roles=self._roles,
+                on_bad_row=self.on_bad_row,
+            )
         except DataError as error:
             missing = [name for name in besides if f"{{{name}}}" in error.message]
             if error.code != "data.unknown_field" or not missing:

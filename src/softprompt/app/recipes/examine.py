@@ -17,7 +17,7 @@ from softprompt.core.files import write_private
 from softprompt.core.frames import to_frame
 from softprompt.data.sources import Source
 from softprompt.lab.coverage import Coverage, choose_threshold, cover, outcomes
-from softprompt.lab.evaluation import Evaluation, evaluate_asks
+from softprompt.lab.evaluation import Evaluation, evaluate_asks, groups
 from softprompt.lab.gates import Gate, Passage, check_names, pass_gates
 from softprompt.lab.slices import Confusion, Mistake, Slices, confusions, cut_slices, mistakes, slice_rows
 from softprompt.model.backbones.base import Backbone
@@ -223,15 +223,16 @@ def _covered(
     if questions.precision is None:
         return None, None
     judged = outcomes(one.evaluation)
-    chosen_by, rows = judged, one.rows
+    chosen_by, rows, judged_by = judged, one.rows, one.evaluation
     if questions.choose_on is not None:
         others = replace(labelled, data=questions.choose_on, besides=())
         task = others.tasks([one.ask] * (number + 1))[number] if labelled.targets else one.ask.task
         rows = others.rows(others.read([task], [one.ask]), task, one.ask)
-        (evaluation,) = evaluate_asks(one.predictor, rows)
-        chosen_by = outcomes(evaluation)
-    choice = choose_threshold(*chosen_by, precision=questions.precision)
-    coverage = cover(choice, *judged, same_rows=questions.choose_on is None)
+        (judged_by,) = evaluate_asks(one.predictor, rows)
+        chosen_by = outcomes(judged_by)
+    choice = choose_threshold(*chosen_by, precision=questions.precision, groups=groups(judged_by.items))
+    alone = questions.choose_on is None
+    coverage = cover(choice, *judged, same_rows=alone, groups=groups(one.evaluation.items))
     if choice.threshold is None:
         return coverage, None
     route = Route(

@@ -8,7 +8,7 @@ Knows nothing of metrics, prompts or files. Sources stand in the docstrings; doc
 
 from softprompt.core.stats.intervals import Interval, Verdict, clopper_pearson, verdict, widened, wilson
 from softprompt.core.stats.resampling import Total, bootstrap, paired_bootstrap, paired_permutation
-from softprompt.core.stats.significance import holm, mcnemar_exact, minimum_detectable_difference
+from softprompt.core.stats.significance import clustered_less, holm, mcnemar_exact, minimum_detectable_difference
 
 __all__ = [
     "Interval",
@@ -16,6 +16,7 @@ __all__ = [
     "Verdict",
     "bootstrap",
     "clopper_pearson",
+    "clustered_less",
     "holm",
     "mcnemar_exact",
     "minimum_detectable_difference",

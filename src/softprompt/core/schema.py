@@ -289,8 +289,8 @@ class Schema:
 
 def _property(name: str, given: Any, path: str, *, optional: bool) -> Property:
     if isinstance(given, str):
-        kind = given.removesuffix("?").removesuffix(" or null").strip()
-        given = {"type": kind, "nullable": kind != given.strip()}
+        plain = given.removesuffix("?").removesuffix(" or null").strip()
+        given = {"type": plain, "nullable": plain != given.strip()}
         given = given | {"items": {"type": "string"}} if given["type"] == "array" else given
     elif isinstance(given, list | tuple):
         given = {"enum": list(given)}

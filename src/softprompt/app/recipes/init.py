@@ -133,8 +133,9 @@ def _draft(source: str, deciding: Deciding) -> Draft:
     read, rows = _read(source, deciding)
     columns = look_at_columns(rows)
     kind, target, candidates = deciding.asked(columns, rows)
-    if kind == "dialogue":  # the task makes the text of a conversation itself, from its turns as they stand
-        texts, read = ("text",), {**read, "format": "plain"}
+    texts: tuple[str, ...] = ("text",)  # a dialogue makes it itself, from turns as they stand
+    if kind == "dialogue":
+        read = {**read, "format": "plain"}
     else:
         texts = deciding.texts(columns, apart=(target, *candidates))
     task: dict[str, Any] = {"kind": kind, "target": target}

@@ -101,6 +101,14 @@ class Prepared:
         return replace(self, builder=builder)
 
     @property
+    def correction(self) -> tuple[float, ...]:
+        """What corrects others that learn from these rows for the labels' shares, as this run is; empty if it is not."""
+        rows = self.splits["train"]
+        if self.answers.offsets or not rows.classes or self.config.training.class_weights != "balanced":
+            return self.answers.offsets
+        return prior_offsets(list(rows.labels().values()))
+
+    @property
     def task(self) -> Task:
         """What is asked."""
         return self.builder.task
@@ -324,7 +332,7 @@ def prepare(
         notes.extend(said)
     backbone = backbone or load_backbone(config.model, watcher)
     fields = splits["train"].fields()
-    template = config.template.build(config.task.kind, fields=fields, tokenizer=backbone.tokenizer)
+    template = config.template.build(config.task.kind, fields=fields, tokenizer=backbone.tokenizer, words=task.words)
     for name in template.required_fields:
         if name not in fields:
             raise TemplateError(

@@ -72,7 +72,7 @@ def data_check(config: RunConfig, watcher: Watcher | None = None) -> DataCheck:
     settings = config.data
     rows = read_rows(config)
     task = load_task(config, rows["train"])
-    wanted = None if config.template.text is None else config.template.build(config.task.kind).fields
+    wanted = config.template.fields(config.task.kind)
     files = {
         name: load(
             source,
@@ -147,8 +147,7 @@ def template_view(
     watcher = watcher or Watcher()
     backbone = load_backbone(model, watcher)
     watcher.done()
-    built = template.build(task.kind, fields=fields, tokenizer=backbone.tokenizer)
-    builder = RowBuilder(
-        built, task.build(STAND_IN_LABELS), backbone.tokenizer, max_tokens=backbone.spec.max_positions, answers="words"
-    )
+    asked = task.build(STAND_IN_LABELS)
+    built = template.build(task.kind, fields=fields, tokenizer=backbone.tokenizer, words=asked.words)
+    builder = RowBuilder(built, asked, backbone.tokenizer, max_tokens=backbone.spec.max_positions, answers="words")
     return show_template(builder)

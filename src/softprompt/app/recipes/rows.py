@@ -30,7 +30,7 @@ def read_rows(config: RunConfig, sources: Mapping[str, Source] | None = None) ->
 def _named(config: RunConfig) -> Collection[str]:
     """Columns that the settings name, so that no recognised export takes one away."""
     data, task = config.data, config.task
-    fields = config.template.build(task.kind).fields if config.template.text is not None else ()
+    fields = config.template.fields(task.kind) or ()
     candidates = (task.candidates,) if isinstance(task.candidates, str) else task.candidates or ()
     return {
         data.columns.get(task.target, task.target),

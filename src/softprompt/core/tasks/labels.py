@@ -22,11 +22,12 @@ class Label(Settings):
 
     say: str = Field(min_length=1, description="text of the answer")
     spellings: tuple[str, ...] = Field((), alias="from", description="other spellings in the data that mean it")
+    means: str = Field("", description="definition, for templates with {task.labels} and for text prompts")
 
     @model_serializer(mode="wrap")
     def _without_nothing(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Most labels are spelt in one way, and manifests are read by people."""
-        return {key: value for key, value in dump(self).items() if value or key not in {"from", "spellings"}}
+        return {key: value for key, value in dump(self).items() if value or key not in {"from", "spellings", "means"}}
 
 
 def as_label(name: str, given: Any) -> Any:
@@ -40,8 +41,25 @@ class Labelled(Task):
     """Answers from a fixed set of labels.
 
     Attributes:
-        labels: Label name -> what is said for it, and how it may be spelt.
+        labels: Label name -> what is said for it, how it may be spelt, and what it means.
     """
+
+    @property
+    def defined(self) -> bool:
+        """Whether the settings say what some label means."""
+        return any(label.means for label in self.labels.values())
+
+    @property
+    def words(self) -> dict[str, str]:
+        """The labels with their definitions, a line each.
+
+        >>> from softprompt.core.tasks import Task
+        >>> task = Task.classify({"B1": {"say": "billing", "means": "about invoices"}, "D2": "delivery"})
+        >>> task.words["task.labels"]
+        '- billing: about invoices\\n- delivery'
+        """
+        lines = (f"- {one.say}: {one.means}" if one.means else f"- {one.say}" for one in self.labels.values())
+        return {"task.labels": "\n".join(lines)}
 
     fixed_candidates: ClassVar[bool] = True
 

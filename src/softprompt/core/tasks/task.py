@@ -68,6 +68,16 @@ class Task(Settings, ABC):
         return ()
 
     @property
+    def defined(self) -> bool:
+        """Whether the task says what its answers mean, in :attr:`words`."""
+        return False
+
+    @property
+    def words(self) -> Mapping[str, str]:
+        """What templates may say of the task, by name, e.g. ``task.labels``."""
+        return {}
+
+    @property
     def answer_schema(self) -> Schema | None:
         """What written answers look like; None: any text."""
         return None

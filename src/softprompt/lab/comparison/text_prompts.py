@@ -6,7 +6,7 @@ side of the comparison is a straw man. Nothing is trained.
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from softprompt.core.answers import AnswerSettings
 from softprompt.core.records import Example
@@ -52,7 +52,7 @@ class ZeroShot:
 
     def fit(self, train: Dataset, validation: Dataset | None, task: Task, *, seed: int = 0) -> Fitted:
         longest = self.max_tokens or self.backbone.spec.max_positions
-        builder = RowBuilder(self.template.without_slots(), task, self.backbone.tokenizer, max_tokens=longest)
+        builder = RowBuilder(in_words(self.template, task), task, self.backbone.tokenizer, max_tokens=longest)
         return Asked(backbone=self.backbone, asks=(Ask(builder, answers=self.answers),), batch_tokens=self.batch_tokens)
 
 
@@ -90,7 +90,7 @@ class FewShot:
         """Raises what building a row of the training data raises."""
         tokenizer = self.backbone.tokenizer
         longest = min(self.max_tokens, self.backbone.spec.max_positions)
-        plain = self.template.without_slots()
+        plain = in_words(self.template, task)
         builder = RowBuilder(plain, task, tokenizer, max_tokens=longest)
         lengths = sorted(builder.lengths(example).total for example in train[:_MEASURED_ROWS])
         room = longest - max(lengths[int(0.95 * (len(lengths) - 1))], longest // 4)
@@ -106,6 +106,22 @@ class FewShot:
         shown = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
         note = f"{shown} demonstrations" + (f", {draws} draws averaged" if draws > 1 else "")
         return Asked(backbone=self.backbone, asks=tuple(asks), note=note, batch_tokens=self.batch_tokens)
+
+
+def in_words(template: Template, task: Task) -> Template:
+    r"""The template without its slots, behind the definitions of the labels where the task has some.
+
+    >>> task = Task.classify({"B1": {"say": "billing", "means": "about invoices"}, "D2": "delivery"})
+    >>> str(in_words(Template.parse("{bos}{text}<soft 9> It was {answer}"), task))
+    '{bos}- billing: about invoices\n- delivery\n\n{text} It was {answer}'
+    """
+    plain, said = template.without_slots(), task.words.get("task.labels", "")
+    if not task.defined or any(isinstance(part, Words) and said in part.text for part in plain.parts):
+        return plain
+    first = [part for part in plain.parts if isinstance(part, Bos)]
+    rest = [part for part in plain.parts if not isinstance(part, Bos)]
+    parts = parse(unparse([*first, Words(said + _BETWEEN), *rest]))
+    return replace(plain, parts=parts)
 
 
 def draw_demonstrations(

@@ -16,6 +16,10 @@ from softprompt.model.templates.windows import WindowSettings
 __all__ = ["TemplateSettings"]
 
 
+#: How names begin that stand for words of the task, and not for fields of the data.
+OF_TASK = "task."
+
+
 class TemplateSettings(Settings):
     """The ``template:`` of a run; a plain text stands for ``{text: ...}``.
 
@@ -62,17 +66,26 @@ class TemplateSettings(Settings):
         >>> TemplateSettings.parse("{title}: {body} It was {answer}").fields("classify")
         ('title', 'body')
         """
-        if self.chat is not None:
-            return self.chat.fields
-        return None if self.text is None else self.build(kind).fields
+        if self.chat is None and self.text is None:
+            return None
+        found = self.build(kind).fields if self.chat is None else self.chat.fields
+        return tuple(name for name in found if not name.startswith(OF_TASK))
 
-    def build(self, kind: str, *, fields: Sequence[str] = ("text",), tokenizer: Tokenizer | None = None) -> Template:
+    def build(
+        self,
+        kind: str,
+        *,
+        fields: Sequence[str] = ("text",),
+        tokenizer: Tokenizer | None = None,
+        words: Mapping[str, str] | None = None,
+    ) -> Template:
         """The template of these settings.
 
         Args:
             kind: Of the task: ``classify``, ``choose`` or ``generate``; only the preset asks.
             fields: Of the data, for the preset.
             tokenizer: Of the model; a chat needs it.
+            words: What the task says of itself, for places like ``{task.labels}``; they become the template's own.
 
         Raises:
             TemplateError: any fault of the text; ``template.chat`` for a chat without a tokenizer.
@@ -83,13 +96,15 @@ class TemplateSettings(Settings):
             if tokenizer is None:
                 message = "the turns of a chat become a template only with a model's chat format"
                 raise TemplateError("template.chat", message, cure="name the model")
-            return freeze_chat(
+            frozen = freeze_chat(
                 self.chat, tokenizer, truncate=self.truncate, keep=keep, strip=self.strip, windows=self.windows
             )
+            return frozen.saying(words or {})
         text = self.text
         if text is None:
             preset = Template.preset(
                 kind, place=self.place, fields=fields, length=self.length, start_text=self.start_text
             )
             text = str(preset)
-        return Template.parse(text, truncate=self.truncate, keep=keep, strip=self.strip, windows=self.windows)
+        built = Template.parse(text, truncate=self.truncate, keep=keep, strip=self.strip, windows=self.windows)
+        return built.saying(words or {})

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, get_args
 
 from softprompt.core.errors import ConfigError, TemplateError, nearest
 from softprompt.model.templates.grammar import parse
-from softprompt.model.templates.parts import Field, OptionalPart, Part, Slot, Special, unparse
+from softprompt.model.templates.parts import Field, OptionalPart, Part, Slot, Special, Words, unparse
 from softprompt.model.templates.presets import Place, preset_text
 from softprompt.model.templates.segments import SlotSpec, TextPiece, assemble, name_slots, resolve
 from softprompt.model.templates.windows import WindowSettings
@@ -168,6 +168,18 @@ class Template:
         """Hash of all that the template decides (16 hex digits): a prompt belongs to the template it was trained in."""
         parts = [str(self), self.truncate, sorted(self.keep.items()), self.strip]
         return _hash(json.dumps(parts if self.windows is None else [*parts, self.windows.model_dump()]))
+
+    def saying(self, words: Mapping[str, str]) -> Self:
+        """The template with words of its own in place of some fields.
+
+        >>> str(Template.parse("{task.labels}\\n{text} It was {answer}").saying({"task.labels": "- yes\\n- {no}"}))
+        '- yes\\n- {{no}}\\n{text} It was {answer}'
+        """
+        if not set(words) & set(self.fields):
+            return self
+        parts = [Words(words[p.name]) if isinstance(p, Field) and p.name in words else p for p in self.parts]
+        keep = {name: end for name, end in self.keep.items() if name not in words}
+        return replace(self, parts=parse(unparse(parts)), keep=keep)
 
     def without_slots(self) -> Self:
         """The same template as a text prompt: what the model makes of the words alone.

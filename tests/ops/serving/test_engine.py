@@ -213,9 +213,7 @@ def test_answers_within_a_schema_and_conversations_are_the_predicted_ones(backbo
     schema = {"type": "object", "properties": {"place": {"type": "string", "maxLength": 3}}, "required": ["place"]}
     extract = Extract.parse({"schema": schema, "max_new_tokens": 40})
     asks = {
-        "facts": ask(
-            backbone, "{text}<soft 3> JSON: {answer}", Extract.parse({"schema": schema, "max_new_tokens": 40}), seed=5
-        ),
+        "facts": ask(backbone, "{text}<soft 3> JSON: {answer}", extract, seed=5),
         "reply": ask(backbone, "{text}<soft 3>{answer}", Dialogue(max_new_tokens=5), seed=6),
     }
     examples = {"facts": Example({"text": "In Rome"}), "reply": Example({"text": "User: Hi"})}

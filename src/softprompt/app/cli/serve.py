@@ -87,8 +87,8 @@ def named_prompts(given: Sequence[str]) -> list[tuple[str, Path]]:
     Raises:
         ConfigError: ``config.usage``.
 
-    >>> named_prompts(["topic=nowhere/run.zip", "nowhere/tone.zip"])
-    [('topic', PosixPath('nowhere/run.zip')), ('', PosixPath('nowhere/tone.zip'))]
+    >>> [(name, path.name) for name, path in named_prompts(["topic=nowhere/run.zip", "nowhere/tone.zip"])]
+    [('topic', 'run.zip'), ('', 'tone.zip')]
     """
     found = []
     for text in given:

@@ -37,6 +37,17 @@ def ready(model: sp.Backbone, train: list[dict[str, str]], **changes: Any) -> An
     return prepare(sp.RunConfig.parse({"data": data, **changes}), sources=sources, backbone=model)
 
 
+def test_what_corrects_the_prompt_corrects_the_baseline(model: sp.Backbone) -> None:
+    uneven = [row for n, row in enumerate(rows(60)) if row["label"] == "no" or n % 8 == 1]
+    metrics = {"metrics": ["macro_f1"]}
+    by_prior = ready(model, uneven, task=metrics)
+    assert by_prior.correction == by_prior.answers.offsets != ()
+    weighted = ready(model, uneven, task=metrics, training={"class_weights": "balanced"})
+    assert weighted.answers.offsets == ()
+    assert [2 * one for one in by_prior.correction] == pytest.approx(list(weighted.correction))
+    assert ready(model, rows(60)).correction == ()
+
+
 # --- the way with folds
 
 

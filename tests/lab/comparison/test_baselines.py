@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from softprompt.core.answers import prior_offsets
 from softprompt.core.errors import DataError
 from softprompt.core.records import Batch, Example, Node, Row, Text
 from softprompt.core.tasks import Task
@@ -57,6 +58,21 @@ def test_tfidf_learns_the_words_that_decide(validated):
     fitted = TfidfLogistic().fit(train, validation, TASK)
     assert evaluate(fitted.predict(test), test, TASK).headline.estimate == 1.0
     assert fitted.note.startswith("C = ")
+
+
+def test_a_correction_for_uneven_labels_moves_the_answers_and_is_told():
+    rows = [row for row in reviews(60) if row.target == TASK.names[0]] + [
+        row for row in reviews(12) if row.target == TASK.names[1]
+    ]
+    train, blank = Dataset(tuple(rows), classes=TASK.names), [Example({"text": "unheard"}, target=TASK.names[0])]
+    counts = list(train.labels().values())
+    plain, corrected = (TfidfLogistic(offsets=o).fit(train, None, TASK) for o in ((), prior_offsets(counts)))
+    (before,), (after,) = plain.predict(blank), corrected.predict(blank)
+    rare = TASK.names[1]
+    odds = [one.probabilities[rare] / one.probabilities[TASK.names[0]] for one in (before, after)]
+    assert odds[1] / odds[0] == pytest.approx(counts[0] / counts[1], rel=1e-6)
+    assert "corrected for the labels' shares" in corrected.note
+    assert "corrected" not in plain.note
 
 
 def test_tfidf_reads_the_fields_of_the_template_and_no_others():

@@ -275,7 +275,7 @@ def _baselines(ready: Prepared, watcher: Watcher) -> tuple[Standing, ...]:
     watcher.stage("baselines")
     contenders: list[Contender] = [Majority()]
     if find_spec("sklearn"):
-        contenders.append(TfidfLogistic(fields=ready.template.fields))
+        contenders.append(TfidfLogistic(fields=ready.template.fields, offsets=ready.correction))
     else:
         watcher.note("without scikit-learn there is no TF-IDF baseline; pip install 'softprompt[compare]'")
     if ready.task.candidates(ready.splits["train"][0]) is not None and "words" in ready.task.forms:

@@ -107,10 +107,13 @@ class TfidfLogistic:
     Attributes:
         fields: What it reads: the fields of the prompt's template.
         strengths: Values of C.
+        offsets: Added to the logarithms of the labels' probabilities: what corrects a prompt for the labels' shares
+            has to correct what stands beside it, or macro-F1 compares corrections.
     """
 
     fields: tuple[str, ...] = ("text",)
     strengths: tuple[float, ...] = (0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0)
+    offsets: tuple[float, ...] = ()
     name: str = "TF-IDF + logistic regression"
 
     def supports(self, task: Task) -> bool:
@@ -125,6 +128,8 @@ class TfidfLogistic:
         classifier, settled = _classified(
             {"words": fitted.features(train)}, train, held_out, task, strengths=self.strengths, seed=seed
         )
+        if isinstance(classifier, Logistic):
+            classifier = classifier.corrected(self.offsets)
         return replace(fitted, classifier=classifier, task=settled)
 
     def _text(self, example: Example) -> str:
@@ -171,7 +176,8 @@ class _FittedText:
     @property
     def note(self) -> str:
         assert self.classifier is not None
-        return f"C = {self.classifier.strength:g}"
+        corrected = ", corrected for the labels' shares as the prompt is" if self.contender.offsets else ""
+        return f"C = {self.classifier.strength:g}{corrected}"
 
     def predict(self, examples: Sequence[Example]) -> list[Prediction]:
         assert self.classifier is not None

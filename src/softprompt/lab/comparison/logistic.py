@@ -11,7 +11,7 @@ instead of d.
 import importlib
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -52,6 +52,15 @@ class Logistic:
         """Learnt weights and biases."""
         learnt = np.isfinite(self.bias) & self.weight.any(axis=1)
         return int(learnt.sum()) * (int(self.weight.shape[1]) + 1)
+
+    def corrected(self, offsets: Sequence[float]) -> "Logistic":
+        """The same with something added to the logarithm of each label's probability, e.g. for uneven shares.
+
+        >>> one = Logistic("x", 1.0, 0.5, np.zeros((2, 1)), np.log([0.8, 0.2]))
+        >>> one.corrected([-np.log(0.8), -np.log(0.2)]).probabilities(np.zeros((1, 1))).round(3).tolist()
+        [[0.5, 0.5]]
+        """
+        return replace(self, bias=self.bias + np.asarray(offsets, dtype=np.float64)) if len(offsets) else self
 
     def probabilities(self, features: Matrix) -> Float[np.ndarray, "n C"]:
         """Probability of every label; 0 for one without a training row."""

@@ -102,14 +102,6 @@ class Prepared:
 
     @property
     def correction(self) -> tuple[float, ...]:
-        """What corrects others that learn from these rows for the labels' shares, as this run is; empty if it is not."""
-        rows = self.splits["train"]
-        if self.answers.offsets or not rows.classes or self.config.training.class_weights != "balanced":
-            return self.answers.offsets
-        return prior_offsets(list(rows.labels().values()))
-
-    @property
-    def correction(self) -> tuple[float, ...]:
         """What corrects others that learn from these rows for the labels' shares as this run is; empty for none."""
         rows = self.splits["train"]
         if self.answers.offsets or not rows.classes or self.config.training.class_weights != "balanced":

@@ -222,6 +222,7 @@ WRONG = [
     ("/v1/classify", 413, {"input": "a" * 20_000}, "serving.too_large", "more than 10,000 bytes"),
     ("/classify", 404, {"input": "a"}, "serving.unknown_prompt", "3 of those served have labels: topic, tone, pick"),
     ("/classify", 400, {"input": {"text": "a"}, "model": "topic"}, "config.invalid", "input"),
+    ("/classify", 400, {"input": "a", "model": "summary"}, "serving.wrong_task", "says no single label"),
     ("/v1/completions", 400, {"prompt": "a", "model": "topic"}, "serving.wrong_task", "ask it to classify"),
     ("/v1/completions", 400, {"prompt": "a", "n": 2}, "serving.unsupported", "temperature above 0"),
     ("/v1/completions", 400, {"prompt": "a", "top_k": 2}, "config.unknown_key", "did you mean 'top_p'"),

@@ -3,12 +3,16 @@
 import threading
 
 import pytest
+import torch
 
+from softprompt.core.answers import AnswerSettings
 from softprompt.core.errors import ServingError, TemplateError
 from softprompt.core.records import Answer, Example
-from softprompt.core.tasks import Dialogue, Extract
+from softprompt.core.tasks import Dialogue, Extract, Multilabel, Score
+from softprompt.core.tensors import Head, PromptTensors
 from softprompt.model.decoding import Decoding
-from softprompt.model.prediction import Predictor
+from softprompt.model.prediction import Ask, Predictor
+from softprompt.model.templates import RowBuilder, Template
 from softprompt.ops.serving import Engine, Limits, Served
 from softprompt.testing import tiny
 from tests.ops.serving.desk import SUMMARY, TEXTS, ask, hold, served
@@ -225,6 +229,26 @@ def test_answers_within_a_schema_and_conversations_are_the_predicted_ones(backbo
         turns = {"messages": [{"role": "user", "content": "Hi"}]}
         assert engine.write(turns, "reply").result().rows == (found,)
         assert engine.write("Hi", "reply").result().rows == (found,)
+
+
+def test_sets_of_labels_and_numbers_are_the_predicted_ones(backbone):
+    head = Head(torch.randn(2, backbone.spec.head_dim, generator=torch.Generator().manual_seed(0)), torch.zeros(2))
+    many = RowBuilder(
+        Template.parse("{text}: {answer}"),
+        Multilabel.parse({"labels": ["late", "broken"]}),
+        backbone.tokenizer,
+        max_tokens=128,
+        answers="vectors",
+    )
+    asks = {
+        "faults": Ask(many, PromptTensors({}, head), AnswerSettings(form="vectors")),
+        "stars": ask(backbone, "{text}<soft 2> Stars: {answer}", Score.parse({"scale": [1, 2, 3]}), seed=8),
+    }
+    (expected,) = Predictor(backbone, list(asks.values())).predict([Example({"text": TEXTS[1]})])
+    with Engine(backbone, [Served(name, one) for name, one in asks.items()]) as engine:
+        (found,) = engine.judge(TEXTS[1]).result().rows
+        assert [one.to_dict() for one in found.values()] == [{**one.to_dict(), "id": "1"} for one in expected]
+        assert not any(engine.find(name).says_one_label for name in asks)
 
 
 def test_written_requests_that_wait_go_together_and_are_told_apart(backbone, monkeypatch):

@@ -46,11 +46,9 @@ def serve(
 ) -> None:
     """Serve saved prompts over HTTP: several prompts of one model, over one reading of each text.
 
-        softprompt serve runs/topic runs/tone --port 8000
+        softprompt serve runs/topic mood=runs/tone --port 8000
 
-        curl localhost:8000/v1/classify -H 'Content-Type: application/json' -d '{"input": "Where is my parcel?"}'
-
-    Ctrl-C and SIGTERM finish what has begun, and end with status 0. See docs/serving.md.
+    It says a request to try. Ctrl-C and SIGTERM finish what has begun, and end with status 0. See docs/serving.md.
     """
     with Face(as_json=as_json) as face:
         named = named_prompts(prompts)

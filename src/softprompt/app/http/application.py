@@ -100,6 +100,9 @@ def _add_classification(app: FastAPI, engine: Engine, on_bug: Callable[[Exceptio
     @_guarded(on_bug)
     async def vllm_classify(body: VllmClassifyBody, request: Request) -> Response:
         name = _only(engine, body.model, writes=False)
+        if not engine.find(name).says_one_label:
+            message = f"{name!r} says no single label, and this form holds no other answer"
+            raise ServingError("serving.wrong_task", message, cure="ask at /v1/classify, or for completions")
         answers = await asyncio.wrap_future(engine.judge(body.input, [name], count=True))
         _note(request, [name], len(answers.rows))
         return JSONResponse(documents.vllm_classified(answers, name, **_stamp()))

@@ -69,6 +69,11 @@ class Served:
         return (found,) if isinstance(found, str) else tuple(found)
 
     @property
+    def says_one_label(self) -> bool:
+        """Whether the answer is exactly one of the candidates, and no set of them, number or text."""
+        return self.ask.task.one_right and not self.writes
+
+    @property
     def reads_turns(self) -> bool:
         """Whether a list of chat messages is read as it is."""
         return "messages" in self.ask.task.named

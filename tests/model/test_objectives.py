@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softprompt.model.objectives import OBJECTIVES, choice, labels, likelihood, ranked
+from softprompt.model.objectives import OBJECTIVES, choice, graded, labels, likelihood
 from softprompt.model.prompted import Scores
 
 LOGS = torch.tensor([[-1.0, -2.0, -3.0], [-2.0, -0.5, -torch.inf]])
@@ -63,10 +63,15 @@ def test_labels_are_decisions_of_their_own():
 
 def test_a_far_anchor_costs_more_than_a_near_one():
     sure = Scores(torch.tensor([0]), torch.tensor([[0.0, 50.0, 0.0, 0.0]]), torch.ones(1, 4, dtype=torch.long))
-    costs = [float(ranked(sure, torch.eye(4)[k : k + 1])[0][0]) for k in range(4)]
-    assert costs == pytest.approx([1, 0, 1, 2], abs=1e-5)
-    between = float(ranked(sure, torch.tensor([[0.0, 0.5, 0.5, 0.0]]))[0][0])
-    assert between == pytest.approx(0.25, abs=1e-5)
+    costs = [float(graded(sure, torch.eye(4)[k : k + 1])[0][0]) for k in range(4)]
+    assert costs == pytest.approx([50 + 1, 0, 50 + 1, 50 + 2], abs=1e-4)
+
+
+def test_a_sure_mistake_still_has_a_gradient():
+    values = torch.tensor([[0.0, 50.0, 0.0, 0.0]], requires_grad=True)
+    graded(Scores(torch.tensor([0]), values, torch.ones(1, 4, dtype=torch.long)), torch.eye(4)[3:])[0].sum().backward()
+    assert values.grad is not None
+    assert values.grad[0, 3] == pytest.approx(-1)
 
 
 @given(st.sampled_from(list(OBJECTIVES)), st.lists(st.integers(0, 2), min_size=2, max_size=8))

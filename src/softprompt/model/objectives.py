@@ -4,8 +4,8 @@
   scores are whole-sequence log-probabilities (words) or a head's (label vectors).
 * ``likelihood``: negative log-probability of the right answer a token. For *generate*.
 * ``labels``: binary cross-entropy of each label's own yes or no, the mean over the labels. For *multilabel*.
-* ``score``: ranked probability score against the shares of the two anchors beside the number. For *score*; measured
-  against cross-entropy and squared error of the expected value, see docs/task-kinds.md.
+* ``score``: cross-entropy and ranked probability score against the shares of the two anchors beside the number. For
+  *score*; measured against either alone and squared error of the expected value, see docs/task-kinds.md.
 
 Each gives a numerator and a denominator a row, so that micro-batches add up to the batch exactly.
 """
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from softprompt.model.prompted import Scores
 
-__all__ = ["OBJECTIVES", "Objective", "choice", "labels", "likelihood", "ranked"]
+__all__ = ["OBJECTIVES", "Objective", "choice", "graded", "labels", "likelihood"]
 
 
 class Objective(Protocol):
@@ -86,21 +86,25 @@ def labels(
     return loss, torch.ones_like(loss)
 
 
-def ranked(
+def graded(
     scores: Scores, targets: Float[Tensor, "n C"], *, smoothing: float = 0.0
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """Ranked probability score: sum_k (P_k - T_k)^2 of the cumulated softmax(scores) and the cumulated shares t.
+    """Cross-entropy plus ranked probability score, for shares t of ordered anchors that sum to 1.
 
-    An error of two anchors costs more than one of one. Smoothing mixes 1/C into the shares, which sum to 1.
+    -sum_k t_k log p_k + sum_k (P_k - T_k)^2 with p = softmax(scores) and cumulated P, T. By the second part an error of
+    two anchors costs more than one of one; alone it has no gradient left where p is sure of a wrong anchor, and the
+    first part has. Smoothing mixes 1/C into the shares.
 
     Source: Epstein, J. Appl. Meteorology 8 (1969) 985-987.
 
     >>> scores = Scores(torch.tensor([0]), torch.zeros(1, 4), torch.ones(1, 4, dtype=torch.long))
-    >>> round(float(ranked(scores, torch.tensor([[0.0, 0.5, 0.5, 0.0]]))[0]), 4)
-    0.125
+    >>> round(float(graded(scores, torch.tensor([[0.0, 0.5, 0.5, 0.0]]))[0]), 4)
+    1.5113
     """
     wanted = (1 - smoothing) * targets + smoothing / targets.shape[1]
-    loss = (scores.values.float().softmax(-1).cumsum(1) - wanted.cumsum(1)).square().sum(1)
+    logs = scores.values.float().log_softmax(-1)
+    distance = (logs.exp().cumsum(1) - wanted.cumsum(1)).square().sum(1)
+    loss = -(wanted * logs).sum(1) + distance
     return loss, torch.ones_like(loss)
 
 
@@ -108,5 +112,5 @@ OBJECTIVES: dict[str, Objective] = {
     "choice": choice,
     "likelihood": likelihood,
     "labels": labels,
-    "score": ranked,
+    "score": graded,
 }

@@ -163,10 +163,12 @@ def test_the_number_of_a_score_stands_before_its_bounds() -> None:
 
 
 def test_withheld_answers_and_cut_rows_are_said() -> None:
-    data = {**judged().to_dict(), "cut": 2}
+    data = {**judged().to_dict(), "cut": 2, "lost": "2 of 12 rows were too long"}
     card = evaluation_card(data)
     assert card.sentences[0].startswith("2 answers withheld; of those given")
-    assert [notice.kind for notice in card.notices] == ["look"]
+    assert card.notices == [Notice("2 of 12 rows were too long", "look")]
+    assert card.notices[0] in run_card({**report(), "evaluation": data}).notices
+    assert not evaluation_card(judged().to_dict()).notices
 
 
 @pytest.mark.parametrize(("stopped", "why"), [("interrupted", "interrupted"), ("time", "the time was up")])

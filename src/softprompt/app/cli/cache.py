@@ -9,7 +9,7 @@ from softprompt.app.cli import options
 from softprompt.app.cli.face import Face, Screen
 from softprompt.app.cli.failures import usage_error
 from softprompt.app.cli.tables import grid
-from softprompt.app.cli.words import age, counted, size
+from softprompt.core.words import age, counted, size
 
 
 def ls(as_json: options.Json = False) -> None:

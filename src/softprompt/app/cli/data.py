@@ -8,8 +8,8 @@ from softprompt.app.cli import options
 from softprompt.app.cli.face import Face, Screen
 from softprompt.app.cli.options import changes_of
 from softprompt.app.cli.settings import read_config
-from softprompt.app.cli.words import counted
 from softprompt.core.errors import DataError
+from softprompt.core.words import counted
 
 #: Bad rows that are listed one by one.
 SHOWN = 20

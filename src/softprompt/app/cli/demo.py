@@ -12,7 +12,7 @@ from softprompt.app.cli import options
 from softprompt.app.cli.face import Face, Screen
 from softprompt.app.cli.settings import parse_seconds
 from softprompt.app.cli.tables import comparison_table
-from softprompt.app.cli.words import counted, duration, percent
+from softprompt.core.words import counted, duration, percent
 
 
 def demo(

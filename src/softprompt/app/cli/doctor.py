@@ -8,7 +8,7 @@ from rich.text import Text
 from softprompt.app.cli import options
 from softprompt.app.cli.face import Face, Screen
 from softprompt.app.cli.failures import BUG
-from softprompt.app.cli.words import counted
+from softprompt.core.words import counted
 
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from softprompt.app.cli.words import percent
+from softprompt.core.words import percent
 
 if TYPE_CHECKING:
     from softprompt.lab.explanation import Explanation, Word

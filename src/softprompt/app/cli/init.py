@@ -11,7 +11,7 @@ from softprompt.app.cli.face import Face, Screen
 from softprompt.app.cli.failures import usage_error
 from softprompt.app.cli.settings import parse_labels
 from softprompt.app.cli.tables import grid
-from softprompt.app.cli.words import counted, percent
+from softprompt.core.words import counted, percent
 
 if TYPE_CHECKING:
     from softprompt.app.recipes.init import Ask, Question, Wishes

@@ -16,8 +16,8 @@ from softprompt.app.cli.highlights import explained
 from softprompt.app.cli.options import columns_of, file_of, model_of, on_bad_row_of
 from softprompt.app.cli.paths import prompt_paths
 from softprompt.app.cli.streams import decoded
-from softprompt.app.cli.words import counted
 from softprompt.core.errors import ConfigError, DataError, ResourceError, nearest
+from softprompt.core.words import counted
 
 if TYPE_CHECKING:
     from softprompt.app.recipes.predict import Answered

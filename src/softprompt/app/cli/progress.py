@@ -12,8 +12,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Column
 from rich.text import Text
 
-from softprompt.app.cli.words import amount, duration, fact
 from softprompt.app.watch import Watcher
+from softprompt.core.words import amount, duration, fact
 
 if TYPE_CHECKING:
     from softprompt.app.cli.face import Screen

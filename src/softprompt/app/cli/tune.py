@@ -10,7 +10,7 @@ from softprompt.app.cli.face import Face, Screen
 from softprompt.app.cli.options import TRAINING, changes_of
 from softprompt.app.cli.settings import read_config
 from softprompt.app.cli.tables import class_table, comparison_table, plan_lines, table_of
-from softprompt.core.cards.views import run_card
+from softprompt.core.cards.views import run_card, run_notices
 from softprompt.core.words import duration, size
 
 
@@ -143,7 +143,7 @@ def render(out: Screen, report: dict[str, Any], *, size_bytes: int) -> None:
     out.say()
     for sentence in card.sentences:
         out.prose(sentence)
-    for notice in card.notices:
+    for notice in run_notices(report):
         out.prose(f"note: {notice.text}", style="dim" if notice.kind == "note" else "yellow")
     out.prose(f"kept:  {report['saved']}")
     out.say(f"saved: {report['prompt']}, {size(size_bytes)}, after {duration(report['seconds']['total'])}")

@@ -181,7 +181,6 @@ def evaluation_card(evaluation: Document) -> Card:
     """What predictions are worth: every score with its interval, and the classes."""
     metric, score = next(iter(evaluation["metrics"].items()), ("", {}))
     withheld = withheld_sentence(evaluation)
-    cut = f"{counted(evaluation['cut'], 'row')} too long for the model: cut"
     return Card(
         "evaluation",
         evaluation["name"] or "answers",
@@ -189,8 +188,13 @@ def evaluation_card(evaluation: Document) -> Card:
         facts=(("rows", f"{len(evaluation['items']):,}"), ("time", duration(evaluation["seconds"]))),
         tables=[metric_rows(evaluation), *([class_rows(evaluation["classes"])] if evaluation["classes"] else [])],
         sentences=[withheld] if withheld else [],
-        notices=[Notice(cut, "look")] if evaluation["cut"] else [],
+        notices=_lost(evaluation),
     )
+
+
+def _lost(evaluation: Document) -> list[Notice]:
+    """What of the texts was lost; a window of each is no reason to look."""
+    return [Notice(evaluation["lost"], "look" if evaluation["cut"] else "note")] if evaluation["lost"] else []
 
 
 def withheld_sentence(evaluation: Document) -> str:
@@ -231,7 +235,7 @@ def run_card(report: Document, *, size_bytes: int = 0, picture: str = "") -> Car
         ),
         tables=tables,
         sentences=[*(verdict_sentences(comparison) if comparison else ()), *run_sentences(report)],
-        notices=run_notices(report),
+        notices=[*run_notices(report), *_lost(report["evaluation"])],
         picture=picture,
         commands=[f'softprompt predict {report["prompt"]} --text "..."'],
     )

@@ -12,17 +12,11 @@ import softprompt as sp
 from softprompt.app.recipes.prepare import MANY_ROWS, prepare
 from softprompt.app.recipes.tune import tune
 from softprompt.core.errors import ConfigError, DataError
-from softprompt.testing import tiny
 from tests.app.recipes.test_run import QUICK, rows
 from tests.modes import for_owner_alone
 
 TASK = sp.Task.classify(["no", "yes"])
 SEEDS = {**QUICK, "seeds": (3, 4)}
-
-
-@pytest.fixture(scope="module")
-def model() -> sp.Backbone:
-    return tiny("llama")
 
 
 @pytest.fixture(scope="module")

@@ -22,11 +22,6 @@ def rows(number: int, *, start: int = 0) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def model() -> sp.Backbone:
-    return tiny("llama")
-
-
-@pytest.fixture(scope="module")
 def report(model: sp.Backbone, tmp_path_factory: pytest.TempPathFactory) -> sp.TuneReport:
     folder = tmp_path_factory.mktemp("runs") / "run"
     task = sp.Task.classify(["no", "yes"])

@@ -13,15 +13,9 @@ from softprompt.core.errors import PromptError
 from softprompt.core.tensors import PromptTensors
 from softprompt.data.dialect import ReadSettings
 from softprompt.data.sources import File
-from softprompt.testing import tiny
 
 PLAIN = [{"text": f"{word} {n} &lt;b&gt;", "label": word} for n in range(4) for word in ("good", "bad")]
 HTML = [{**row, "text": f"<p>{row['text'].replace('&', '&amp;')}</p><style>p {{}}</style>"} for row in PLAIN]
-
-
-@pytest.fixture(scope="module")
-def model() -> sp.Backbone:
-    return tiny("llama")
 
 
 def saved(model: sp.Backbone, **read: Any) -> sp.Prompt:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from softprompt.core.errors import DataError
-from softprompt.data.shapes.shape import Shape, Values
+from softprompt.data.shapes.shape import Shape, Values, alone
 
 __all__ = ["DOCCANO", "LABEL_STUDIO", "PRODIGY"]
 
@@ -133,7 +133,7 @@ def _one(value: Any) -> Any:
     if not isinstance(value, Sequence) or isinstance(value, str):
         return value
     texts = ["/".join(map(str, part)) if isinstance(part, list) else part for part in value]
-    return texts[0] if len(texts) == 1 else texts or None
+    return alone(texts)
 
 
 LABEL_STUDIO = Shape(

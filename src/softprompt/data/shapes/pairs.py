@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from softprompt.core.errors import DataError
-from softprompt.data.shapes.shape import Shape, Values
+from softprompt.data.shapes.shape import Shape, Values, alone
 
 __all__ = ["ALPACA", "COMPLETION", "SQUAD"]
 
@@ -93,7 +93,7 @@ def _answer(answers: Any) -> Any:
     else:
         texts = [answer.get("text") for answer in answers or [] if isinstance(answer, Mapping)]
     texts = list(dict.fromkeys(text for text in texts if isinstance(text, str) and text.strip()))
-    return texts[0] if len(texts) == 1 else texts or None
+    return alone(texts)
 
 
 ALPACA = Shape(

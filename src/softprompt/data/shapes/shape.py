@@ -4,9 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Shape", "Values"]
+__all__ = ["Shape", "Values", "alone"]
 
 Values = Mapping[str, Any]
+
+
+def alone(values: Sequence[Any]) -> Any:
+    """A list of one as its element, an empty one as a gap, several as they are.
+
+    >>> alone(["late"]), alone([]), alone(["late", "rude"])
+    ('late', None, ['late', 'rude'])
+    """
+    return values[0] if len(values) == 1 else values or None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -100,7 +100,8 @@ def measured(name: str, *, seed: int, unlabelled: int, taught: Path) -> dict[str
             report = learnt(Path(folder), rows, **settings)
         second = report.finding.second
         seconds = time.perf_counter() - begun
-        found[way] = Run(report.headline.estimate, seconds, None if second is None else second.to_dict())
+        told = None if second is None else replace(second, teacher="the teacher" if second.teacher else "").to_dict()
+        found[way] = Run(report.headline.estimate, seconds, told)
         print(name, seed, way, f"{report.headline.estimate:.3f} {seconds:.0f} s", *(second.sentences if second else ()))
     return found
 

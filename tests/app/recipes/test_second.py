@@ -3,7 +3,7 @@
 import gc
 import json
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,7 @@ def test_written_answers_have_no_second_round(model: sp.Backbone, tmp_path: Path
 
 
 @pytest.fixture
-def loaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Models come by name; each time one is loaded, none of those before may still be there."""
     names: list[str] = []
     alive: list[weakref.ref[Any]] = []
@@ -157,7 +157,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     monkeypatch.setattr(teaching.loading, "load", load)
     monkeypatch.setattr(preparing.loading, "load", load)
-    yield names
+    return names
 
 
 def test_the_teacher_is_asked_before_the_model_is_loaded_and_only_once(

@@ -62,7 +62,7 @@ Set = Annotated[
 
 Train = Annotated[
     str | None,
-    typer.Option("--train", metavar="FILE", help="Rows to learn from: csv, xlsx, jsonl, parquet, ...", rich_help_panel=ROWS),
+    typer.Option("--train", metavar="FILE", help="Rows to learn from: csv, xlsx, jsonl, ...", rich_help_panel=ROWS),
 ]
 Validation = Annotated[
     str | None,

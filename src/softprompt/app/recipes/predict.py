@@ -161,8 +161,9 @@ def _examples(
     def loaded(rows: Source) -> Dataset:
         skip: Literal["error", "skip"] = "error" if left is None else "skip"
         found = load(rows, asks[0].task, columns=columns, template_fields=fields, answers=False, on_bad_row=skip)
-        for bad in found.skipped if left is not None else ():
-            left(bad)
+        if left is not None:
+            for bad in found.skipped:
+                left(bad)
         return found
 
     if isinstance(source, Reading | File | Frame):

@@ -16,7 +16,7 @@ from softprompt.data.values import is_missing, plain
 
 __all__ = ["holds_tags", "objects_in", "schema_of"]
 
-FEW_VALUES, ROWS_A_VALUE = 8, 5  #: different texts of an enum at most, and rows for each at least
+FEW_VALUES, ROWS_A_VALUE = 5, 8  #: different texts of an enum at most, and rows for each at least: names are no enum
 ENOUGH = 0.9  #: share of the filled cells that are objects
 
 _TAG = re.compile(r"O|[BIESLU]-\S+")

@@ -242,8 +242,12 @@ class Deciding:
         message = f"{text[0].lower()}{text[1:]} {names} are equally likely: {choice.why}"
         raise DataError("data.unclear_column", message, cure=f"say {flag} {choice.options[0]!r}{both}")
 
-    def labels(self, found: Labels) -> Any:
+    def labels(self, found: Labels, *, rows: int | None = None) -> Any:
         """Names side by side when they are clean, else what each says and is spelt like.
+
+        Args:
+            found: How they are written.
+            rows: That have labels, where a row may have several; None: each has one.
 
         Raises:
             DataError: ``data.one_label``, ``data.too_many_labels``.
@@ -259,7 +263,7 @@ class Deciding:
         if len(found.counts) > MAX_LABELS:
             reason = f"the column holds {len(found.counts)} different answers, labels are at most {MAX_LABELS}"
             raise DataError("data.too_many_labels", reason, cure="say --task generate, or name another --target")
-        share = max(found.counts.values()) / sum(found.counts.values())
+        share = max(found.counts.values()) / (rows or sum(found.counts.values()))
         self.decide("labels", f"{len(found.counts)}", f"the commonest has {share:.0%} of the rows", "--labels")
         if found.spellings:
             folded = "; ".join(f"{', '.join(map(repr, other))} → {name!r}" for name, other in found.spellings.items())

@@ -48,7 +48,7 @@ def label_sets(deciding: "Deciding", texts: Sequence[str]) -> tuple[dict[str, An
         deciding.decide("no label", f"{none} rows", "an empty cell is a row with none of the labels", "--target")
     labels = look_at_labels([name for row in rows for name in row], fold=deciding.wishes.fold)
     settings = {"separator": separator} if separator is not None else {}
-    return {**settings, "labels": deciding.labels(labels)}, labels
+    return {**settings, "labels": deciding.labels(labels, rows=len(rows))}, labels
 
 
 def scale(deciding: "Deciding", texts: Sequence[str]) -> dict[str, Any]:

@@ -173,7 +173,9 @@ class Multilabel(Labelled):
         there = next((mark for mark, found in parts if len(found) > 1 and any(p in self.labels for p in found)), None)
         if there is None or self.separator is not None:
             return fault
-        return DataError(fault.code, fault.message, cure=f"if these are several labels, set task.separator: '{there}'")
+        # in the message: a bad row among others keeps its message alone
+        advice = f"if these are several labels, set task.separator: '{there}'"
+        return DataError(fault.code, f"{fault.message}; {advice}")
 
 
 def _list_in(text: str) -> list[Any]:

@@ -85,7 +85,7 @@ def test_run_that_diverges_is_an_error(cli, rows: Path) -> None:
 
 
 def test_report_says_what_was_cut_short(capsys: pytest.CaptureFixture[str]) -> None:
-    evaluation = {"name": "a", "metrics": {"accuracy": interval(0.5)}, "items": [{}] * 8, "classes": []}
+    evaluation = {"name": "a", "metrics": {"accuracy": interval(0.5)}, "items": [{}] * 8, "classes": [], "lost": ""}
     report = {"evaluation": evaluation, "split": "test", "comparison": None, "seeds": {"0": {}}, "notes": ["look"]}
     report |= {"held_out": evaluation, "stopped": ["diverged", "time"], "interrupted": True, "prompt": "run/prompt"}
     suspect = {"id": "7", "source": "a:7", "given": "b", "suggested": "c", "p_given": 0.125, "p_suggested": 0.75}

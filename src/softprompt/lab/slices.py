@@ -205,8 +205,8 @@ def cut_slices(evaluation: Evaluation) -> Slices | None:
 
 
 def confusions(evaluation: Evaluation, *, most: int = 5) -> tuple[Confusion, ...]:
-    """The pairs of labels that are confused most often, at least twice each; empty without fixed labels."""
-    if not evaluation.labels:
+    """The pairs of labels that are confused most often, at least twice each; empty without fixed labels, and for numbers."""
+    if not evaluation.labels or any(isinstance(item.reference, float) for item in evaluation.items):
         return ()
     rows = Counter(as_text(item.reference) for item in evaluation.items)
     pairs = Counter(

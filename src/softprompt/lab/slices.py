@@ -205,7 +205,7 @@ def cut_slices(evaluation: Evaluation) -> Slices | None:
 
 
 def confusions(evaluation: Evaluation, *, most: int = 5) -> tuple[Confusion, ...]:
-    """The pairs of labels that are confused most often, twice each at least; empty without fixed labels and for numbers."""
+    """The pairs of labels that are confused most often, at least twice each; empty without labels and for numbers."""
     if not evaluation.labels or any(isinstance(item.reference, float) for item in evaluation.items):
         return ()
     rows = Counter(as_text(item.reference) for item in evaluation.items)

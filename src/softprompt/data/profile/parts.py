@@ -16,7 +16,8 @@ __all__ = ["Choice", "choose_candidates", "choose_target", "choose_texts", "unfi
 
 _PLAINLY = "label labels target class klasse classe clase gold y etikett"
 _BY_TOPIC = (
-    "category categories tag tags kategorie catégorie categoría topic thema intent sentiment stimmung emotion tone rating stars "
+    "tag tags "
+    "category categories kategorie catégorie categoría topic thema intent sentiment stimmung emotion tone rating stars "
     "sterne bewertung score department abteilung queue urgent urgency dringlichkeit priority priorität type typ spam "
     "toxic answer antwort output response reply completion summary zusammenfassung translation übersetzung tldr"
 )

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import random
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 import softprompt as sp
 from softprompt.app.recipes import prepare as preparing
 from softprompt.app.recipes import second, teaching
+from softprompt.app.recipes.tune import tune
+from softprompt.app.watch import Point, Watcher
 from softprompt.core.errors import ConfigError, DataError
 from softprompt.core.stats import Interval
 from softprompt.lab.lessons import Lesson
@@ -107,6 +110,86 @@ def test_no_threshold_no_second_round(model: sp.Backbone, alone: sp.TuneReport, 
     found = run(model, tmp_path / "r", unlabelled=MORE, second={"precision": 0.99})
     assert same_numbers(found, alone)
     assert any(note.startswith("no second round: no threshold is proved") for note in found.notes)
+
+
+class Killed(BaseException):
+    """Nothing catches it, as nothing catches a power cut."""
+
+
+class At(Watcher):
+    """Raises at a step of the second round."""
+
+    def __init__(self, step: int, raised: type[BaseException]) -> None:
+        self.wanted, self.raised, self.second = step, raised, False
+
+    def stage(self, name: str, *, total: int | None = None, unit: str = "") -> None:
+        self.second |= name == "second round"
+
+    def point(self, point: Point) -> None:
+        if self.second and point.losses and point.step == self.wanted:
+            raise self.raised
+
+
+def steps_of(folder: Path) -> list[int]:
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
+    return [line["step"] for line in lines if line["event"] == "step"]
+
+
+@pytest.mark.parametrize(("folds", "seed"), [(2, 1), (2, 2), ("none", 3)])
+def test_law_5_a_run_that_is_killed_in_its_second_round_goes_on_there(
+    folds: Any, seed: int, model: sp.Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide(monkeypatch, better=True)
+    training = {**ONE, "checkpoint_every": 1e-9}
+    steps = training["steps"]
+
+    def go(name: str, watcher: Watcher | None = None, *, fresh: bool = False) -> sp.TuneReport:
+        settings = {
+            "data": {"train": "rows", "unlabelled": "rows", "folds": folds},
+            "training": training,
+            "second": SECOND,
+            "baselines": False,
+            "output": tmp_path / name,
+        }
+        sources = {"train": rows(20), "unlabelled": MORE}
+        return tune(sp.RunConfig.parse(settings), watcher, sources=sources, backbone=model, fresh=fresh)
+
+    whole = go("whole")
+    assert not (whole.folder / "second").exists(), "a whole run needs no checkpoints"
+    with pytest.raises(Killed):
+        go("torn", At(random.Random(seed).randint(1, steps), Killed))
+    assert (tmp_path / "torn" / "second" / "train.checkpoint").exists()
+    resumed = go("torn")
+    assert steps_of(resumed.folder) == [*range(1, steps + 1)] * 2, "no step is taken twice"
+    assert same_numbers(whole, resumed)
+    assert resumed.finding.second == whole.finding.second
+    assert not (resumed.folder / "second").exists()
+
+
+def test_a_second_round_ended_by_ctrl_c_keeps_the_first_and_can_go_on(
+    model: sp.Backbone, alone: sp.TuneReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide(monkeypatch, better=True)
+    cut = run(model, tmp_path / "r", unlabelled=MORE, watcher=At(4, KeyboardInterrupt))
+    assert same_numbers(cut, alone)
+    assert cut.tuning.interrupted
+    assert "second round: it was cut short; the first is saved" in cut.notes
+    again = run(model, tmp_path / "r", unlabelled=MORE, fresh=False)
+    assert not again.tuning.interrupted
+    assert again.finding.second is not None
+    assert again.finding.second.kept
+    assert steps_of(again.folder) == [*range(1, 7), 1, 2, 3, 5, 6], "the step at which it was ended is taken, not told"
+
+
+def test_a_fresh_run_forgets_the_second_round_of_the_one_before(
+    model: sp.Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide(monkeypatch, better=True)
+    run(model, tmp_path / "r", unlabelled=MORE, watcher=At(4, KeyboardInterrupt))
+    found = run(model, tmp_path / "r", unlabelled=MORE[:8])
+    assert found.finding.second is not None
+    assert found.finding.second.unlabelled == 8
+    assert steps_of(found.folder) == [*range(1, 7), *range(1, 7)]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ test-looks.jsonl   a line for every time that test rows were scored
 skipped.*.jsonl    bad rows that were left out
 tracking.json      what trackers call the run (with track)
 *.checkpoint       to go on after a kill; removed when the run is complete
+second/            the same of a second round of training
 """
 
 import json
@@ -32,7 +33,10 @@ from softprompt.core.files import write_private, write_whole
 from softprompt.core.machine import num_cores
 from softprompt.model.backbones.base import Spec
 
-__all__ = ["RunFolder", "environment"]
+__all__ = ["SECOND", "RunFolder", "environment"]
+
+#: Where a second round of training keeps its checkpoints and decisions.
+SECOND = "second"
 
 
 class RunFolder:
@@ -54,14 +58,9 @@ class RunFolder:
         )
         there = path / "config.yaml"
         if fresh:
-            for old in (
-                there,
-                path / "decided.json",
-                path / "log.jsonl",
-                path / "tracking.json",
-                *path.glob("*.checkpoint"),
-            ):
+            for old in (there, path / "log.jsonl", path / "tracking.json"):
                 old.unlink(missing_ok=True)
+            _forget_training(path)
         elif _finished(path / "report.json"):
             raise ConfigError(
                 "config.run_exists",
@@ -76,11 +75,6 @@ class RunFolder:
             )
         write_whole(there, text.encode())
         self._log = (path / "log.jsonl").open("a", encoding="utf-8", newline="\n")
-
-    @property
-    def resumes(self) -> bool:
-        """Whether there is something to go on from."""
-        return any(self.path.glob("*.checkpoint"))
 
     def log(self, kind: str, **facts: Any) -> None:
         """One line in log.jsonl."""
@@ -105,8 +99,17 @@ class RunFolder:
 
     def complete(self) -> None:
         """The run needs no checkpoints any more."""
-        for old in (*self.path.glob("*.checkpoint"), self.path / "decided.json"):
+        _forget_training(self.path)
+
+
+def _forget_training(path: Path) -> None:
+    """Remove what a training could go on from, of both rounds."""
+    second = path / SECOND
+    for folder in (path, second):
+        for old in (*folder.glob("*.checkpoint"), folder / "decided.json"):
             old.unlink(missing_ok=True)
+    if second.is_dir() and not any(second.iterdir()):
+        second.rmdir()
 
 
 def _finished(report: Path) -> bool:

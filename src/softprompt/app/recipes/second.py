@@ -5,7 +5,10 @@ prompt learns from besides are answered by that fold's own first prompt, which h
 prompt of all rows learns from the mean of all folds. The rows that choose between the rounds are held-out rows of the
 training side; test rows are looked at afterwards, once, for what is saved.
 
-Knows prepared runs, lessons and evaluations; writes no files.
+Killed inside the second round, a run goes on there: it has checkpoints of its own, and the first round ends from its
+last one with the same bits, so that the same rows are taken.
+
+Knows prepared runs, lessons and evaluations; writes no files but checkpoints.
 """
 
 from collections import Counter
@@ -13,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from softprompt.app.recipes.folder import SECOND
 from softprompt.app.recipes.prepare import Prepared, drawn
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import TrainingError
@@ -103,7 +107,8 @@ def second_round(
         judge: The held-out score of a round.
 
     Returns:
-        What was done, and the tuning of the round that is kept.
+        What was done, and the tuning of the round that is kept; interrupted where Ctrl-C ended the second, so that
+        the same run goes on there.
     """
     watcher = hearing.watcher
     found, extras = _taught(ready, first) if ready.taught else _pseudo_labelled(ready, first, watcher)
@@ -125,6 +130,7 @@ def second_round(
             lessons,
             method=ready.config.method,
             settings=settings.model_copy(update=changes),
+            folder=hearing.folder / SECOND,
             on_event=hearing.event,
             on_read=hearing.read,
         )
@@ -133,7 +139,8 @@ def second_round(
             raise
         return replace(found, stopped=error.message), first.tuning
     if again.interrupted:
-        return replace(found, stopped="it was cut short"), first.tuning
+        by_hand = any(outcome.stop == "interrupted" for one in again.learnt for outcome in one.outcomes)
+        return replace(found, stopped="it was cut short"), replace(first.tuning, interrupted=by_hand)
     watcher.stage("judge the second round")
     score = judge(again)
     metric, difference, better = gain(first.score, score, num_folds=first.num_folds)

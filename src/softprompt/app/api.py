@@ -118,6 +118,7 @@ def evaluate(  # noqa: PLR0913 - what users may ask of a call
     read: Mapping[str, Any] | None = None,
     min_confidence: float | None = None,
     on_bad_row: OnBadRow = "error",
+    group: str | None = None,
     track: str | Sequence[str] = (),
     watcher: Watcher | None = None,
 ) -> list[Evaluation]:
@@ -131,6 +132,8 @@ def evaluate(  # noqa: PLR0913 - what users may ask of a call
         read: How a file is read, e.g. ``{"encoding": "cp1252"}``; found out where not said.
         min_confidence: Below it an answer is withheld.
         on_bad_row: Stop at rows that cannot be used (``error``), or leave them out and say which (``skip``).
+        group: Column whose equal values make rows dependent (one customer): such rows count once in intervals. None:
+            the one that the prompt learnt with, where it is there; empty: none.
         track: Trackers to tell: ``mlflow``, ``tensorboard``, ``wandb``.
         watcher: Told what happens.
 
@@ -143,6 +146,7 @@ def evaluate(  # noqa: PLR0913 - what users may ask of a call
         columns=columns,
         min_confidence=min_confidence,
         on_bad_row=on_bad_row,
+        group=group,
         track=[track] if isinstance(track, str) else track,
         watcher=watcher or watcher_here(),
         **_model(model),
@@ -177,7 +181,6 @@ def examine(  # noqa: PLR0913 - what users may ask of a call
         slices: Columns to show the score by: ``examination.slices``.
         limits: Metric -> worst value that is allowed, e.g. ``{"macro_f1": 0.8}``: ``examination.passed``.
         bound: Whether the bound of the interval has to keep the limits.
-        group: Column whose equal values make rows dependent (one customer): such rows count once.
     """
     listed = _listed(prompts)
     if keep and (precision is None or any(isinstance(one, Prompt) for one in listed)):

@@ -45,6 +45,7 @@ class Ask:
         decoding: How free text is written; None: greedily, as long as the task allows.
         name: For people.
         strip_html: Whether it learnt from texts whose HTML was turned into plain text; who brings rows does the same.
+        group: Column whose equal values made its training rows dependent; who judges it counts such rows once.
 
     Raises:
         ConfigError: ``config.invalid`` when settings and builder disagree.
@@ -56,6 +57,7 @@ class Ask:
     decoding: Decoding | None = None
     name: str = ""
     strip_html: bool = False
+    group: str | None = None
 
     def __post_init__(self) -> None:
         form = self.builder.answers

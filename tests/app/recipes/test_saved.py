@@ -17,14 +17,16 @@ from softprompt.data.sources import File
 PLAIN = [{"text": f"{word} {n} &lt;b&gt;", "label": word} for n in range(4) for word in ("good", "bad")]
 HTML = [{**row, "text": f"<p>{row['text'].replace('&', '&amp;')}</p><style>p {{}}</style>"} for row in PLAIN]
 
+GROUPED = [{**row, "customer": f"c{n // 2}", "meta": {"thread": n // 2}} for n, row in enumerate(PLAIN)]
 
-def saved(model: sp.Backbone, **read: Any) -> sp.Prompt:
+
+def saved(model: sp.Backbone, *, roles: dict[str, str] | None = None, **read: Any) -> sp.Prompt:
     settings = {
-        "data": {"train": "rows", "folds": "none", "read": read},
+        "data": {"train": "rows", "folds": "none", "read": read, "roles": roles or {}},
         "template": {"length": 0},
         "answers": {"form": "words"},
     }
-    ready = prepare(sp.RunConfig.parse(settings), sources={"train": HTML}, backbone=model)
+    ready = prepare(sp.RunConfig.parse(settings), sources={"train": GROUPED if roles else HTML}, backbone=model)
     return make_prompt(ready, PromptTensors())
 
 
@@ -74,3 +76,56 @@ def test_prompts_that_read_differently_are_refused_together(stripping: sp.Prompt
         list(sp.predict([stripping, saved(model)], HTML, model=model))
     with pytest.raises(PromptError, match="other_reading"):
         sp.evaluate([saved(model), stripping], HTML, model=model)
+
+
+# --- groups
+
+
+class Notes(sp.Watcher):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+def groups_of(prompt: sp.Prompt, rows: Any, model: sp.Backbone, **options: Any) -> tuple[set[str | None], list[str]]:
+    heard = Notes()
+    (found,) = sp.evaluate(prompt, rows, model=model, watcher=heard, **options)
+    return {item.group for item in found.items}, [text for text in heard.said if "count once" in text]
+
+
+def test_evaluate_counts_the_groups_that_the_prompt_learnt_with(model: sp.Backbone) -> None:
+    prompt = saved(model, roles={"group": "customer"})
+    found, said = groups_of(prompt, GROUPED, model)
+    assert found == {"c0", "c1", "c2", "c3"}
+    assert len(said) == 1
+    assert "rows with the same 'customer' count once" in said[0]
+    assert groups_of(prompt, PLAIN, model) == ({None}, []), "the column is not there"
+    assert groups_of(prompt, GROUPED, model, group="") == ({None}, [])
+    assert groups_of(prompt, GROUPED, model, group="meta.thread") == ({"0", "1", "2", "3"}, [])
+    assert groups_of(saved(model), GROUPED, model) == ({None}, [])
+    by_path = saved(model, roles={"group": "meta.thread"})
+    assert groups_of(by_path, GROUPED, model)[0] == {"0", "1", "2", "3"}
+
+
+def test_a_column_can_group_and_slice(model: sp.Backbone) -> None:
+    (found,) = sp.examine(saved(model, roles={"group": "customer"}), GROUPED, model=model, slices=["customer"])
+    assert {item.group for item in found.evaluation.items} == {"c0", "c1", "c2", "c3"}
+    assert found.slices[0].column == "customer"
+
+
+@pytest.mark.parametrize("rows", [(GROUPED, GROUPED), (GROUPED, PLAIN), (PLAIN, GROUPED), (PLAIN, PLAIN)])
+def test_rows_that_choose_and_rows_that_judge_may_know_different_columns(rows: Any, model: sp.Backbone) -> None:
+    judging, choosing = rows
+    prompt = saved(model, roles={"group": "customer"})
+    (found,) = sp.examine(prompt, judging, choose_on=choosing, precision=0.02, model=model)
+    assert found.coverage is not None
+    assert found.coverage.choice.grouped is (judging is choosing is GROUPED)
+
+
+@pytest.mark.parametrize("data", [3, {"roles": 3}, {"roles": {"group": 3}}, {}])
+def test_a_manifest_that_says_nothing_of_groups_groups_nothing(data: Any, model: sp.Backbone) -> None:
+    prompt = saved(model, roles={"group": "customer"})
+    manifest = prompt.manifest.model_copy(update={"config": {**prompt.manifest.config, "data": data}})
+    assert groups_of(sp.Prompt(prompt.tensors, manifest), GROUPED, model)[0] == {None}

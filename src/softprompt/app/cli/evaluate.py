@@ -33,7 +33,10 @@ def evaluate(
     ] = None,
     group: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN", help="Rows with the same value (one customer) count once in all intervals."),
+        typer.Option(
+            metavar="COLUMN",
+            help="Rows with the same value (one customer) count once in all intervals (as it learnt; '' for none).",
+        ),
     ] = None,
     min_confidence: options.MinConfidence = None,
     min_precision: options.MinPrecision = None,

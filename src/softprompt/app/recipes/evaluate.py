@@ -16,6 +16,8 @@ from softprompt.app.watch import Watcher
 from softprompt.core.errors import DataError
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
+from softprompt.data.entries import Record
+from softprompt.data.nested import NOWHERE, follow
 from softprompt.data.sources import Reading, Source, load, named_columns, read_source
 from softprompt.lab.evaluation import Evaluation, evaluate_asks
 from softprompt.model.backbones.base import Backbone
@@ -35,7 +37,8 @@ class Labelled:
         targets: Column of the answers by prompt, where the names differ.
         besides: Columns to keep that no template reads.
         on_bad_row: Stop at rows that cannot be used, or leave them out.
-        group: Column whose equal values make rows dependent: one customer, one conversation.
+        group: Column whose equal values make rows dependent: one customer, one conversation. None: the one that a
+            prompt learnt with, where it is there; empty: every row counts for itself.
     """
 
     data: Source
@@ -58,15 +61,20 @@ class Labelled:
             DataError: What cannot be read.
             PromptError: ``prompt.other_reading``.
         """
-        named: set[str] = {*self.besides, *self._roles.values()}
+        named: set[str] = set(self.besides)
         for task, ask in zip(tasks, asks, strict=True):
+            named |= {name for name in (ask.group if self.group is None else self.group,) if name}
             named |= named_columns(task, columns=self.columns or {}, template_fields=ask.builder.template.fields)
         found = read_source(self.data, named=named)
         return replace(found, strip_html=found.strip_html or strips_html(asks))
 
-    @property
-    def _roles(self) -> dict[str, str]:
-        return {} if self.group is None else {"group": self.group}
+    def group_in(self, reading: Reading, ask: Ask) -> str | None:
+        """The column by which the rows of a prompt are grouped; None: by none."""
+        if self.group is not None:
+            return self.group or None
+        name = ask.group
+        records = (entry.values for entry in reading.entries if isinstance(entry, Record))
+        return name if name and any(follow(values, name) is not NOWHERE for values in records) else None
 
     def rows(self, reading: Reading, task: Task, ask: Ask) -> Dataset:
         """The rows of one prompt.
@@ -76,13 +84,14 @@ class Labelled:
         """
         besides = [name for name in self.besides if name != task.target]
         fields = (*ask.builder.template.fields, *besides)
+        group = self.group_in(reading, ask)
         try:
             return load(
                 reading,
                 task,
                 columns=self.columns,
                 template_fields=fields,
-                roles=self._roles,
+                roles={} if group is None else {"group": group},
                 on_bad_row=self.on_bad_row,
             )
         except DataError as error:
@@ -144,6 +153,7 @@ def evaluate(  # noqa: PLR0913 - what users may ask of a call
     backbone: Backbone | None = None,
     min_confidence: float | None = None,
     on_bad_row: Literal["error", "skip"] = "error",
+    group: str | None = None,
     track: Sequence[str] = (),
     watcher: Watcher | None = None,
 ) -> list[Evaluation]:
@@ -158,6 +168,7 @@ def evaluate(  # noqa: PLR0913 - what users may ask of a call
         backbone: A model that is loaded already.
         min_confidence: Below it an answer is withheld, and counts as wrong.
         on_bad_row: Stop at rows that cannot be used, or leave them out and say which.
+        group: Column whose equal values make rows dependent; None: as :class:`Labelled`.
         track: Names of trackers to tell.
         watcher: Told what happens.
 
@@ -168,7 +179,7 @@ def evaluate(  # noqa: PLR0913 - what users may ask of a call
     open_trackers(track)  # a missing one is said before anything is computed
     backbone, asks = open_prompts(prompts, model=model, backbone=backbone, watcher=watcher)
     bars = [min_confidence] * len(asks)
-    labelled = Labelled(data, columns, targets, on_bad_row=on_bad_row)
+    labelled = Labelled(data, columns, targets, on_bad_row=on_bad_row, group=group)
     judged = judge(prompts, backbone, asks, labelled, bars=bars, track=track, watcher=watcher)
     found = [one.evaluation for one in judged]
     watcher.done()
@@ -201,6 +212,9 @@ def judge(
         watcher.note(note)
     for prompt, task, ask, bar in zip(prompts, tasks, asks, bars, strict=True):
         rows = labelled.rows(reading, task, ask)
+        if labelled.group is None and (group := labelled.group_in(reading, ask)):
+            said = f"rows with the same {group!r} count once, as it learnt; --group '' counts every row"
+            watcher.note(f"{ask.name}: {said}")
         if rows.skipped:
             watcher.note(f"{ask.name}: {said_of(rows.skipped)}")
         predictor = Predictor(backbone, [ask], min_confidence=bar)

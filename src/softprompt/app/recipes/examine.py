@@ -225,14 +225,16 @@ def _covered(
     judged = outcomes(one.evaluation)
     chosen_by, rows, judged_by = judged, one.rows, one.evaluation
     if questions.choose_on is not None:
-        others = replace(labelled, data=questions.choose_on, besides=())
+        ungrouped = labelled.group is None and groups(one.evaluation.items) is None
+        others = replace(labelled, data=questions.choose_on, besides=(), group="" if ungrouped else labelled.group)
         task = others.tasks([one.ask] * (number + 1))[number] if labelled.targets else one.ask.task
         rows = others.rows(others.read([task], [one.ask]), task, one.ask)
         (judged_by,) = evaluate_asks(one.predictor, rows)
         chosen_by = outcomes(judged_by)
     choice = choose_threshold(*chosen_by, precision=questions.precision, groups=groups(judged_by.items))
     alone = questions.choose_on is None
-    coverage = cover(choice, *judged, same_rows=alone, groups=groups(one.evaluation.items))
+    grouped = groups(one.evaluation.items) if choice.grouped else None
+    coverage = cover(choice, *judged, same_rows=alone, groups=grouped)
     if choice.threshold is None:
         return coverage, None
     route = Route(

@@ -135,7 +135,15 @@ def ask_of(prompt: Prompt, backbone: Backbone) -> tuple[Ask, tuple[str, ...]]:
         answers="vectors" if answers.form == "vectors" else "words",
     )
     tensors = prompt.tensors.to(device=backbone.spec.device)
-    return Ask(builder, tensors, answers, name=manifest.name, strip_html=stripped), notes
+    group = _group_of(manifest.config)
+    return Ask(builder, tensors, answers, name=manifest.name, strip_html=stripped, group=group), notes
+
+
+def _group_of(config: Mapping[str, Any]) -> str | None:
+    """The column that grouped the rows of a run, where its settings say so."""
+    roles = data.get("roles") if isinstance(data := config.get("data"), Mapping) else None
+    group = roles.get("group") if isinstance(roles, Mapping) else None
+    return group if isinstance(group, str) else None
 
 
 def strips_html(asks: Sequence[Ask]) -> bool:

@@ -86,6 +86,7 @@ def test_a_text_that_is_no_such_object(text: str, reason: str) -> None:
         ({}, "schema:"),
         ({"a": "date"}, "schema.a.type: 'date'"),
         ({"a": {"type": "string", "pattern": "x"}}, "schema.a.pattern"),
+        ({"a": {"type": "string", "verbatim": True}}, "schema.a.verbatim: this word cannot be used here; known: "),
         ({"a": {"type": ["string", "integer"]}}, "schema.a.type: 'string' or 'integer'"),
         ({"a": {"type": "array", "items": {"type": "integer"}}}, "schema.a.items"),
         ({"a": {"type": "array"}}, "schema.a.items"),

@@ -5,7 +5,7 @@ or an array of strings, and may be null where the schema says so. Its canonical 
 the order of the schema, so equal objects have equal texts.
 
 Knows nothing of rows, models and tokens. The words are those of JSON Schema 2020-12 (type, enum, properties, required,
-items, maxLength, maxItems, description), and ``verbatim``, which is our own.
+items, maxLength, maxItems, description).
 """
 
 import json
@@ -32,7 +32,7 @@ _TYPES = tuple(kind for kind in get_args(Kind) if kind != "enum")
 _ALLOWED = "string, integer, number, boolean, an enum of values, an array of strings; each with null where wanted"
 #: Words of a field, and those that say something to people only.
 _WORDS = {"type", "enum", "nullable", "description", "title", "examples"}
-_WORDS_OF = {"string": {"maxLength", "verbatim"}, "array": {"items", "maxItems"}}
+_WORDS_OF = {"string": {"maxLength"}, "array": {"items", "maxItems"}}
 
 
 def quote(text: str) -> str:
@@ -55,7 +55,6 @@ class Property:
         options: Of an enum.
         max_length: Characters of a string, or of each string of an array.
         max_items: Strings of an array.
-        verbatim: Whether a string must stand in the text.
         means: Description, for people.
     """
 
@@ -65,7 +64,6 @@ class Property:
     options: tuple[str | int | float | bool, ...] = ()
     max_length: int = MAX_LENGTH
     max_items: int = MAX_ITEMS
-    verbatim: bool = False
     means: str = ""
 
     def write(self, value: Any) -> str:
@@ -149,7 +147,7 @@ class Property:
             found |= {"items": {"type": "string", "maxLength": self.max_length}, "maxItems": self.max_items}
         if self.kind == "string":
             found["maxLength"] = self.max_length
-        for word, value in (("nullable", self.nullable), ("verbatim", self.verbatim), ("description", self.means)):
+        for word, value in (("nullable", self.nullable), ("description", self.means)):
             if value:
                 found[word] = value
         return found
@@ -319,7 +317,6 @@ def _property(name: str, given: Any, path: str, *, optional: bool) -> Property:
         bool(nullable),
         max_length=_bound(strings, "maxLength", MAX_LENGTH, MOST_LENGTH, path),
         max_items=_bound(given, "maxItems", MAX_ITEMS, MOST_ITEMS, path),
-        verbatim=bool(given.get("verbatim", False)),
         means=str(given.get("description", "")),
     )
 

@@ -2,17 +2,14 @@
 
 import numpy as np
 import pytest
-import torch
 
 from softprompt.core.answers import prior_offsets
 from softprompt.core.errors import DataError
-from softprompt.core.records import Batch, Example, Node, Row, Text
+from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.lab.comparison import LinearProbe, Majority, TfidfLogistic, contend
 from softprompt.lab.evaluation import evaluate
-from softprompt.model.backbones.base import Want
-from softprompt.model.backbones.loading import load
 from softprompt.model.templates import Template
 from softprompt.testing import tiny
 
@@ -113,52 +110,6 @@ def test_one_label_is_nothing_to_learn():
     for contender in (TfidfLogistic(), LinearProbe(tiny(), Template.parse("{text}{answer}"))):
         with pytest.raises(DataError, match=r"data\.one_label"):
             contender.fit(rows, None, TASK)
-
-
-# --- the frozen model's states
-
-
-def hidden_after(backbone, ids):
-    row = Row((Node(Text(tuple(ids))),))
-    return backbone.forward(Batch((row,)), want=Want(hidden=True)).hidden.values[0].numpy()
-
-
-@pytest.mark.parametrize("family", ["llama", "gpt2", "bloom"])
-def test_states_are_those_after_the_last_token_and_the_mean_over_the_text(family):
-    backbone = tiny(family)
-    encode = backbone.tokenizer.encode
-    examples = [Example({"text": "hi you"}), Example({"text": "No."}), Example({"text": ""})]
-    probe = LinearProbe(backbone, Template.parse("{bos}Read: {text}<soft 3> It was {answer}"), batch_tokens=40)
-    with torch.no_grad():
-        states = probe.states(examples, TASK)
-        for n, example in enumerate(examples):
-            head = (256, *encode("Read:"))
-            body = encode(" " + example.fields["text"]) if example.fields["text"] else ()
-            last = hidden_after(backbone, head + body + encode(" It was"))
-            assert states["last"][n] == pytest.approx(last, abs=1e-4)
-            mean = [hidden_after(backbone, (head + body)[: len(head) + k + 1]) for k in range(len(body))]
-            assert states["mean"][n] == pytest.approx(np.mean(mean, axis=0) if body else last, abs=1e-4)
-    assert (states["both"] == np.hstack([states["last"], states["mean"]])).all()
-
-
-def test_a_long_text_is_averaged_over_evenly_spaced_tokens():
-    backbone = tiny()
-    text = "abcdefgh" * 20  # 160 tokens
-    states = LinearProbe(backbone, Template.parse("{text}:{answer}")).states([Example({"text": text})], TASK)
-    ids = backbone.tokenizer.encode(text)
-    with torch.no_grad():
-        mean = np.mean([hidden_after(backbone, ids[: round((k + 1) * 160 / 64)]) for k in range(64)], axis=0)
-    assert states["mean"][0] == pytest.approx(mean, abs=1e-4)
-
-
-def test_the_probe_finds_what_the_embedded_model_knows():
-    backbone = load("embedded", dtype="fp32")
-    probe = LinearProbe(backbone, Template.preset("classify"))
-    train, validation, test = reviews(60), reviews(20, seed=1), reviews(30, seed=2)
-    fitted = probe.fit(train, validation, TASK)
-    assert evaluate(fitted.predict(test), test, TASK).headline.estimate >= 0.9
-    assert fitted.num_bytes == 8 * fitted.num_trained
-    assert fitted.num_trained in (256 + 1, 512 + 1)
 
 
 # --- the run

@@ -3,8 +3,9 @@
 scikit-learn enters the package here and nowhere else, when a baseline that needs it is fitted.
 """
 
-from softprompt.lab.comparison.baselines import LinearProbe, Majority, TfidfLogistic
+from softprompt.lab.comparison.baselines import Majority, TfidfLogistic
 from softprompt.lab.comparison.contenders import Asked, Contender, Fitted, Standing, contend, judge
+from softprompt.lab.comparison.probe import LinearProbe
 from softprompt.lab.comparison.text_prompts import FewShot, ZeroShot
 from softprompt.lab.comparison.verdicts import Comparison, Difference, compare
 

@@ -20,10 +20,13 @@ from jaxtyping import Float, Int
 
 from softprompt.core.errors import ExtraError
 
-__all__ = ["Logistic", "Matrix", "Span", "fit_logistic", "fit_weights", "sklearn"]
+__all__ = ["NUMBER_BYTES", "Logistic", "Matrix", "Span", "fit_logistic", "fit_weights", "sklearn"]
 
 #: Features by row: a dense array or scipy's sparse array.
 Matrix = Any
+
+#: Bytes of a stored weight.
+NUMBER_BYTES = 8
 
 _SMALLEST = 1e-15
 _MOST_ROWS = 3000  # above, the eigenvectors of a rows x rows matrix take longer than fitting on the features themselves
@@ -138,6 +141,8 @@ class Span:
             return cls(features, None, features)
         values, vectors = np.linalg.eigh(_dense(features @ features.T))
         kept = values > values[-1] * 1e-12
+        if not kept.any():  # every feature of every row is 0
+            return cls(features, None, features)
         values, vectors = values[kept], vectors[:, kept]
         return cls(features, vectors / np.sqrt(values), vectors * np.sqrt(values))
 

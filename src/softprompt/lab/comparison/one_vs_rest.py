@@ -62,10 +62,10 @@ def fit_one_vs_rest(
         validation: Features by variant and targets; None: cross-validation in three parts of ``train``.
         seed: Of the parts.
 
-    >>> x, y = np.array([[-2.0], [-1.0], [1.0], [2.0]] * 3), np.array([[0, 1], [0, 1], [1, 0], [1, 1]] * 3)
+    >>> x, y = np.array([[-2.0], [-1.0], [1.0], [2.0]] * 3), np.array([[0, 1], [0, 1], [0, 0], [1, 0]] * 3)
     >>> fitted = fit_one_vs_rest({"x": x}, y.astype(float), strengths=[0.01, 10.0])
     >>> (fitted.probabilities(x[:4]) > 0.5).astype(int).tolist()
-    [[0, 1], [0, 1], [1, 0], [1, 1]]
+    [[0, 1], [0, 1], [0, 0], [1, 0]]
     """
     best: tuple[float, str, float, Float[np.ndarray, "m C"]] | None = None
     spans = {variant: Span.of(features) for variant, features in train.items()}

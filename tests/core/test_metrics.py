@@ -45,6 +45,7 @@ LABELS = ["billing", "delivery", "other"]
 STARS = ["1", "2", "3", "4", "5"]
 NEEDS_EXTRA = {"bleu", "chrf"}
 OF_NUMBERS = {"mae", "rmse", "spearman"}
+OF_OBJECTS = {"field_f1", "field_recall", "whole_object"}
 
 labelled = st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS)), min_size=1, max_size=40)
 VOCABULARY = ["the", "a", "cat", "sat", "mat", "mats,", "3.5", "don't", "Größe", "北京", "&amp;", "-", "."]
@@ -86,14 +87,17 @@ def test_every_metric_keeps_the_protocol(name):
 
 
 @pytest.mark.parametrize(
-    "name", sorted(set(METRICS) - {"log_loss", "brier", "ece", "perplexity", "hamming_loss"} - OF_NUMBERS)
+    "name",
+    sorted(set(METRICS) - {"log_loss", "brier", "ece", "perplexity", "hamming_loss", "field_precision"} - OF_NUMBERS),
 )
 def test_an_abstention_counts_as_wrong(name):
     metric = metric_named(name)
-    answers = ["billing", "delivery", "other", "billing"]
+    answers: list = ["billing", "delivery", "other", "billing"]
+    if name in OF_OBJECTS:
+        answers = [{"topic": answer} for answer in answers]
     full = total(metric, answers, answers)
     assert full == pytest.approx(metric.bounds[1], rel=1e-9) or name == "bleu"  # one word has no 4-gram
-    assert metric.total(metric.item(None, "billing")) == 0
+    assert metric.total(metric.item(None, answers[0])) == 0
     assert total(metric, [None, *answers[1:]], answers) < full or full == 0
 
 

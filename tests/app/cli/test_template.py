@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from softprompt.core.tasks import KINDS
+
 
 def test_presets(cli) -> None:
     done = cli("template", "presets")
     assert (done.status, done.err) == (0, "")
     assert "{bos}{text}<soft 20> It was {answer}" in done.out
-    assert len(cli("template", "presets", "--json").json) == 6
+    assert len(cli("template", "presets", "--json").json) == 2 * len(KINDS)
 
 
 def test_check_without_data_draws_blanks_and_the_frozen_part(cli) -> None:

@@ -36,7 +36,7 @@ from softprompt.data.profile.labels import Labels, look_at_labels
 from softprompt.data.profile.objects import objects_in
 from softprompt.data.reading import read_source
 from softprompt.data.sources import load
-from softprompt.model.templates.presets import preset_text
+from softprompt.model.templates.presets import KEPT, preset_text
 
 __all__ = ["Ask", "Decision", "Draft", "Question", "Wishes", "check_free", "init", "save"]
 
@@ -262,7 +262,9 @@ def _written(
         f"Written by softprompt init from {Path(source).name}: {len(rows):,} rows that can be used.",
         "Look first: softprompt check FILE. Learn: softprompt tune FILE. All keys: docs/reference/config.md",
     ]
-    template = preset_text(config.task.kind, fields=tuple(config.data.columns))
+    template: Any = preset_text(config.task.kind, fields=tuple(config.data.columns))
+    if KEPT.get(config.task.kind) == "turns":  # the model's chat format decides what is written
+        template = {"place": "after"}
     whole = {**settings, "template": template, "model": model, "training": {"effort": "normal"}}
     text = write_settings(head, whole, reasons)
     config = RunConfig.parse(parse_yaml(text), where=source)

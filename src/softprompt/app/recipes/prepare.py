@@ -340,6 +340,7 @@ def prepare(
                 f"the template's field {name!r} is no column of the data; columns: {', '.join(sorted(fields))}",
                 cure="map it under data.columns, or write another template",
             )
+    notes.extend(_say_turns(config, template, splits))
     if not written and len(fields) > 1:
         notes.append(f"template over the columns {', '.join(fields)}: {template}")
     answers = config.answers.resolved(task, num_parameters=backbone.spec.num_parameters)
@@ -364,6 +365,26 @@ def prepare(
         repeated,
         taught,
     )
+
+
+def _say_turns(config: RunConfig, template: Template, splits: Mapping[str, Dataset]) -> list[str]:
+    """How the turns of conversations are written, in a note; none for other kinds of task.
+
+    Raises:
+        TemplateError: ``template.chat``: a conversation that the model's chat format has no place for.
+    """
+    if template.turns is None:
+        lines = set(template.keep.values()) == {"turns"}
+        settings = config.template
+        told = settings.turns == "lines" or settings.text or settings.chat
+        why = "as the template says" if told else "the model has no chat format"
+        return [f"turns are lines that begin with User: or Assistant: ({why})"] if lines else []
+    for row in (row for part in splits.values() for row in part):
+        try:
+            template.turns.write(row.fields[template.fields[0]])
+        except TemplateError as error:
+            raise error.at(row.source or row.id) from None
+    return ["turns are in the model's own chat format (template.turns: lines would write User: and Assistant:)"]
 
 
 def _with_prior(config: RunConfig, answers: AnswerSettings, task: Task, rows: Dataset) -> AnswerSettings:

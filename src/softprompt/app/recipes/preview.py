@@ -142,7 +142,7 @@ def template_view(
         TemplateError: Any fault of the template, before the model is loaded.
         ModelError: The model cannot be loaded.
     """
-    if template.chat is None:
+    if template.chat is None and template.turns != "chat":
         template.build(task.kind, fields=fields)
     watcher = watcher or Watcher()
     backbone = load_backbone(model, watcher)

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from softprompt.core.errors import DataError
+from softprompt.core.turns import KEYS
 from softprompt.data.dataset import BadRow
 from softprompt.data.entries import Entry, Record
 from softprompt.data.shapes.annotations import DOCCANO, LABEL_STUDIO, PRODIGY
@@ -63,6 +64,8 @@ def choose(
     made = reshaped(shape, (Record("", values) for values in sample))
     after = {column for entry in made if isinstance(entry, Record) for column in entry.values}
     if gone := sorted(name for name in named if name in before - after):
+        if gone[0] in KEYS:  # conversations are asked for as they stand
+            return None, ()
         return None, (f"looks like {shape.title}, but is read as it stands, because the column {gone[0]!r} is named",)
     return shape, (f"read as {shape.title}: {shape.says} (read.format: plain leaves it as it is)",)
 

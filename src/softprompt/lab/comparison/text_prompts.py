@@ -175,7 +175,7 @@ def with_demonstrations(template: Template, examples: Sequence[Example], task: T
     for example in examples:
         parts.extend(_demonstration(template, example, task))
     parts.extend(part for part in template.parts if not isinstance(part, Bos))
-    whole = Template(parse(unparse(parts)), template.truncate, template.keep, template.strip)
+    whole = Template(parse(unparse(parts)), template.truncate, template.keep, template.strip, turns=template.turns)
     assert whole.fields == template.fields
     return whole
 
@@ -194,6 +194,9 @@ def _demonstration(template: Template, example: Example, task: Task) -> list[Par
     parts: list[Part] = []
     for part in resolve(template.parts, texts):
         match part:
+            case Field(name) if template.turns is not None:
+                for joint, said in template.turns.write(texts[name]):
+                    parts.extend([Special(joint), Words(said)])
             case Field(name):
                 parts.append(Words(texts[name]))
             case AnswerPlace():

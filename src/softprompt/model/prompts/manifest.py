@@ -20,8 +20,9 @@ __all__ = ["REQUIREMENTS", "SCHEMA", "Manifest", "MethodRecord", "ModelIdentity"
 #: Version of the layout that this release writes.
 SCHEMA = 1
 
-#: What this release understands: tensors that enter with the embeddings, at a layer, as keys and values; label vectors.
-REQUIREMENTS = frozenset({"embed", "hidden", "kv", "head"})
+#: What this release understands: tensors that enter with the embeddings, at a layer, as keys and values; label vectors;
+#: turns of conversations in a chat format.
+REQUIREMENTS = frozenset({"embed", "hidden", "kv", "head", "turns"})
 
 
 class _Record(BaseModel):
@@ -108,7 +109,7 @@ class Manifest(_Record):
 
     Attributes:
         schema_version: Layout version, ``schema`` in the file.
-        requires: What a reader must understand (:data:`REQUIREMENTS`); the prompt adds what its tensors need.
+        requires: What a reader must understand (:data:`REQUIREMENTS`); the prompt adds what tensors and template need.
         name: For people.
         created: UTC, ISO 8601.
         softprompt: Version that trained it.

@@ -33,7 +33,7 @@ class Prompt:
 
     Attributes:
         tensors: What meets the model.
-        manifest: What it is; ``requires`` is completed by what the tensors need.
+        manifest: What it is; ``requires`` is completed by what tensors and template need.
 
     Raises:
         PromptError: ``prompt.bad_tensors``, ``prompt.bad_dtype``, ``prompt.not_finite``,
@@ -45,7 +45,8 @@ class Prompt:
 
     def __post_init__(self) -> None:
         check_tensors(self.tensors)
-        requires = tuple(sorted({*self.manifest.requires, *_needs(self.tensors)}))
+        needs = _needs(self.tensors) | ({"turns"} if "turns" in self.manifest.template else set())
+        requires = tuple(sorted({*self.manifest.requires, *needs}))
         object.__setattr__(self, "manifest", self.manifest.model_copy(update={"requires": requires}))
         self.manifest.check_requirements()
 

@@ -12,7 +12,7 @@ from functools import cached_property, lru_cache
 
 from softprompt.core.errors import TemplateError
 from softprompt.core.tokens import Tokenizer
-from softprompt.model.templates.parts import Bos, Part
+from softprompt.model.templates.parts import Bos, Field, Part
 from softprompt.model.templates.segments import Piece, SlotSpec, TextPiece, assemble, resolve
 from softprompt.model.templates.template import Template
 from softprompt.model.templates.truncation import allot, shorten
@@ -162,12 +162,21 @@ class Reader:
 
     def _measure(self, full: Reading, name: str, budget: int) -> tuple[int, Callable[[str], int]]:
         """Tokens for one place of a field, and how many a text takes there."""
+        if self.template.turns is not None:
+            return budget, lambda part: self._count_turns(name, part)
         places = [piece.text for piece, _ in full.pieces if isinstance(piece, TextPiece) and piece.field == name]
         blank = places[0][: len(places[0]) - len(places[0].lstrip())]
         return budget // len(places), lambda part: len(self.tokenizer.encode(blank + part.lstrip()))
 
+    def _count_turns(self, name: str, text: str) -> int:
+        """Tokens of a conversation with all that stands around its turns; of one that has no place, too many."""
+        try:
+            return self._encode((Field(name),), {name: text}).fields.get(name, 0)
+        except TemplateError:
+            return self.max_tokens + 1
+
     def _encode(self, parts: Sequence[Part], texts: Mapping[str, str]) -> Reading:
-        pieces, lead = assemble(parts, texts, self.template.slots_in_place)
+        pieces, lead = assemble(parts, texts, self.template.slots_in_place, turns=self.template.turns)
         encoded = [(piece, self._ids(piece)) for piece in pieces]
         reading = Reading(tuple((piece, ids) for piece, ids in encoded if ids or isinstance(piece, SlotSpec)), lead)
         return replace(reading, uncut=reading.fields)

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from softprompt.model.templates.parts import Bos, Field, OptionalPart, Part, Slot, Special, Words
+from softprompt.model.templates.turns import Turns
 
 __all__ = ["Piece", "SlotSpec", "TextPiece", "assemble", "join", "name_slots", "resolve"]
 
@@ -31,7 +32,7 @@ class SlotSpec:
 
 @dataclass(frozen=True, slots=True)
 class TextPiece:
-    """Text that is tokenised as one segment; ``special`` text belongs to a chat skeleton."""
+    """Text that is tokenised as one segment; ``special`` text belongs to a chat skeleton, or to a field's turns."""
 
     text: str
     field: str | None = None
@@ -62,7 +63,7 @@ def resolve(parts: Sequence[Part], texts: Mapping[str, str]) -> tuple[Part, ...]
 
 
 def assemble(
-    parts: Sequence[Part], texts: Mapping[str, str], slots: Sequence[SlotSpec] = ()
+    parts: Sequence[Part], texts: Mapping[str, str], slots: Sequence[SlotSpec] = (), *, turns: Turns | None = None
 ) -> tuple[list[Piece], str]:
     """The segments of a row and the blank that its answer begins with.
 
@@ -70,6 +71,10 @@ def assemble(
         parts: Parts without optional ones, see :func:`resolve`.
         texts: Text by field.
         slots: The spec of each place of a slot in order, see :func:`name_slots`; without them slots are left out.
+        turns: What stands around the turns of a field that is a conversation.
+
+    Raises:
+        TemplateError: ``template.chat``: a turn that has no place.
 
     >>> pieces, lead = assemble((Field("text"), Words(" It was ")), {"text": "Where is it?"})
     >>> [piece.text for piece in pieces], lead
@@ -81,11 +86,17 @@ def assemble(
     for part in parts:
         match part:
             case Words(text):
-                piece = TextPiece(text)
+                placed = [TextPiece(text)]
+            case Field(name) if turns is not None:
+                placed = [
+                    TextPiece(said, name, special)
+                    for turn in turns.write(texts[name])
+                    for said, special in zip(turn, (True, False), strict=True)
+                ]
             case Field(name):
-                piece = TextPiece(texts[name], field=name)
+                placed = [TextPiece(texts[name], field=name)]
             case Special(text):
-                piece = TextPiece(text, special=True)
+                placed = [TextPiece(text, special=True)]
             case Slot():
                 pieces.extend(spec for spec in [next(specs, None)] if spec)
                 continue
@@ -94,10 +105,10 @@ def assemble(
                 continue
             case _:  # the answer's place; optional parts are resolved
                 continue
-        if piece.text:
+        for piece in placed:
             whole = join(lead, piece.text)
             body = _BLANKS_AT_END.sub("", whole)
-            lead = whole[len(body) :]
+            lead = whole[len(body) :] if piece.text else lead
             if body:
                 pieces.append(TextPiece(body, piece.field, piece.special))
     return pieces, lead

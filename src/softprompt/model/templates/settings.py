@@ -1,16 +1,19 @@
 """How a run's settings describe a template: as text, as a chat, or only by where the soft tokens stand."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from softprompt.core.config import Settings
-from softprompt.core.errors import TemplateError
+from softprompt.core.errors import ConfigError, ModelError, TemplateError
 from softprompt.core.tokens import Tokenizer
 from softprompt.model.templates.chat import Chat, freeze_chat
+from softprompt.model.templates.parts import Slot, unparse
 from softprompt.model.templates.presets import KEPT, Place
 from softprompt.model.templates.template import Keep, Template
+from softprompt.model.templates.turns import freeze_turns
 from softprompt.model.templates.windows import WindowSettings
 
 __all__ = ["TemplateSettings"]
@@ -34,6 +37,11 @@ class TemplateSettings(Settings):
     place: Place = Field("after", description="preset: soft tokens before or after the text")
     length: int = Field(20, ge=0, description="preset: number of soft tokens")
     start_text: str | None = Field(None, description="preset: text that the soft tokens start from")
+    turns: Literal["auto", "chat", "lines"] = Field(
+        "auto",
+        description="preset of dialogue: in the model's chat format, or lines User: and Assistant:; "
+        "auto takes the chat format where the model has one",
+    )
     truncate: tuple[str, ...] | None = Field(None, description="fields that may be cut, first one first; default: all")
     keep: Keep | dict[str, Keep] | None = Field(
         None, description="end that survives a cut, windows, or turns of a conversation; for all or by field"
@@ -50,6 +58,8 @@ class TemplateSettings(Settings):
     def _one_kind(self) -> "TemplateSettings":
         if self.text is not None and self.chat is not None:
             raise ValueError("text and chat exclude each other")
+        if self.turns != "auto" and (self.text is not None or self.chat is not None):
+            raise ValueError("turns: only for a preset; a template of your own reads the conversation as lines")
         of_preset = {"place", "length", "start_text"} & self.model_fields_set
         if of_preset and (self.text is not None or self.chat is not None):
             raise ValueError(f"{', '.join(sorted(of_preset))}: only for a preset; write <soft 20> where it shall stand")
@@ -89,7 +99,8 @@ class TemplateSettings(Settings):
 
         Raises:
             TemplateError: any fault of the text; ``template.chat`` for a chat without a tokenizer.
-            ModelError: ``model.no_chat_template``.
+            ModelError: ``model.no_chat_template``, ``model.chat_template``.
+            ConfigError: ``config.invalid`` for turns where there is no conversation.
         """
         keep = self.keep if self.keep is not None else KEPT.get(kind)
         if self.chat is not None:
@@ -101,6 +112,8 @@ class TemplateSettings(Settings):
             )
             return frozen.saying(words or {})
         text = self.text
+        if text is None and (found := self._conversation(kind, fields, tokenizer, keep)) is not None:
+            return found.saying(words or {})
         if text is None:
             preset = Template.preset(
                 kind, place=self.place, fields=fields, length=self.length, start_text=self.start_text
@@ -108,3 +121,24 @@ class TemplateSettings(Settings):
             text = str(preset)
         built = Template.parse(text, truncate=self.truncate, keep=keep, strip=self.strip, windows=self.windows)
         return built.saying(words or {})
+
+    def _conversation(
+        self, kind: str, fields: Sequence[str], tokenizer: Tokenizer | None, keep: Keep | dict[str, Keep] | None
+    ) -> Template | None:
+        """The preset in the model's own chat format; None where turns are lines, or there are none."""
+        if KEPT.get(kind) != "turns" or len(fields) != 1:
+            if self.turns == "chat":
+                message = "template.turns: chat is for conversations in one field"
+                raise ConfigError("config.invalid", message, cure="leave it out, or choose kind: dialogue")
+            return None
+        if self.turns == "lines" or tokenizer is None:
+            return None
+        slot = Slot(self.length, None, self.start_text) if self.length else None
+        try:
+            parts, turns = freeze_turns(tokenizer, field=fields[0], slot=slot, before=self.place == "before")
+        except ModelError as error:
+            if error.code == "model.no_chat_template" and self.turns == "auto":
+                return None
+            raise ModelError(error.code, error.message, cure="write template.turns: lines") from None
+        plain = Template.parse(unparse(parts), truncate=self.truncate, keep=keep, strip=self.strip)
+        return replace(plain, turns=turns)

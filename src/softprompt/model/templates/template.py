@@ -15,6 +15,7 @@ from softprompt.model.templates.grammar import parse
 from softprompt.model.templates.parts import Field, OptionalPart, Part, Slot, Special, Words, unparse
 from softprompt.model.templates.presets import Place, preset_text
 from softprompt.model.templates.segments import SlotSpec, TextPiece, assemble, name_slots, resolve
+from softprompt.model.templates.turns import Turns
 from softprompt.model.templates.windows import WindowSettings
 
 __all__ = ["Keep", "Placement", "Template"]
@@ -35,6 +36,7 @@ class Template:
             ``turns`` for conversations.
         strip: Whether white space around a field's text is dropped.
         windows: How a field that is read in windows is divided; for such a template only.
+        turns: What a chat format writes around the turns of the template's only field, a conversation.
 
     >>> template = Template.parse('{text}<soft 20 "the topic is"> It was {answer}', keep="tail")
     >>> template.fields, template.placement, template.slots["soft"].length
@@ -48,6 +50,7 @@ class Template:
     keep: Mapping[str, Keep] = field(default_factory=dict, hash=False)
     strip: bool = True
     windows: WindowSettings | None = None
+    turns: Turns | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         for setting, names in (("truncate", self.truncate or ()), ("keep", self.keep)):
@@ -57,6 +60,9 @@ class Template:
                         f"{setting} names {name!r}, which is no field of the template; {nearest(name, self.fields)}"
                     )
                     raise TemplateError("template.unknown_field", message)
+        if self.turns is not None and len(self.fields) != 1:
+            message = f"the turns of a conversation are one field, the template has {len(self.fields)}"
+            raise TemplateError("template.invalid", message)
         windowed = [name for name, kept in self.keep.items() if kept == "windows"]
         if len(windowed) > 1:
             message = f"only one field can be read in windows, keep asks it of {', '.join(windowed)}"
@@ -161,13 +167,16 @@ class Template:
     def skeleton(self) -> str | None:
         """The frozen text of a chat template, None where there is none."""
         special = [part.text for part in self.parts if isinstance(part, Special)]
+        special += [self.turns.skeleton] if self.turns is not None else []
         return "".join(special) if special else None
 
     @cached_property
     def digest(self) -> str:
         """Hash of all that the template decides (16 hex digits): a prompt belongs to the template it was trained in."""
-        parts = [str(self), self.truncate, sorted(self.keep.items()), self.strip]
-        return _hash(json.dumps(parts if self.windows is None else [*parts, self.windows.model_dump()]))
+        parts: list[Any] = [str(self), self.truncate, sorted(self.keep.items()), self.strip]
+        parts += [] if self.windows is None else [self.windows.model_dump()]
+        parts += [] if self.turns is None else [self.turns.to_dict()]
+        return _hash(json.dumps(parts))
 
     def saying(self, words: Mapping[str, str]) -> Self:
         """The template with words of its own in place of some fields.
@@ -211,7 +220,7 @@ class Template:
         'Where is it? It was delivery'
         """
         texts = self.texts(fields)
-        pieces, lead = assemble(resolve(self.parts, texts), texts)
+        pieces, lead = assemble(resolve(self.parts, texts), texts, turns=self.turns)
         return "".join(piece.text for piece in pieces if isinstance(piece, TextPiece)) + lead + answer
 
     def to_dict(self) -> dict[str, Any]:
@@ -224,6 +233,8 @@ class Template:
         }
         if self.windows is not None:
             data["windows"] = self.windows.model_dump()
+        if self.turns is not None:
+            data["turns"] = self.turns.to_dict()
         if self.skeleton is not None:
             data |= {"skeleton": self.skeleton, "skeleton_hash": _hash(self.skeleton)}
         return data
@@ -252,6 +263,8 @@ class Template:
         template = cls.parse(
             data["text"], truncate=data["truncate"], keep=data["keep"], strip=data["strip"], windows=windows
         )
+        if "turns" in data:
+            template = replace(template, turns=Turns.from_dict(data["turns"]))
         frozen = data.get("skeleton_hash")
         if frozen != (None if template.skeleton is None else _hash(template.skeleton)):
             message = f"the chat skeleton of the saved template is not the one that was frozen ({frozen})"

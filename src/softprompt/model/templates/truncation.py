@@ -102,12 +102,12 @@ def _latest(text: str, *, budget: int, count: Callable[[str], int]) -> str:
     turns = split_turns(text)
     first = next((n for n, (name, _) in enumerate(turns) if name != "System"), 0)
     system, rest = turns[:first], turns[first:]
-    for kept in [*(system + rest[n:] for n in range(1, len(rest))), rest[-1:]]:
-        if count(shorter := as_text(kept)) <= budget:
+    for turns in [*(system + rest[n:] for n in range(1, len(rest))), rest[-1:]]:
+        if count(shorter := as_text(turns)) <= budget:
             return shorter
     name, said = rest[-1]
-    lead = f"{name}: " if name else ""
-    return lead + _end(said, budget=budget - count(lead), count=count, tail=True) if count(lead) < budget else ""
+    kept = _end(said, budget=budget, count=lambda part: count(as_text([(name, part)])), tail=True)
+    return as_text([(name, kept)]) if kept else ""
 
 
 def _end(text: str, *, budget: int, count: Callable[[str], int], tail: bool) -> str:

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from softprompt.core.errors import DataError
 from softprompt.core.tasks import Task
+from softprompt.data.inference import infer_labels
 from softprompt.data.nested import NOWHERE, follow, paths_among
-from softprompt.data.sources import infer_labels, load
+from softprompt.data.sources import load
 
 
 def trees(alphabet: str) -> st.SearchStrategy[Any]:

@@ -8,8 +8,9 @@ from softprompt.core.errors import DataError
 from softprompt.core.tasks import Task
 from softprompt.data.dialect import ReadSettings
 from softprompt.data.hub import HubId
+from softprompt.data.inference import infer_labels
 from softprompt.data.reading import File, Reading, read_source
-from softprompt.data.sources import infer_labels, load
+from softprompt.data.sources import load
 
 CHAT = {"messages": [{"role": "user", "content": "2 + 2"}, {"role": "assistant", "content": "4"}]}
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from softprompt.core.errors import ConfigError, DataError
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
-from softprompt.data.sources import infer_labels, load, write_skipped
+from softprompt.data.inference import infer_labels
+from softprompt.data.sources import load, write_skipped
 from tests.modes import for_owner_alone
 
 TASK = Task.classify(["good", "bad"])

@@ -14,7 +14,8 @@ from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.data.duplicates import duplicates, text_key
-from softprompt.data.sources import infer_labels, load
+from softprompt.data.inference import infer_labels
+from softprompt.data.sources import load
 from softprompt.data.splits import folds, k_shot, split
 
 LABELS = ("x", "y", "z")

@@ -1,20 +1,48 @@
-"""What a task leaves open and the rows of train settle: the labels of sets, the numbers of a scale.
+"""What a task leaves open and the rows of train settle: labels, the labels of sets, the numbers of a scale.
 
 Found only where there is nothing to guess: names that come again, whole numbers that lie close together. Anything else
-is refused, with what was seen and the setting that says it. (For one label a row see ``sources.infer_labels``.)
+is refused, with what was seen and the setting that says it.
 """
 
-from collections import Counter
+from collections.abc import Collection
 
 from softprompt.core.errors import DataError
 from softprompt.core.tasks.multilabel import names_in
-from softprompt.data.sources import MAX_LABELS, Source, answers_in
-from softprompt.data.values import is_missing, plain
+from softprompt.data.sources import Source, answers_in
+from softprompt.data.values import Unreadable, is_missing, plain, to_text
 
-__all__ = ["MOST_ANCHORS", "infer_label_sets", "infer_scale"]
+__all__ = ["MAX_LABELS", "MOST_ANCHORS", "infer_label_sets", "infer_labels", "infer_scale"]
+
+#: More distinct answers than this are free text, not labels.
+MAX_LABELS = 200
 
 #: Whole numbers from the smallest to the largest that become a scale of their own.
 MOST_ANCHORS = 11
+
+
+def infer_labels(source: Source, column: str) -> tuple[str, ...]:
+    """The label names that a column holds, for a task that lists none; sorted, so that more rows change nothing.
+
+    Raises:
+        DataError: ``data.no_rows``; ``data.missing_column``; ``data.one_label``; ``data.too_many_labels``: more than
+            200 distinct texts, or lists: this is an answer in free text; and what reading the source raises.
+
+    >>> infer_labels([{"label": "no"}, {"label": "yes"}, {"label": None}, {"label": "no"}], "label")
+    ('no', 'yes')
+    """
+    values, name = answers_in(source, column)
+    names: set[str] = set()
+    for value in values:
+        try:
+            names.add(to_text(value).strip())
+        except Unreadable:
+            continue  # loading names the row
+    names.discard("")
+    if len(names) > MAX_LABELS or any(isinstance(value, (list, tuple)) for value in values):
+        raise _too_many(names, column, what="answers", instead="use a generate task for free text").at(name)
+    if len(names) < 2:
+        raise _too_few(names, column, instead="add rows of other labels").at(name)
+    return tuple(sorted(names))
 
 
 def infer_label_sets(source: Source, column: str, *, separator: str | None = None) -> tuple[str, ...]:
@@ -26,30 +54,22 @@ def infer_label_sets(source: Source, column: str, *, separator: str | None = Non
         separator: Between the names in a cell of text.
 
     Raises:
-        DataError: ``data.one_label``; ``data.too_many_labels``: more than 200 names, or most of them in one row only;
-            what reading the source raises, and ``data.bad_value``.
+        DataError: ``data.one_label``; ``data.too_many_labels``: more than 200 names; ``data.bad_value``; what reading
+            the source raises.
 
     >>> infer_label_sets([{"tags": "late; billing"}, {"tags": ""}, {"tags": "late"}], "tags", separator=";")
     ('billing', 'late')
     """
     values, name = answers_in(source, column)
-    rows: Counter[str] = Counter()
+    names: set[str] = set()
     for value in values:
-        rows.update(names_in(None if is_missing(plain(value)) else plain(value), separator=separator))
-    if len(rows) > MAX_LABELS:
-        raise DataError(
-            "data.too_many_labels",
-            f"the column {column!r} holds {len(rows)} different names, labels are at most {MAX_LABELS}",
-            cure="say what parts them with task.separator, or list the labels of the task",
-        ).at(name)
-    if len(rows) < 2:
-        came = f"only the label {min(rows)!r}" if rows else "no label"
-        raise DataError(
-            "data.one_label",
-            f"the column {column!r} holds {came}, at least two are needed",
-            cure="say what parts them with task.separator, or list the labels of the task",
-        ).at(name)
-    return tuple(sorted(rows))
+        names.update(names_in(None if is_missing(plain(value)) else plain(value), separator=separator))
+    apart = "say what parts them with task.separator"
+    if len(names) > MAX_LABELS:
+        raise _too_many(names, column, what="names", instead=apart).at(name)
+    if len(names) < 2:
+        raise _too_few(names, column, instead=apart).at(name)
+    return tuple(sorted(names))
 
 
 def infer_scale(source: Source, column: str) -> tuple[int, ...]:
@@ -82,3 +102,20 @@ def infer_scale(source: Source, column: str) -> tuple[int, ...]:
             cure=f"write it: task.scale: {{from: {low:g}, to: {high:g}, anchors: 5}}",
         ).at(name)
     return tuple(range(round(low), round(high) + 1))
+
+
+def _too_many(names: Collection[str], column: str, *, what: str, instead: str) -> DataError:
+    return DataError(
+        "data.too_many_labels",
+        f"the column {column!r} holds {len(names)} different {what}, labels are at most {MAX_LABELS}",
+        cure=f"{instead}, or list the labels of the task",
+    )
+
+
+def _too_few(names: Collection[str], column: str, *, instead: str) -> DataError:
+    came = f"only the label {min(names)!r}" if names else "no label"
+    return DataError(
+        "data.one_label",
+        f"the column {column!r} holds {came}, at least two are needed",
+        cure=f"{instead}, or list the labels of the task",
+    )

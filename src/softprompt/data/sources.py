@@ -26,7 +26,6 @@ from softprompt.data.markup import to_plain
 from softprompt.data.nested import paths_among, with_paths
 from softprompt.data.reading import File, Frame, Reading, Source, columns_of, read_source
 from softprompt.data.rows import Layout, to_example
-from softprompt.data.values import Unreadable, to_text
 
 __all__ = [
     "File",
@@ -34,7 +33,6 @@ __all__ = [
     "Reading",
     "Source",
     "answers_in",
-    "infer_labels",
     "load",
     "named_columns",
     "read_source",
@@ -44,7 +42,6 @@ __all__ = [
     "write_skipped",
 ]
 
-MAX_LABELS = 200  #: more distinct answers than this are free text, not labels
 SHOWN_ROWS = 5  #: bad rows that an error spells out
 SHOWN_CHARS = 240  #: of each
 
@@ -188,40 +185,6 @@ def without_html(row: Example) -> Example:
     {'text': 'Hi Ada'}
     """
     return replace(row, fields={name: to_plain(text) for name, text in row.fields.items()})
-
-
-def infer_labels(source: Source, column: str) -> tuple[str, ...]:
-    """The label names that a column holds, for a task that lists none; sorted, so that more rows change nothing.
-
-    Raises:
-        DataError: ``data.no_rows``; ``data.missing_column``; ``data.one_label``; ``data.too_many_labels``: more than
-            200 distinct texts, or lists: this is an answer in free text; and what reading the source raises.
-
-    >>> infer_labels([{"label": "no"}, {"label": "yes"}, {"label": None}, {"label": "no"}], "label")
-    ('no', 'yes')
-    """
-    values, name = answers_in(source, column)
-    names: set[str] = set()
-    for value in values:
-        try:
-            names.add(to_text(value).strip())
-        except Unreadable:
-            continue  # loading names the row
-    names.discard("")
-    if len(names) > MAX_LABELS or any(isinstance(value, (list, tuple)) for value in values):
-        raise DataError(
-            "data.too_many_labels",
-            f"the column {column!r} holds {len(names)} different answers, labels are at most {MAX_LABELS}",
-            cure="use a generate task for free text, or list the labels of the task",
-        ).at(name)
-    if len(names) < 2:
-        came = f"only the label {min(names)!r}" if names else "no label"
-        raise DataError(
-            "data.one_label",
-            f"the column {column!r} holds {came}, at least two are needed",
-            cure="add rows of other labels, or list the labels of the task",
-        ).at(name)
-    return tuple(sorted(names))
 
 
 def answers_in(source: Source, column: str) -> tuple[list[Any], str]:

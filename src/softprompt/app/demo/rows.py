@@ -14,7 +14,8 @@ from softprompt.core.errors import DataError, nearest
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.data.formats import Record, read
-from softprompt.data.sources import infer_labels, load
+from softprompt.data.inference import infer_labels
+from softprompt.data.sources import load
 from softprompt.data.splits import split
 from softprompt.data.values import Unreadable, to_text
 

@@ -15,11 +15,11 @@ from softprompt.core.errors import ConfigError, DataError
 from softprompt.core.tasks import require_known
 from softprompt.data.dialect import ReadSettings
 from softprompt.data.entries import Record
+from softprompt.data.inference import MAX_LABELS
 from softprompt.data.profile.columns import Column, texts_of
 from softprompt.data.profile.labels import Labels, look_at_labels
 from softprompt.data.profile.objects import holds_tags, objects_in, schema_of
 from softprompt.data.profile.parts import Choice, choose_candidates, choose_target, choose_texts, unfit_candidates
-from softprompt.data.sources import MAX_LABELS
 
 __all__ = ["Ask", "Deciding", "Decision", "Question", "Wishes", "fields_of"]
 

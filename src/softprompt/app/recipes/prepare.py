@@ -15,9 +15,9 @@ from softprompt.core.tasks import Task
 from softprompt.data.balance import balanced, imbalance
 from softprompt.data.dataset import Dataset
 from softprompt.data.duplicates import text_key, without_duplicates
-from softprompt.data.inference import infer_label_sets, infer_scale
+from softprompt.data.inference import infer_label_sets, infer_labels, infer_scale
 from softprompt.data.page import DataPage
-from softprompt.data.sources import Source, infer_labels, load
+from softprompt.data.sources import Source, load
 from softprompt.data.splits import Fold, folds, k_shot, num_units, split
 from softprompt.model.backbones import loading
 from softprompt.model.backbones.base import Backbone

@@ -21,10 +21,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from softprompt.data.entries import Record
+from softprompt.data.inference import MAX_LABELS
 from softprompt.data.page import Lengths
 from softprompt.data.profile.personal import personal_counts
 from softprompt.data.reading import columns_of
-from softprompt.data.sources import MAX_LABELS
 from softprompt.data.values import Unreadable, plain, to_text
 
 __all__ = ["Column", "Kind", "look_at_columns", "texts_of"]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from softprompt.core.records import Batch, Row
 from softprompt.core.tensors import PromptTensors, State
 from softprompt.model.backbones.base import Backbone
-from softprompt.model.prompted import PromptedModel, Scores, num_tokens
+from softprompt.model.prompted import PromptedModel, num_tokens
 
 __all__ = ["CompiledModel"]
 
@@ -25,6 +25,8 @@ class CompiledModel(PromptedModel):
     (True, (3, 3))
     """
 
+    frozen = "field"
+
     def __init__(self, backbone: Backbone, prompts: Sequence[PromptTensors] = ()) -> None:
         super().__init__(backbone, prompts)
         self._prefixes: dict[tuple[object, ...], State] = {}
@@ -33,29 +35,16 @@ class CompiledModel(PromptedModel):
         """Whether at least half of what the first row reads is common to all; only where branches share a line."""
         if not rows or not self.backbone.spec.tree:
             return False
-        common = sum(trunk.length for trunk in self.backbone.trunks(Batch((rows[0],)), frozen="field"))
+        common = sum(trunk.length for trunk in self.backbone.trunks(Batch((rows[0],)), frozen=self.frozen))
         return 2 * common >= num_tokens(rows[0])
 
     def shared_state(self, batch: Batch) -> State | None:
         """States of what stands before the first field of every row, each distinct beginning computed once."""
         parts: list[State] = []
         for row in batch:
-            trunks = self.backbone.trunks(Batch((row,)), frozen="field")
+            trunks = self.backbone.trunks(Batch((row,)), frozen=self.frozen)
             if any(trunk.key not in self._prefixes for trunk in trunks):
-                state = self.backbone.read(Batch((row,)), self.prompts, frozen="field")
+                state = self.backbone.read(Batch((row,)), self.prompts, frozen=self.frozen)
                 self._prefixes |= {trunk.key: state.row(n) for n, trunk in enumerate(trunks)}
             parts.extend(self._prefixes[trunk.key] for trunk in trunks)
         return State.stack(parts) if parts else None
-
-    def scores(
-        self,
-        batch: Batch,
-        state: State | None = None,
-        *,
-        prompts: Sequence[PromptTensors] | None = None,
-        checkpoint: bool = False,
-    ) -> dict[int, Scores]:
-        tensors = self.prompts if prompts is None else tuple(prompts)
-        return self._collect(
-            self.backbone.forward(batch, tensors, state, frozen="field", checkpoint=checkpoint), tensors
-        )

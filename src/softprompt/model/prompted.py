@@ -8,6 +8,7 @@ Knows rows, prompt tensors and backbones; no templates, no tasks, no methods.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -16,6 +17,7 @@ from torch import Tensor
 from softprompt.core.records import Batch, Readout, Row
 from softprompt.core.tensors import PromptTensors, State
 from softprompt.model.backbones.base import Backbone, Output
+from softprompt.model.backbones.lowering import Frozen
 from softprompt.model.states import StateStore
 
 __all__ = ["PromptedModel", "Scores", "token_batches"]
@@ -50,6 +52,9 @@ class PromptedModel:
     torch.Size([1, 2])
     """
 
+    #: What a state that is handed to :meth:`scores` covers.
+    frozen: ClassVar[Frozen] = "soft"
+
     def __init__(self, backbone: Backbone, prompts: Sequence[PromptTensors] = ()) -> None:
         self.backbone = backbone
         self.prompts = tuple(prompts)
@@ -71,23 +76,8 @@ class PromptedModel:
             checkpoint: As :meth:`Backbone.forward`.
         """
         tensors = self.prompts if prompts is None else tuple(prompts)
-        return self._collect(self.backbone.forward(batch, tensors, state, checkpoint=checkpoint), tensors)
-
-    def _collect(self, output: Output, tensors: Sequence[PromptTensors]) -> dict[int, Scores]:
-        found: dict[int, Scores] = {}
-        for prompt, answers in output.answers.items():
-            rows, inverse = torch.unique(answers.rows, return_inverse=True)
-            shape = (len(rows), int(answers.candidates.max()) + 1)
-            at = (inverse, answers.candidates)
-            values = answers.scores.new_full(shape, -torch.inf).index_put(at, answers.scores)
-            lengths = answers.lengths.new_zeros(shape).index_put(at, answers.lengths)
-            found[prompt] = Scores(rows, values, lengths)
-        for prompt, hidden in output.readouts.items():
-            head = tensors[prompt].head
-            assert head is not None, f"prompt {prompt} is read out and has no label vectors"
-            values = torch.nn.functional.linear(hidden.values.float(), head.weight.float(), head.bias.float())
-            found[prompt] = Scores(hidden.rows, values, torch.ones_like(values, dtype=torch.long))
-        return found
+        output = self.backbone.forward(batch, tensors, state, frozen=self.frozen, checkpoint=checkpoint)
+        return _collect(output, tensors)
 
     @torch.no_grad()
     def score_all(
@@ -121,6 +111,24 @@ class PromptedModel:
             return None
         branches = any(len(below) > 1 for row in batch for below in row.children().values())
         return self.backbone.read(batch) if branches else None
+
+
+def _collect(output: Output, tensors: Sequence[PromptTensors]) -> dict[int, Scores]:
+    """Scores by prompt from a forward pass: of candidate answers, or through the prompt's label vectors."""
+    found: dict[int, Scores] = {}
+    for prompt, answers in output.answers.items():
+        rows, inverse = torch.unique(answers.rows, return_inverse=True)
+        shape = (len(rows), int(answers.candidates.max()) + 1)
+        at = (inverse, answers.candidates)
+        values = answers.scores.new_full(shape, -torch.inf).index_put(at, answers.scores)
+        lengths = answers.lengths.new_zeros(shape).index_put(at, answers.lengths)
+        found[prompt] = Scores(rows, values, lengths)
+    for prompt, hidden in output.readouts.items():
+        head = tensors[prompt].head
+        assert head is not None, f"prompt {prompt} is read out and has no label vectors"
+        values = torch.nn.functional.linear(hidden.values.float(), head.weight.float(), head.bias.float())
+        found[prompt] = Scores(hidden.rows, values, torch.ones_like(values, dtype=torch.long))
+    return found
 
 
 def token_batches(rows: Sequence[Row], batch_tokens: int) -> Iterator[list[int]]:

@@ -61,13 +61,15 @@ class VariantModel(CompiledModel):
             plain = PromptedModel(self.backbone, self.prompts)
             return plain.score_all(rows, prompts=prompts, batch_tokens=batch_tokens)
         tensors = self.prompts if prompts is None else prompts
-        self._whole = self.backbone.read(Batch((_chain(rows[0]),)), tensors, frozen="field") if any(shared) else None
+        self._whole = (
+            self.backbone.read(Batch((_chain(rows[0]),)), tensors, frozen=self.frozen) if any(shared) else None
+        )
         split = [split_at(row, length) for row, length in zip(rows, shared, strict=True)]
         return super().score_all(split, prompts=prompts, batch_tokens=batch_tokens)
 
     def shared_state(self, batch: Batch) -> State | None:
         """Of every row what it has in common with the first of all, cut from the one reading."""
-        trunks = self.backbone.trunks(batch, frozen="field")
+        trunks = self.backbone.trunks(batch, frozen=self.frozen)
         if not trunks or self._whole is None:
             return None
         return State.stack([self._whole.row(0, trunk.length) for trunk in trunks])

@@ -159,6 +159,7 @@ def test_a_column_that_is_named_is_not_taken_away() -> None:
     assert said == ("looks like an Alpaca export, but is read as it stands, because the column 'output' is named",)
     assert choose(rows, named=["answer", "nothing"])[0] is SHAPES["alpaca"]
     assert choose(rows, wanted="plain") == (None, ())
+    assert choose([{"messages": [ASK, SAY]}], named=["messages"]) == (None, ()), "a conversation is asked for as it is"
     assert choose([{"x": 1}], wanted="alpaca")[0] is SHAPES["alpaca"]
 
 

@@ -10,6 +10,7 @@ from softprompt.app.cli.face import Face, Screen
 from softprompt.app.cli.options import TRAINING, changes_of
 from softprompt.app.cli.settings import read_config
 from softprompt.app.cli.tables import class_table, comparison_table, plan_lines, table_of
+from softprompt.core.cards.tables import kind_of
 from softprompt.core.cards.views import run_card, run_notices
 from softprompt.core.words import duration, size
 
@@ -130,7 +131,7 @@ def render(out: Screen, report: dict[str, Any], *, size_bytes: int) -> None:
     if report["comparison"]:
         out.print(comparison_table(report["comparison"], width=out.width))
     if report["evaluation"]["classes"]:
-        out.heading("by class")
+        out.heading(f"by {kind_of(report['evaluation']['classes'])}")
         out.print(class_table(report["evaluation"]["classes"], width=out.width))
     if report["evaluation"]["lost"]:
         out.say()

@@ -9,7 +9,16 @@ from typing import Any
 from softprompt.core.cards.card import MIDDLE, WIDE, Column, Table
 from softprompt.core.words import duration, interval, size
 
-__all__ = ["class_rows", "comparison_rows", "label_rows", "metric_rows", "score_rows", "suspect_rows", "token_rows"]
+__all__ = [
+    "class_rows",
+    "comparison_rows",
+    "kind_of",
+    "label_rows",
+    "metric_rows",
+    "score_rows",
+    "suspect_rows",
+    "token_rows",
+]
 
 Document = Mapping[str, Any]
 
@@ -26,10 +35,19 @@ def metric_rows(evaluation: Document) -> Table:
     return Table(columns, tuple((name, *_score(one)) for name, one in found.items()))
 
 
+def kind_of(classes: Sequence[Document]) -> str:
+    """What the rows of a report are: ``class``, or ``field`` of an object; a report that does not say has classes.
+
+    >>> kind_of([{"label": "count", "of": "field"}]), kind_of([{"label": "billing"}])
+    ('field', 'class')
+    """
+    return str(classes[0].get("of", "class")) if classes else "class"
+
+
 def class_rows(classes: Sequence[Document]) -> Table:
-    """Recall, precision and F1 a class, with the rows behind them; precision goes where there is no room."""
+    """Recall, precision and F1 a class or field, with the rows behind them; precision goes where there is no room."""
     columns = (
-        Column("class"),
+        Column(kind_of(classes)),
         Column("rows", number=True),
         Column("recall", number=True),
         Column("", bounds=True),

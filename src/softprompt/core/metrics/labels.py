@@ -7,7 +7,7 @@ Knows nothing of scores or probabilities behind the labels (see ``probabilities`
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -91,6 +91,7 @@ class ClassScore:
         recall: Of its items, the share found (Wilson interval, n items).
         precision: Of its predictions, the share right (Wilson interval, ``predicted`` items).
         f1: 2 tp / (n + predicted); 0 when the class does not occur.
+        of: What the label names: a class, or a field of an object.
     """
 
     label: str
@@ -99,6 +100,7 @@ class ClassScore:
     recall: Interval
     precision: Interval
     f1: float
+    of: Literal["class", "field"] = "class"
 
 
 def confusion(

@@ -107,15 +107,16 @@ def field_report(
     """Recall and precision of each field with the counts behind them, in the order of ``names``.
 
     >>> (row,) = field_report([{"n": 1}, {"n": None}], [{"n": 1}, {"n": 2}], names=["n"])
-    >>> print(row.label, row.n, row.recall, row.f1.__round__(3))
-    n 2 0.500 [0.095, 0.905] 0.667
+    >>> print(row.of, row.label, row.n, row.recall, row.f1.__round__(3))
+    field n 2 0.500 [0.095, 0.905] 0.667
     """
     pairs = [(_object(told), _object(right)) for told, right in zip(predictions, references, strict=True)]
     rows = []
     for name in names:
         hits, predicted, filled = map(sum, zip(*(_counts(a.get(name), b.get(name)) for a, b in pairs), strict=True))
         recall, precision = wilson(hits, filled, level=level), wilson(hits, predicted, level=level)
-        rows.append(ClassScore(name, filled, predicted, recall, precision, 2 * hits / max(1, filled + predicted)))
+        f1 = 2 * hits / max(1, filled + predicted)
+        rows.append(ClassScore(name, filled, predicted, recall, precision, f1, of="field"))
     return tuple(rows)
 
 

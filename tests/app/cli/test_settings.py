@@ -1,10 +1,13 @@
 """Flags, ``--set`` and files become one mapping of settings."""
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from softprompt.app.cli.options import changes_of, columns_of
+from softprompt.app.cli import check, data, template, tune
+from softprompt.app.cli.options import KEYS, changes_in, changes_of, columns_of
 from softprompt.app.cli.settings import parse_labels, parse_seconds, parse_sets, read_config, with_changes
 from softprompt.core.errors import ConfigError
 
@@ -44,6 +47,27 @@ def test_flags_win_over_the_file_and_set_over_flags(path: Path) -> None:
     assert (config.training.steps, config.training.effort, config.training.seeds) == (3, "thorough", (4,))
     assert (config.model.name, config.model.dtype) == ("embedded", "fp32")
     assert changes_of(["training.effort=quick"], effort="thorough")["training.effort"] == "quick"
+
+
+@pytest.mark.parametrize(
+    ("command", "others"),
+    [
+        (tune.tune, {"dry_run", "fresh"}),
+        (check.check, {"rows"}),
+        (data.page, set()),
+        (data.check, set()),
+        (template.check, {"row"}),
+    ],
+)
+def test_every_option_of_a_run_sets_its_key(command: Callable[..., None], others: set[str]) -> None:
+    names = set(inspect.signature(command).parameters) - {"config", "read", "sets", "as_json"} - others
+    given = changes_in(dict.fromkeys(names, "1") | {"rows": 3})
+    assert sorted(given) == sorted(KEYS[name] for name in names)
+
+
+def test_options_that_were_not_given_change_nothing() -> None:
+    assert changes_in({"seed": [], "track": [], "train": None, "folds": ""}) == {"data.folds": ""}
+    assert changes_in({"output": Path("runs") / "a"}) == {"output": str(Path("runs") / "a")}
 
 
 def test_names_come_from_the_file_or_the_rows(path: Path) -> None:

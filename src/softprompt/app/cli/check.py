@@ -6,7 +6,7 @@ import typer
 
 from softprompt.app.cli import options
 from softprompt.app.cli.face import Face, Screen
-from softprompt.app.cli.options import changes_of
+from softprompt.app.cli.options import changes_in
 from softprompt.app.cli.settings import read_config
 from softprompt.app.cli.tables import plan_lines
 
@@ -37,16 +37,7 @@ def check(
     softprompt check tickets.yaml --rows 3
     """
     with Face(as_json=as_json) as face:
-        flags = {
-            "train": train,
-            "target": target,
-            "text_column": text_column,
-            "task": task,
-            "labels": labels,
-            "schema": schema,
-        }
-        changes = changes_of(sets, read=read, **flags, template=template, place=place, model=model)
-        settings = read_config(config, changes)
+        settings = read_config(config, changes_in(locals()))
         from softprompt.app.recipes.check import check as look
 
         found = look(settings, face.watcher, num_rows=rows)

@@ -6,7 +6,7 @@ import typer
 
 from softprompt.app.cli import options
 from softprompt.app.cli.face import Face, Screen
-from softprompt.app.cli.options import changes_of
+from softprompt.app.cli.options import changes_in
 from softprompt.app.cli.settings import read_config
 from softprompt.core.errors import DataError
 from softprompt.core.words import counted
@@ -38,19 +38,7 @@ def page(
     softprompt data page --train tickets.csv --target topic
     """
     with Face(as_json=as_json) as face:
-        flags = {"train": train, "validation": validation, "test": test, "target": target, "text_column": text_column}
-        changes = changes_of(
-            sets,
-            **flags,
-            read=read,
-            task=task,
-            labels=labels,
-            schema=schema,
-            template=template,
-            place=place,
-            model=model,
-        )
-        settings = read_config(config, changes)
+        settings = read_config(config, changes_in(locals()))
         from softprompt.app.recipes.preview import data_page
 
         ready, found = data_page(settings, face.watcher)
@@ -81,9 +69,7 @@ def check(
         softprompt data check --train tickets.csv --test judged.csv --target topic
     """
     with Face(as_json=as_json) as face:
-        flags = {"train": train, "validation": validation, "test": test, "target": target, "text_column": text_column}
-        changes = changes_of(sets, **flags, read=read, task=task, labels=labels, schema=schema, template=template)
-        settings = read_config(config, changes)
+        settings = read_config(config, changes_in(locals()))
         from softprompt.app.recipes.preview import data_check
 
         found = data_check(settings, face.watcher)

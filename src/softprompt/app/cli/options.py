@@ -39,6 +39,7 @@ __all__ = [
     "Train",
     "Unlabelled",
     "Validation",
+    "changes_in",
     "changes_of",
     "columns_of",
     "file_of",
@@ -218,7 +219,7 @@ KEYS: Mapping[str, str] = {
 
 READ = "data.read"  #: the section that --read sets
 
-_PARSED = {"labels": parse_labels, "max_time": parse_seconds}
+_PARSED = {"labels": parse_labels, "max_time": parse_seconds, "output": str}
 
 
 def changes_of(sets: Sequence[str] | None = None, *, read: Sequence[str] | None = None, **flags: Any) -> dict[str, Any]:
@@ -227,10 +228,20 @@ def changes_of(sets: Sequence[str] | None = None, *, read: Sequence[str] | None 
     >>> changes_of(["training.steps=9"], train="rows.csv", place=None, max_time="2m")
     {'data.train': 'rows.csv', 'training.max_time': 120.0, 'training.steps': 9}
     """
-    given = {name: value for name, value in flags.items() if value is not None}
+    given = {name: value for name, value in flags.items() if value is not None and value != []}
     named = {KEYS[name]: _PARSED[name](value) if name in _PARSED else value for name, value in given.items()}
     reading = {f"{READ}.{key}": value for key, value in _reads(read).items()}
     return {**named, **reading, **parse_sets(sets or ())}
+
+
+def changes_in(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The same from all options of a command, which are its ``locals()``; those that set no key are passed over.
+
+    >>> changes_in({"train": "rows.csv", "sets": ["training.steps=9"], "read": None, "as_json": True})
+    {'data.train': 'rows.csv', 'training.steps': 9}
+    """
+    flags = {name: value for name, value in options.items() if name in KEYS}
+    return changes_of(options.get("sets"), read=options.get("read"), **flags)
 
 
 def file_of(path: str, read: Sequence[str] | None) -> Any:

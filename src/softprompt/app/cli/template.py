@@ -7,7 +7,7 @@ import typer
 
 from softprompt.app.cli import options
 from softprompt.app.cli.face import Face, Screen
-from softprompt.app.cli.options import changes_of
+from softprompt.app.cli.options import changes_in
 from softprompt.app.cli.settings import read_config
 from softprompt.app.cli.tables import grid
 
@@ -37,8 +37,7 @@ def check(
     """
     with Face(as_json=as_json) as face:
         path, text = split_argument(template)
-        flags = {"task": task, "place": place, "target": target, "text_column": text_column, "model": model}
-        changes = changes_of(sets, labels=labels, template=text, train=train, **flags)
+        changes = changes_in({**locals(), "template": text})
         if path is not None or train is not None:
             config = read_config(path, changes)
             from softprompt.app.recipes.preview import template_check

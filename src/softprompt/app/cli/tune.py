@@ -7,7 +7,7 @@ import typer
 
 from softprompt.app.cli import options
 from softprompt.app.cli.face import Face, Screen
-from softprompt.app.cli.options import TRAINING, changes_of
+from softprompt.app.cli.options import TRAINING, changes_in
 from softprompt.app.cli.settings import read_config
 from softprompt.app.cli.tables import class_table, comparison_table, plan_lines, table_of
 from softprompt.core.cards.tables import kind_of
@@ -71,35 +71,7 @@ def tune(
         softprompt tune --train tickets.csv --target topic
     """
     with Face(as_json=as_json) as face:
-        changes = changes_of(
-            sets,
-            train=train,
-            validation=validation,
-            test=test,
-            unlabelled=unlabelled,
-            teacher=teacher,
-            folds=folds,
-            target=target,
-            text_column=text_column,
-            read=read,
-            on_bad_row=on_bad_row,
-            task=task,
-            labels=labels,
-            schema=schema,
-            template=template,
-            place=place,
-            method=method,
-            effort=effort,
-            max_time=max_time,
-            seed=seed or None,
-            name=name,
-            output=None if output is None else str(output),
-            track=track or None,
-            model=model,
-            dtype=dtype,
-            device=device,
-        )
-        settings = read_config(config, changes)
+        settings = read_config(config, changes_in(locals()))
         if dry_run:
             from softprompt.app.recipes.plan import plan
 

@@ -12,16 +12,15 @@ many random ones. What counts is the fall of the answer's probability.
 Knows saved prompts and explanations.
 """
 
-import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.rig.machine import describe
+from benchmarks.rig.machine import load_average, sentence
+from benchmarks.rig.results import parser_of, publish
+from benchmarks.rig.rows import example_file, rows_in
 from softprompt.app.recipes.evaluate import open_prompts
 from softprompt.core.records import Example
 from softprompt.lab.explanation import DeletionTest, Method, deletion_test
@@ -29,8 +28,7 @@ from softprompt.model.prediction import Predictor
 
 __all__ = ["main", "measured", "page", "picture"]
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULT, PICTURE = ROOT / "benchmarks" / "results" / "deletion.md", ROOT / "docs" / "img" / "deletion.svg"
+PICTURE = Path(__file__).resolve().parent.parent / "docs" / "img" / "deletion.svg"
 COUNTS = (1, 2, 3, 5, 8)
 METHODS: tuple[Method, ...] = ("occlusion", "gradient")
 
@@ -39,24 +37,22 @@ def measured(prompt: Path, *, rows: int) -> dict[str, list[DeletionTest]]:
     """The test by method, a number of words each."""
     backbone, asks = open_prompts([prompt])
     predictor = Predictor(backbone, asks)
-    text = (resources.files("softprompt") / "assets" / "example" / "messages.test.jsonl").read_text("utf-8")
-    examples = [Example({"text": json.loads(line)["text"]}) for line in text.splitlines()[:rows]]
+    examples = [Example({"text": row["text"]}) for row in rows_in(example_file("test"))[:rows]]
     return {
         method: [deletion_test(predictor, examples, deleted=count, method=method) for count in COUNTS]
         for method in METHODS
     }
 
 
-def page(found: Mapping[str, Sequence[DeletionTest]], prompt: Path) -> str:
-    """The result as a page."""
+def page(found: Mapping[str, Sequence[DeletionTest]], prompt: Path, *, load: float) -> str:
+    """The table."""
     any_words = [sum(tests[i].random for tests in found.values()) / len(found) for i in range(len(COUNTS))]
     lines = ["| words deleted | rows | occlusion | gradients | any words |", "| ---: | ---: | ---: | ---: | ---: |"]
     for i, count in enumerate(COUNTS):
         falls = " | ".join(f"{found[method][i].decisive:.3f}" for method in METHODS)
         lines.append(f"| {count} | {found['occlusion'][i].rows} | {falls} | {any_words[i]:.3f} |")
     intro = f"Mean fall of the answer's probability, topics of example messages, prompt `{prompt.parent.name}`."
-    machine = ["```", json.dumps(describe(), indent=2), "```", ""]
-    return "\n".join(["# The deletion test", "", intro, "", *lines, "", *machine])
+    return "\n".join([intro, "", *lines, "", sentence(load), ""])
 
 
 def picture(found: Mapping[str, Sequence[DeletionTest]]) -> str:
@@ -84,21 +80,18 @@ def picture(found: Mapping[str, Sequence[DeletionTest]]) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and write; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and write."""
+    parser = parser_of(__doc__)
     parser.add_argument("prompt", type=Path)
     parser.add_argument("--rows", type=int, default=60)
-    parser.add_argument("--print", action="store_true", help="write nothing")
     chosen = parser.parse_args(arguments)
     found = measured(chosen.prompt, rows=chosen.rows)
-    text = page(found, chosen.prompt)
-    print(text)
+    text = page(found, chosen.prompt, load=load_average())
+    publish("deletion", "The deletion test", text, only_print=chosen.print)
     if not chosen.print:
-        RESULT.write_text(text, encoding="utf-8")
         PICTURE.write_text(picture(found), encoding="utf-8")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

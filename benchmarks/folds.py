@@ -11,21 +11,20 @@ often as each other, in turns, so that a disturbance hits both; the model is loa
 Knows lessons and folds; no settings files and no reports.
 """
 
-import argparse
-import json
 import statistics
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from importlib import resources
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from benchmarks.rig.machine import describe, load_average
+from benchmarks.rig.machine import load_average, sentence
+from benchmarks.rig.results import parser_of, publish
+from benchmarks.rig.rows import example_file, rows_in
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.prepare import Prepared, prepare
 from softprompt.lab.folds import lessons_of
@@ -34,7 +33,6 @@ from softprompt.lab.tuning import tune
 
 __all__ = ["main", "page", "seconds_of"]
 
-RESULT = Path(__file__).resolve().parent / "results" / "folds.md"
 ROWS, STAGES = 300, ("read", "probe", "train")
 
 
@@ -48,11 +46,10 @@ class Seconds:
 
 def prepared(effort: str = "quick") -> Prepared:
     """The first 300 messages in five folds, and the model."""
-    folder = resources.files("softprompt") / "assets" / "example"
-    lines = [line for part in ("train", "validation") for line in _lines(folder / f"messages.{part}.jsonl")]
+    rows = [row for part in ("train", "validation") for row in rows_in(example_file(part))]
     data = {"train": "messages", "columns": {"text": "text"}, "folds": 5}
     config = RunConfig.parse({"data": data, "task": {"target": "topic"}, "training": {"effort": effort, "seeds": (0,)}})
-    return prepare(config, sources={"train": lines[:ROWS]})
+    return prepare(config, sources={"train": rows[:ROWS]})
 
 
 def sides(ready: Prepared) -> dict[str, list[list[Lesson]]]:
@@ -86,25 +83,21 @@ def page(found: dict[str, list[Seconds]], *, load: float) -> str:
         for side, runs in found.items()
     }
     ratios = [one / other if other else 0.0 for one, other in zip(*medians.values(), strict=True)]
-    machine = describe()
     lines = [
         "| | reading | probe | training | all, on the clock | all, processor time |",
         "| --- | --- | --- | --- | --- | --- |",
         *(f"| {side} | " + " | ".join(f"{value:.1f} s" for value in values) + " |" for side, values in medians.items()),
         "| ratio | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " |",
         "",
-        f"Median of {len(next(iter(found.values())))}. {machine['cpu']}, {machine['threads']} thread, "
-        f"load average {load} ({'a busy machine: trust processor time' if load > 1.5 else 'quiet'}), "
-        + ", ".join(f"{name} {version}" for name, version in machine["versions"].items()),
+        f"Median of {len(next(iter(found.values())))}. {sentence(load)}",
     ]
     return "\n".join(lines) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write the page."""
-    parser = argparse.ArgumentParser(description="Five folds in one pass against five trainings.")
+    parser = parser_of(__doc__)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--print", action="store_true", help="show the table and write nothing")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     ready = prepared()
@@ -115,13 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for side, trainings in both.items():
             found[side].append(seconds_of(ready, trainings))
     text = page(found, load=load_average())
-    print(text)
-    if not options.print:
-        RESULT.write_text(f"# Folds in one pass\n\nMade by `benchmarks/folds.py`.\n\n{text}", encoding="utf-8")
-
-
-def _lines(path: object) -> list[dict[str, object]]:
-    return [json.loads(line) for line in Path(str(path)).read_text(encoding="utf-8").splitlines()]
+    publish("folds", "Folds in one pass", text, only_print=options.print)
 
 
 if __name__ == "__main__":

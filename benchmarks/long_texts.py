@@ -10,9 +10,6 @@ from the same rows and is judged on the same rows; seconds are those of the whol
 Knows recipes; no trainers.
 """
 
-import argparse
-import json
-import os
 import statistics
 import sys
 import tempfile
@@ -26,7 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from benchmarks.rig.machine import describe, load_average
+from benchmarks.rig.machine import load_average, sentence
+from benchmarks.rig.results import parser_of, publish
+from benchmarks.rig.rows import public_file, rows_in
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.tune import tune
 from softprompt.core.metrics import compare, make_metric
@@ -36,9 +35,6 @@ from softprompt.model.backbones.loading import load
 
 __all__ = ["WAYS", "Found", "main", "measured", "page"]
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULT = ROOT / "benchmarks" / "results" / "long_texts.md"
-SHARED = Path(os.environ.get("SOFTPROMPT_SHARED", ROOT.parent / "shared"))
 ROOM, LONG, SEEDS = 128, 150, (0, 1, 2)
 
 #: Name -> settings of the template.
@@ -67,8 +63,7 @@ class Found:
 def reviews(part: str, count: int, backbone: Backbone) -> list[dict[str, str]]:
     """The first long reviews that are good or bad."""
     found: list[dict[str, str]] = []
-    for line in (SHARED / "data" / "tasks" / "yelp5" / f"{part}.jsonl").read_text("utf-8").splitlines():
-        row = json.loads(line)
+    for row in rows_in(public_file("yelp5", part)):
         good = row["label"].removeprefix("very ")
         if good != "neutral" and len(backbone.tokenizer.encode(row["text"])) >= LONG:
             found.append({"text": row["text"], "label": good})
@@ -109,13 +104,8 @@ def page(found: Mapping[str, Found], *, rows: tuple[int, int], load: float) -> s
         seeds = ", ".join(f"{value:.3f}" for value in one.accuracies)
         mean = statistics.fmean(one.accuracies)
         lines.append(f"| {name} | {mean:.3f} | {seeds} | {said} | {one.seconds:.0f} | {one.lost} |")
-    machine = describe()
-    lines += [
-        "",
-        f"{rows[0]} reviews to learn from, {rows[1]} to judge by; rows of {ROOM} tokens. {machine['cpu']}, "
-        f"{machine['threads']} thread, load average {load}, "
-        + ", ".join(f"{name} {version}" for name, version in machine["versions"].items()),
-    ]
+    about = f"{rows[0]} reviews to learn from, {rows[1]} to judge by; rows of {ROOM} tokens. {sentence(load)}"
+    lines += ["", about]
     return "\n".join(lines) + "\n"
 
 
@@ -127,18 +117,15 @@ def _against(first: Sequence[Evaluation], second: Sequence[Evaluation]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write the page."""
-    parser = argparse.ArgumentParser(description="Head, tail, head+tail and windows on long texts.")
+    parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, default=400, help="to learn from, and to judge by at most")
-    parser.add_argument("--print", action="store_true", help="show the table and write nothing")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     backbone = load("embedded")
     train, test = (reviews(part, options.rows, backbone) for part in ("train", "test"))
     found = measured(train, test, backbone)
     text = page(found, rows=(len(train), len(test)), load=load_average())
-    print(text)
-    if not options.print:
-        RESULT.write_text(f"# Long texts\n\nMade by `benchmarks/long_texts.py`.\n\n{text}", encoding="utf-8")
+    publish("long_texts", "Long texts", text, only_print=options.print)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ connection, a new text every time, both sides in turns. Milliseconds are those o
 Knows the engine and the server; no training.
 """
 
-import argparse
 import http.client
 import json
 import statistics
@@ -19,14 +18,15 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from benchmarks.rig.machine import describe, load_average
+from benchmarks.rig.machine import load_average, sentence
+from benchmarks.rig.results import parser_of, publish
+from benchmarks.rig.rows import example_file, rows_in
 from softprompt.app.http.application import make_app
 from softprompt.app.http.server import Server, bind
 from softprompt.core.answers import AnswerSettings
@@ -40,7 +40,6 @@ from softprompt.ops.serving import Engine, Served
 
 __all__ = ["main", "measured", "page", "texts_of"]
 
-RESULT = Path(__file__).resolve().parent / "results" / "serving.md"
 LABELS = ["delivery", "product", "billing", "returns", "account"]
 TOKENS, PLACES = (64, 256), {"after": "{text}<soft 20> It was {answer}", "before": "<soft 20>{text} It was {answer}"}
 TOGETHER, APART = "one request", "three requests"
@@ -67,9 +66,7 @@ def prompts(backbone: Backbone, template: str) -> list[Served]:
 
 def texts_of(backbone: Backbone, tokens: int) -> Iterator[str]:
     """Texts of about so many tokens from the example messages, a new one every time."""
-    folder = resources.files("softprompt") / "assets" / "example"
-    lines = (folder / "messages.train.jsonl").read_text("utf-8").splitlines()
-    ids = [id for line in lines for id in backbone.tokenizer.encode(" " + json.loads(line)["text"])]
+    ids = [id for row in rows_in(example_file("train")) for id in backbone.tokenizer.encode(" " + row["text"])]
     begin = 0
     while True:
         yield backbone.tokenizer.decode([ids[(begin + n) % len(ids)] for n in range(tokens)])
@@ -137,27 +134,19 @@ def page(found: Found, *, load: float) -> str:
         cells = [f"{place} the text", f"{tokens} tokens", f"{together:.1f} ms", f"{apart:.1f} ms"]
         lines.append(f"| {' | '.join([*cells, f'{apart / together:.2f}', f'{works / work:.2f}'])} |")
     repeats = len(next(iter(found.values()))[TOGETHER])
-    machine = describe()
-    about = (
-        f"Medians of {repeats}, as a client on the same machine sees them. {machine['cpu']}, one thread of "
-        f"{machine['cores']} cores, load {load:.1f} before; torch {machine['versions']['torch']}."
-    )
+    about = f"Medians of {repeats}, as a client on the same machine sees them. {sentence(load)}"
     return "\n".join([*lines, "", about, ""])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = parser_of(__doc__)
     parser.add_argument("--repeats", type=int, default=40)
-    parser.add_argument("--print", action="store_true", help="print the page and write nothing")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     before = load_average()
     text = page(measured(load("embedded"), options.repeats), load=before)
-    if options.print:
-        print(text)
-    else:
-        RESULT.write_text(text, encoding="utf-8")
+    publish("serving", "Three prompts, one reading", text, only_print=options.print)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,6 @@ the rule saves. The page is written anew after every seed.
 Knows recipes; no trainers.
 """
 
-import argparse
-import json
-import os
 import random
 import sys
 import tempfile
@@ -29,15 +26,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from benchmarks.rig.machine import describe, load_average
+from benchmarks.rig.machine import load_average, sentence
+from benchmarks.rig.results import parser_of, publish
+from benchmarks.rig.rows import public_file, rows_in
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.tune import TuneReport, tune
 
 __all__ = ["WAYS", "Run", "main", "measured", "page"]
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULT = ROOT / "benchmarks" / "results" / "unlabelled.md"
-SHARED = Path(os.environ.get("SOFTPROMPT_SHARED", ROOT.parent / "shared"))
 DATA, WAYS = ("ag_news", "dbpedia14"), ("one round", "pseudo-labels", "teacher")
 LABELLED, TAUGHT, TEST, TOKENS = 100, 800, 400, 96
 TRAINING = {"steps": 60, "rate": 0.1, "seeds": (0,), "evaluations": 2}
@@ -56,8 +52,8 @@ class Run:
 
 def rows_of(name: str, part: str) -> Rows:
     """Texts and labels of a data set."""
-    lines = (SHARED / "data" / "tasks" / name / f"{part}.jsonl").read_text("utf-8").splitlines()
-    return [{"text": f"{row['title']}. {row['text']}", "label": row["label"]} for row in map(json.loads, lines)]
+    found = rows_in(public_file(name, part))
+    return [{"text": f"{row['title']}. {row['text']}", "label": row["label"]} for row in found]
 
 
 def learnt(folder: Path, sources: Mapping[str, Rows], **settings: Any) -> TuneReport:
@@ -124,18 +120,15 @@ def page(found: Mapping[str, Mapping[str, Sequence[Run]]], *, unlabelled: int, l
                 for n, run in enumerate(runs)
                 if run.second is not None
             ]
-    machine = describe()
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    made = f"{LABELLED} labelled and {unlabelled:,} unlabelled rows. {machine['cpu']}, {machine['threads']} thread, "
-    return "\n".join([*lines, "", *told, "", f"{made}load average {load}, {versions}"]) + "\n"
+    about = f"{LABELLED} labelled and {unlabelled:,} unlabelled rows. {sentence(load)}"
+    return "\n".join([*lines, "", *told, "", about]) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write the page."""
-    parser = argparse.ArgumentParser(description="A second round with unlabelled rows or a teacher.")
+    parser = parser_of(__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=2000, help="without answers")
-    parser.add_argument("--print", action="store_true", help="show the table and write nothing")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     found: dict[str, dict[str, list[Run]]] = {name: {way: [] for way in WAYS} for name in DATA}
@@ -147,11 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 for way, run in runs.items():
                     found[name][way].append(run)
             text = page(found, unlabelled=options.rows, load=load_average())
-            if not options.print:
-                RESULT.write_text(
-                    f"# A second round\n\nMade by `benchmarks/unlabelled.py`.\n\n{text}", encoding="utf-8"
-                )
-    print(text)
+            publish("unlabelled", "A second round", text, only_print=options.print)
 
 
 if __name__ == "__main__":

@@ -6,21 +6,21 @@ Every contender gets the same rows: ``rows`` labelled examples drawn from the tr
 Knows no contenders.
 """
 
-import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from benchmarks.rig.rows import example_file, public_file
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.data.duplicates import without_duplicates
-from softprompt.data.sources import infer_labels, load
+from softprompt.data.inference import infer_labels
+from softprompt.data.sources import load
 from softprompt.data.splits import split
 
-__all__ = ["EXAMPLE", "PUBLIC", "Problem", "example", "from_file", "problem_of", "public", "shared_folder"]
+__all__ = ["EXAMPLE", "PUBLIC", "Problem", "example", "from_file", "problem_of", "public"]
 
 #: Public data sets by folder name; their licences do not let us ship them.
 PUBLIC = ("sst2", "ag_news", "emotion")
@@ -58,22 +58,13 @@ class Problem:
         return {"labels": list(self.task.names), "fields": list(self.fields), "rows": rows}
 
 
-def shared_folder() -> Path:
-    """Where larger data lies: ``SOFTPROMPT_SHARED``, or ``shared`` beside the repository."""
-    return Path(os.environ.get("SOFTPROMPT_SHARED", Path(__file__).resolve().parents[3] / "shared"))
-
-
 def public(name: str, *, rows: int, folder: Path | None = None) -> Problem:
     """A public data set; judged on its validation part, as is usual for those whose test labels are hidden.
 
     Raises:
         FileNotFoundError: It is not there, with the place where it was looked for.
     """
-    place = (folder or shared_folder()) / "data" / "tasks" / name
-    train, judged = place / "train.jsonl", place / "validation.jsonl"
-    for path in (train, judged):
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} is not there; set SOFTPROMPT_SHARED to a folder with data/tasks/{name}")
+    train, judged = (public_file(name, part, folder=folder) for part in ("train", "validation"))
     task = Task.classify(infer_labels(train, "label"))
     parts = [load(path, task, template_fields=("text",)) for path in (train, judged)]
     return problem_of(name, task, *parts, rows=rows)
@@ -81,10 +72,9 @@ def public(name: str, *, rows: int, folder: Path | None = None) -> Problem:
 
 def example(target: str, *, rows: int) -> Problem:
     """One answer of the example messages; judged on their test part."""
-    place = Path(str(resources.files("softprompt") / "assets" / "example"))
-    train = place / "messages.train.jsonl"
+    train, judged = example_file("train"), example_file("test")
     task = Task.classify(infer_labels(train, target), target=target)
-    parts = [load(path, task, template_fields=("text",)) for path in (train, place / "messages.test.jsonl")]
+    parts = [load(path, task, template_fields=("text",)) for path in (train, judged)]
     return problem_of(f"example {target}", task, *parts, rows=rows)
 
 

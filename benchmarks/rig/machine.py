@@ -8,7 +8,10 @@ from typing import Any
 
 import torch
 
-__all__ = ["describe", "load_average"]
+__all__ = ["describe", "load_average", "sentence"]
+
+#: Load average from which one thread has to share its core.
+BUSY = 1.5
 
 PACKAGES = ("softprompt", "torch", "transformers", "peft")
 
@@ -34,6 +37,19 @@ def describe(device: str = "cpu") -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in PACKAGES},
     }
+
+
+def sentence(load: float) -> str:
+    """The machine in one line, for a page.
+
+    >>> sentence(3.2).split(", softprompt")[0].split(", ")[-1]
+    'load average 3.2 (a busy machine: trust processor time)'
+    """
+    machine = describe()
+    threads = f"{machine['threads']} thread" + ("s" if machine["threads"] > 1 else "")
+    calm = "a busy machine: trust processor time" if load > BUSY else "quiet"
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    return f"{machine['cpu']}, {threads}, load average {load} ({calm}), {versions}"
 
 
 def load_average() -> float:

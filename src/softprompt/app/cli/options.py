@@ -3,7 +3,7 @@
 An option that sets a key leaves its value to the settings classes, so that allowed values stand in one place.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -219,7 +219,7 @@ KEYS: Mapping[str, str] = {
 
 READ = "data.read"  #: the section that --read sets
 
-_PARSED = {"labels": parse_labels, "max_time": parse_seconds, "output": str}
+_PARSED: Mapping[str, Callable[[Any], Any]] = {"labels": parse_labels, "max_time": parse_seconds, "output": str}
 
 
 def changes_of(sets: Sequence[str] | None = None, *, read: Sequence[str] | None = None, **flags: Any) -> dict[str, Any]:

@@ -9,9 +9,10 @@ import pytest
 
 import softprompt as sp
 from softprompt.core.errors import ConfigError, DataError
-from softprompt.testing import tiny
-from tests.app.recipes.test_run import QUICK
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
+SHORT = {"steps": 3, "rate": 0.1, "seeds": (0,), "evaluations": 1, "batch_size": 8}
 WORDS = ("late", "bill", "angry")
 TAGS = sp.Task.multilabel(WORDS, target="tags", separator=";")
 STARS = sp.Task.score([1, 2, 3], target="stars")
@@ -27,20 +28,15 @@ def rows(count: int) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def model() -> sp.Backbone:
-    return tiny("llama")
-
-
-@pytest.fixture(scope="module")
-def tagged(model: sp.Backbone, tmp_path_factory: pytest.TempPathFactory) -> sp.TuneReport:
+def tagged(model: sp.Backbone, few_resamples: None, tmp_path_factory: pytest.TempPathFactory) -> sp.TuneReport:
     folder = tmp_path_factory.mktemp("runs") / "tags"
-    return sp.tune(TAGS, train=rows(40), model=model, output=folder, training=QUICK)
+    return sp.tune(TAGS, train=rows(40), model=model, output=folder, data={"folds": 2}, training=SHORT)
 
 
 @pytest.fixture(scope="module")
-def starred(model: sp.Backbone, tmp_path_factory: pytest.TempPathFactory) -> sp.TuneReport:
+def starred(model: sp.Backbone, few_resamples: None, tmp_path_factory: pytest.TempPathFactory) -> sp.TuneReport:
     folder = tmp_path_factory.mktemp("runs") / "stars"
-    return sp.tune(STARS, train=rows(40), validation=rows(55)[40:], model=model, output=folder, training=QUICK)
+    return sp.tune(STARS, train=rows(40), validation=rows(55)[40:], model=model, output=folder, training=SHORT)
 
 
 def test_a_prompt_of_labels_keeps_its_thresholds(tagged: sp.TuneReport, model: sp.Backbone) -> None:
@@ -98,13 +94,13 @@ def test_labels_are_found_in_the_rows_where_none_are_named(model: sp.Backbone, t
     [
         ({"answers": {"form": "words"}}, "form: words is not for this kind of task; possible: vectors"),
         ({"answers": {"prior": 1.0}}, "one of fixed labels a row"),
-        ({"training": {**QUICK, "class_weights": "balanced"}}, "one of fixed labels a row"),
+        ({"training": {**SHORT, "class_weights": "balanced"}}, "one of fixed labels a row"),
     ],
     ids=["words", "prior", "weights"],
 )
 def test_what_needs_one_right_answer_is_refused(changes: dict[str, Any], said: str, model: sp.Backbone) -> None:
     with pytest.raises(ConfigError, match=said):
-        sp.tune(TAGS, train=rows(24), model=model, baselines=False, **{"training": QUICK, **changes})
+        sp.tune(TAGS, train=rows(24), model=model, baselines=False, **{"training": SHORT, **changes})
 
 
 def test_a_prompt_of_numbers_predicts_a_value_and_its_distribution(starred: sp.TuneReport, model: sp.Backbone) -> None:

@@ -29,7 +29,7 @@ OURS, PEER = ("after", "before"), "peft_best"
 MARGIN = 0.01
 
 TOY = (
-    "The embedded model is of toy size (6.5 million parameters): what wins here does not predict what wins on yours; "
+    "The embedded model is of toy size (20 million parameters): what wins here does not predict what wins on yours; "
     "`python benchmarks/adopt.py --model ID --data FILE` repeats the comparison on your model and your rows."
 )
 

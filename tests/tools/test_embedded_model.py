@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from softprompt.core.stats import wilson
-from tools.embedded_model import corpus, export, grow, judge, prepare, train, vectors
+from tools.embedded_model import corpus, export, grow, judge, prepare, shrink, train, vectors
 from tools.embedded_model.bits import bits_per_byte, windows
 from tools.embedded_model.checkpoint import FILE, STABLE_FILE, load_checkpoint
 from tools.embedded_model.model import Shape, load_model, new_model
@@ -293,6 +293,22 @@ def test_the_other_objectives_are_learnt_and_resumed(with_vectors: Path, tmp_pat
     told = [line for line in read_log(tmp_path / "run") if "gist" in line]
     assert told[-1]["gist"] < 0.8 * told[0]["gist"]
     assert told[-1]["neighbours"] > 0
+
+
+def test_a_smaller_vocabulary_still_writes_everything(with_vectors: Path, tmp_path: Path) -> None:
+    run_train(with_vectors, tmp_path, "--steps", "1", "--decay-steps", "1")
+    source, out = tmp_path / "model", tmp_path / "cut"
+    shrink.main([str(source), "--vocab-size", "280", "--vectors", str(with_vectors / vectors.FILE), "--out", str(out)])
+    model, tokenizer = load_model(out), Tokenizer.from_file(str(out / "tokenizer.json"))
+    assert (model.config.vocab_size, tokenizer.get_vocab_size()) == (280, 280)
+    whole = load_model(source)
+    assert torch.equal(model.model.embed_tokens.weight, whole.model.embed_tokens.weight[:280])
+    text = "The kettle by the window, \u00e9t\u00e9 12"
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    assert tokenizer.decode(ids) == text
+    assert max(ids) < 280
+    cut, before = (vectors.load_vectors(folder)[0] for folder in (out, with_vectors))
+    assert np.array_equal(cut, before[:280])
 
 
 def test_feed_forward_blocks_do_not_shrink(with_vectors: Path, tmp_path: Path) -> None:

@@ -191,8 +191,8 @@ def draw(frames: Sequence[Frame], *, title: str) -> str:
     """The frames as one SVG: a film of them, moved on by CSS; the last one where motion is not wanted.
 
     >>> film = draw([Frame(((("hi <b>", "green", True),),), 1.0), Frame(((),), 1.0)], title="two frames")
-    >>> "hi &lt;b&gt;" in film, film.count("<svg")
-    (True, 1)
+    >>> "hi &lt;b&gt;" in film, film.count("translateY")
+    (True, 4)
     """
     width, height = COLUMNS * CHAR_WIDTH + 2 * MARGIN, LINES * LINE_HEIGHT + MARGIN + BAR
     total, passed, keys, groups, seen = sum(frame.seconds for frame in frames), 0.0, [], [], dict[object, int]()

@@ -2,8 +2,8 @@
 
     python -m tools.embedded_model.shrink MODEL --vocab-size 15360 [--vectors DATA/vectors.safetensors] --out FOLDER
 
-A byte-level BPE vocabulary is ordered by when a merge was learnt, so its beginning is the vocabulary that would have been
-learnt with fewer entries: the embeddings that stay keep their meaning, and a word that is dropped is written in pieces.
+A byte-level BPE vocabulary is ordered by when a merge was learnt, so its beginning is the vocabulary that would have
+been learnt with fewer entries: embeddings that stay keep their meaning, a word that is dropped is written in pieces.
 """
 
 import argparse
@@ -22,8 +22,8 @@ def shrink_tokenizer(document: dict[str, Any], size: int) -> dict[str, Any]:
     """The document of a tokenizer.json with the first `size` entries, and the merges that make them.
 
     >>> merges = [["a", "b"], ["ab", "c"]]
-    >>> shrunk = shrink_tokenizer({"model": {"vocab": {"a": 0, "b": 1, "c": 2, "ab": 3, "abc": 4}, "merges": merges}}, 4)
-    >>> shrunk["model"]
+    >>> vocab = {"a": 0, "b": 1, "c": 2, "ab": 3, "abc": 4}
+    >>> shrink_tokenizer({"model": {"vocab": vocab, "merges": merges}}, 4)["model"]
     {'vocab': {'a': 0, 'b': 1, 'c': 2, 'ab': 3}, 'merges': [['a', 'b']]}
     """
     model = document["model"]

@@ -63,12 +63,12 @@ class Step:
 SESSION = (
     Step("look at the file, write a config", "softprompt init tickets.csv --target topic"),
     Step("what would be learnt, at what cost", "softprompt check tickets.yaml --rows 1"),
-    Step("learn, and judge on held-out folds", "softprompt tune tickets.yaml"),
-    Step("ask it", "softprompt predict tickets.prompt --text 'The parcel never came, please send my money back.'"),
-    Step("serve it", "softprompt serve tickets.prompt --port 8765 &", ready="8765"),
+    Step("learn, judged on held-out folds", "softprompt tune tickets.yaml --effort quick"),
+    Step("ask it", "softprompt predict runs/tickets --text 'The parcel never came. Send my money back!'"),
+    Step("serve it", "softprompt serve runs/tickets --port 8765 &", ready="try: curl"),
     Step(
         "ask over HTTP",
-        "curl -s localhost:8765/v1/classify -H 'content-type: application/json' -d '{\"input\": \"I cannot log in\"}'",
+        "curl -s localhost:8765/v1/classify -H 'Content-Type: application/json' -d '{\"input\": \"I cannot log in\"}'",
     ),
 )
 

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.numpy import load_file, save_file
 
 from .model import export_model, load_model
@@ -48,10 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tokenizer_json = options.out / "tokenizer.json"
     text = json.dumps(shrink_tokenizer(document, options.vocab_size), ensure_ascii=False, indent=2)
     tokenizer_json.write_text(text, encoding="utf-8")
-    kept = model.model.embed_tokens.weight.detach()[: options.vocab_size].clone()
-    model.resize_token_embeddings(options.vocab_size, mean_resizing=False)
-    with torch.no_grad():
-        model.model.embed_tokens.weight.copy_(kept)
+    model.resize_token_embeddings(options.vocab_size)
     export_model(model, tokenizer_json, options.out)
     if options.vectors:
         vectors = {name: array[: options.vocab_size].copy() for name, array in load_file(options.vectors).items()}

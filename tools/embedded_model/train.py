@@ -14,7 +14,6 @@ import math
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +112,9 @@ class Run:
     def _make_gist(self) -> Gist:
         """Centred on stretches of the first blocks of the run, as long as most that are asked."""
         length = min(self.options.lengths)
-        sample = self.blocks.batch(0, GIST_BLOCKS).view(-1, length)
-        directions, weights = (torch.from_numpy(array) for array in load_vectors(self.options.data))
-        gist = Gist.of(directions, weights, sample)
-        return Gist(*(getattr(gist, field.name).to(self.device) for field in fields(gist)))
+        sample = self.blocks.batch(0, GIST_BLOCKS).view(-1, length).to(self.device)
+        directions, weights = (torch.from_numpy(array).to(self.device) for array in load_vectors(self.options.data))
+        return Gist.of(directions, weights, sample)
 
     def _draw(self, count: int, length: int) -> tuple[Tensor, Tensor]:
         """The positions asked for their next token, and the tokens behind each text, of this step.

@@ -49,7 +49,7 @@ def test_page_counts_tokens_of_the_model(cli, rows: Path) -> None:
     assert done.status == 0
     assert "tokens a row" in done.out
     assert "template '{text}<soft 4> It was {answer}', with room for" in done.out
-    assert "M parameters" in done.err
+    assert "19.7 M parameters" in done.err
 
 
 def test_page_as_json(cli, rows: Path) -> None:

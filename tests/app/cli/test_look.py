@@ -220,7 +220,7 @@ def test_doctor_finds_this_machine_usable(cli) -> None:
     found = {check["name"]: check for check in done.json}
     assert {check["status"] for check in done.json} <= {"ok", "warn"}
     assert {"python", "torch", "threads", "device", "precision", "memory", "disk of runs", "network"} <= set(found)
-    assert "M parameters" in found["self-test"]["found"]
+    assert "19.7 M parameters" in found["self-test"]["found"]
     assert all(check["cure"] for check in done.json if check["status"] != "ok")
 
 

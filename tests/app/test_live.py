@@ -13,6 +13,7 @@ import softprompt as sp
 from softprompt.app.live import MOST_POINTS, Live, watcher_here
 from softprompt.app.watch import Point
 from softprompt.testing import tiny
+from tests.app.conftest import Clock
 
 
 class Screen:
@@ -27,19 +28,6 @@ class Screen:
 
     def update(self, html: str) -> None:
         self.pages.append(html)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

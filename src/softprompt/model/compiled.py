@@ -1,15 +1,16 @@
 """A prompted model that reads the common beginning of its rows once: demonstrations, or a soft slot before the text.
 
 What stands before the first field of a template is the same for every example, so its states are computed once and
-every row goes on from there. Knows rows and the model; no templates, no tasks.
+every row goes on from there, scored or written. Knows rows and the model; no templates, no tasks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from softprompt.core.records import Batch, Row
 from softprompt.core.tensors import PromptTensors, State
 from softprompt.model.backbones.base import Backbone
-from softprompt.model.prompted import PromptedModel, num_tokens
+from softprompt.model.decoding import Constraint, Decoded, Decoding, Piece, decode
+from softprompt.model.prompted import PromptedModel, num_tokens, token_batches
 
 __all__ = ["CompiledModel"]
 
@@ -48,3 +49,34 @@ class CompiledModel(PromptedModel):
                 self._prefixes |= {trunk.key: state.row(n) for n, trunk in enumerate(trunks)}
             parts.extend(self._prefixes[trunk.key] for trunk in trunks)
         return State.stack(parts) if parts else None
+
+    def write(
+        self,
+        rows: Sequence[Row],
+        settings: Decoding,
+        *,
+        within: Sequence[Constraint | None],
+        batch_tokens: int = 4096,
+        on_token: Callable[[Piece], None] | None = None,
+    ) -> Iterator[tuple[int, Decoded]]:
+        """Answers to any number of rows, each with the index of its row, batch by batch of similar length.
+
+        Args:
+            rows: Chains or trees that end where an answer begins; a row of several branches gets an answer for each.
+            settings: How tokens are chosen and when an answer ends.
+            within: What may be written, by row.
+            batch_tokens: Padded tokens a batch at most.
+            on_token: As in :func:`~softprompt.model.decoding.decode`.
+
+        Raises:
+            ModelError: As :func:`~softprompt.model.decoding.decode`.
+        """
+        pays = self.pays(rows)
+        for indices in token_batches(rows, batch_tokens):
+            batch = Batch(tuple(rows[i] for i in indices))
+            prefix = self.shared_state(batch) if pays else None
+            allowed = [within[i] for i in indices]
+            for one in decode(
+                self.backbone, batch.rows, self.prompts, settings, constraint=allowed, prefix=prefix, on_token=on_token
+            ):
+                yield indices[one.row], one

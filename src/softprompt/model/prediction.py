@@ -19,13 +19,13 @@ from jaxtyping import Float
 from softprompt.core.answers import CONTENT_FREE, AnswerSettings, answer_probabilities, pooled
 from softprompt.core.cuts import Fit
 from softprompt.core.errors import ConfigError, DataError, TemplateError
-from softprompt.core.records import Batch, Example, Row, merge
+from softprompt.core.records import Example, Row, merge
 from softprompt.core.tasks import Task
 from softprompt.core.tensors import PromptTensors
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.compiled import CompiledModel
-from softprompt.model.decoding import Constraint, Decoding, constraint_of, decode
-from softprompt.model.prompted import PromptedModel, Scores, token_batches
+from softprompt.model.decoding import Constraint, Decoding, constraint_of
+from softprompt.model.prompted import PromptedModel, Scores
 from softprompt.model.states import StateStore
 from softprompt.model.templates import RowBuilder
 from softprompt.model.templates.rows import Split
@@ -74,6 +74,15 @@ class Ask:
     def max_new_tokens(self) -> int:
         """Longest written answer in tokens."""
         return self.decoding.max_new_tokens if self.decoding else getattr(self.task, "max_new_tokens", 64)
+
+    @property
+    def way_of_writing(self) -> Decoding:
+        """``decoding``, or greedily as long as the task allows."""
+        return self.decoding or Decoding(max_new_tokens=self.max_new_tokens)
+
+    def answer(self, text: str, example: Example) -> str:
+        """A written text without its blank: it is the template's, and stands in the answer's first token."""
+        return text.removeprefix(self.builder.lead(example))
 
     def constraint(self, example: Example) -> Constraint | None:
         """What may be written as the answer to an example; None: anything.
@@ -369,28 +378,18 @@ class Predictor:
             alike.setdefault((self.asks[k].max_new_tokens, limits), []).append(k)
         yield from alike.values()
 
-    def _decoding(self, k: int) -> Decoding:
-        ask = self.asks[k]
-        return ask.decoding or Decoding(max_new_tokens=ask.max_new_tokens)
-
     def _written(self, asks: Sequence[int], chunk: Sequence[Example]) -> dict[int, list[Prediction]]:
         rows = [self._row(asks, example, target=False) for example in chunk]
+        first = self.asks[asks[0]]
+        within = [first.constraint(_unlabelled(example)) for example in chunk]
         result: dict[int, dict[int, Prediction]] = {k: {} for k in asks}
-        compiled = self._compiled.pays(rows)
-        for indices in token_batches(rows, self.batch_tokens):
-            batch = Batch(tuple(rows[i] for i in indices))
-            prefix = self._compiled.shared_state(batch) if compiled else None
-            prompts = [ask.tensors for ask in self.asks]
-            within = [self.asks[asks[0]].constraint(_unlabelled(chunk[i])) for i in indices]
-            how = self._decoding(asks[0])
-            for one in decode(self.backbone, batch.rows, prompts, how, constraint=within, prefix=prefix):
-                k = one.prompt if len(asks) > 1 else asks[0]
-                i = indices[one.row]
-                confidence = math.exp(one.logprob / max(1, len(one.ids)))
-                # the blank before the answer is the template's; it stands in the answer's first token
-                text = self.asks[k].task.written_as(one.text.removeprefix(self.asks[k].builder.lead(chunk[i])))
-                fit = self.asks[k].builder.split(_unlabelled(chunk[i])).fit
-                result[k][i] = self._prediction(self.asks[k], chunk[i], text, None, confidence, fit=fit)
+        for i, one in self._compiled.write(rows, first.way_of_writing, within=within, batch_tokens=self.batch_tokens):
+            k = one.prompt if len(asks) > 1 else asks[0]
+            ask, example = self.asks[k], chunk[i]
+            confidence = math.exp(one.logprob / max(1, len(one.ids)))
+            text = ask.task.written_as(ask.answer(one.text, example))
+            fit = ask.builder.split(_unlabelled(example)).fit
+            result[k][i] = self._prediction(ask, example, text, None, confidence, fit=fit)
         return {k: [by_row[i] for i in range(len(chunk))] for k, by_row in result.items()}
 
     def _prediction(

@@ -129,9 +129,7 @@ def test_slices_and_errors(cli, mine: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        (["--fail-under", "accuracy=0.1"], 0, "keeps 0.1"),
         (["--fail-under", "accuracy=0.1", "--fail-under", "recall.good=1.1"], 10, "recall.good"),
-        (["--fail-under", "accuracy=0.999", "--fail-under-bound"], 10, "failed: lower bound of accuracy"),
         (["--fail-under", "ece=0"], 10, "failed: ece"),
         (["--fail-under", "acuracy=0.4"], 2, "did you mean 'accuracy'?"),
         (["--fail-under", "accuracy"], 2, "write macro_f1=0.80"),
@@ -149,6 +147,16 @@ def test_limits_and_bad_input(cli, mine: Path, words: list[str], status: int, sa
     assert done.status == status, done.err
     assert said in done.out + done.err
     assert "Traceback" not in done.err
+
+
+def test_a_limit_between_score_and_lower_bound(cli, mine: Path) -> None:
+    score = cli("evaluate", "mine", "--data", "rows.jsonl", "--json").json[0]["metrics"]["accuracy"]
+    assert score["low"] < score["estimate"]
+    limit = f"accuracy={(score['low'] + score['estimate']) / 2:.4f}"
+    kept = cli("evaluate", "mine", "--data", "rows.jsonl", "--fail-under", limit)
+    assert (kept.status, f"accuracy {score['estimate']:.3g} keeps" in kept.out + kept.err) == (0, True), kept.err
+    broken = cli("evaluate", "mine", "--data", "rows.jsonl", "--fail-under", limit, "--fail-under-bound")
+    assert (broken.status, "failed: lower bound of accuracy" in broken.out + broken.err) == (10, True)
 
 
 def test_limits_as_json(cli, mine: Path) -> None:

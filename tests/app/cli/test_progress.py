@@ -7,20 +7,7 @@ import pytest
 
 from softprompt.app.cli.face import Face, Screen
 from softprompt.app.cli.progress import Bars, Lines
-
-
-class Clock:
-    """Seconds that pass when they are told to."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.app.conftest import Clock
 
 
 @pytest.fixture

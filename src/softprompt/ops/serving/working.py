@@ -9,12 +9,12 @@ from dataclasses import replace
 from functools import lru_cache
 
 from softprompt.core.errors import ServingError, nearest
-from softprompt.core.records import Batch, Example
+from softprompt.core.records import Example
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.compiled import CompiledModel
-from softprompt.model.decoding import Decoding, Piece, decode
+from softprompt.model.decoding import Decoding, Piece
 from softprompt.model.prediction import Prediction, Predictor
-from softprompt.model.prompted import num_tokens, token_batches
+from softprompt.model.prompted import num_tokens
 from softprompt.ops.serving.records import Answers, Completion, Completions, Judge, Served, Write
 
 __all__ = ["Desk"]
@@ -80,8 +80,7 @@ class Desk:
 
     def decoding(self, name: str) -> Decoding:
         """How a prompt writes where nobody says otherwise: as it is evaluated and predicted with."""
-        ask = self.find(name).ask
-        return ask.decoding or Decoding(max_new_tokens=ask.max_new_tokens)
+        return self.find(name).ask.way_of_writing
 
     # --- judged answers
 
@@ -133,22 +132,15 @@ class Desk:
         self, name: str, examples: Sequence[Example], decoding: Decoding, on_text: Callable[[str], None] | None
     ) -> tuple[list[Completion], list[int]]:
         """Answers, and the tokens before each."""
-        ask, compiled = self.prompts[name].ask, self._compiled(name)
+        ask = self.prompts[name].ask
         rows = [ask.builder.row(example, target=False) for example in examples]
-        leads = [ask.builder.lead(example) for example in examples]
-        pays = compiled.pays(rows)
-        told = None if on_text is None else _Teller(leads[0], on_text)
+        within = [ask.constraint(example) for example in examples]
+        told = None if on_text is None else _Teller(ask.builder.lead(examples[0]), on_text)
         found: dict[int, Completion] = {}
-        for indices in token_batches(rows, BATCH_TOKENS):
-            batch = Batch(tuple(rows[i] for i in indices))
-            prefix = compiled.shared_state(batch) if pays else None
-            within = [ask.constraint(examples[i]) for i in indices]
-            for one in decode(
-                self.backbone, batch.rows, [ask.tensors], decoding, constraint=within, prefix=prefix, on_token=told
-            ):
-                i = indices[one.row]
-                # the blank before the answer is the template's; it stands in the answer's first token
-                found[i] = Completion(one.text.removeprefix(leads[i]), len(one.ids), one.finished)
+        for i, one in self._compiled(name).write(
+            rows, decoding, within=within, batch_tokens=BATCH_TOKENS, on_token=told
+        ):
+            found[i] = Completion(ask.answer(one.text, examples[i]), len(one.ids), one.finished)
         return [found[i] for i in range(len(rows))], [num_tokens(row) for row in rows]
 
     def _make_compiled(self, name: str) -> CompiledModel:

@@ -75,6 +75,7 @@ CATALOGUE: dict[str, str] = {
     "data.unclear_column": "Several columns could equally be the answer, or the text.",
     "data.unknown_field": "A field of the template that no column gives.",
     "data.unknown_format": "A file format that cannot be read.",
+    "data.unknown_schema": "A report or a table that another version wrote.",
     "data.unknown_sheet": "A workbook without the sheet that was named, or with several and none named.",
     "data.unknown_split": "A data set of the hub without the split that was named.",
     "data.unsupported_task": "A file whose answers ask for a kind of task that there is not.",

@@ -179,11 +179,11 @@ def test_noise_comes_from_the_caller_in_units_of_the_scale():
     method = start_method(PlainSettings(), STARTS)
     asked = []
 
-    def ones(prompt: int, slot: str, shape: torch.Size) -> Tensor:
-        asked.append((prompt, slot, tuple(shape)))
-        return torch.ones(shape)
+    def ones(prompt: int, slot: str, vectors: Tensor) -> Tensor:
+        asked.append((prompt, slot, tuple(vectors.shape)))
+        return torch.ones_like(vectors)
 
-    noisy, quiet = method(noise=ones), method()
+    noisy, quiet = method(perturb=ones), method()
     assert asked == [(0, "soft", (3, 6)), (1, "tone", (2, 6)), (1, "topic", (5, 6)), (2, "soft", (1, 6))]
     for k, scale in [(0, 0.02), (1, 0.02), (2, 4.0)]:
         for slot, content in noisy[k].slots.items():

@@ -3,7 +3,7 @@
 Knows methods, rows and the model; no optimiser and no schedule.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from softprompt.data.loader import micro_batches
 from softprompt.lab.training.problem import Problem
 from softprompt.lab.training.settings import TrainingSettings
 from softprompt.model.backbones.base import Backbone
-from softprompt.model.methods.base import Method
+from softprompt.model.methods.base import Method, Perturbation
 from softprompt.model.methods.starts import generator
 from softprompt.model.prompted import PromptedModel
 from softprompt.model.states import StateStore
@@ -107,7 +107,7 @@ class Gradients:
             scores = self.model.scores(
                 batch,
                 state,
-                prompts=self.method(noise=noise),
+                prompts=self.method(perturb=noise),
                 checkpoint=self.settings.recompute == "always" and state is None,
             )
             losses = self.problem.losses(scores, batch.rows, smoothing=self.settings.smoothing)
@@ -117,12 +117,12 @@ class Gradients:
                 sums[k] = (total + float(loss.detach()), count + float(weight))
         return sums
 
-    def _noise(self, step: int) -> Callable[[int, str, torch.Size], Tensor]:
+    def _noise(self, step: int) -> Perturbation:
         """The same in every piece of a step, and in a resumed run."""
         seeds = self.problem.seeds or range(self.problem.num_prompts)
 
-        def draw(prompt: int, slot: str, shape: torch.Size) -> Tensor:
+        def draw(prompt: int, slot: str, vectors: Tensor) -> Tensor:
             rng = generator(seeds[prompt], f"noise {slot} {step}")
-            return torch.randn(shape, generator=rng) * self.settings.noise
+            return torch.randn(vectors.shape, generator=rng) * self.settings.noise
 
         return draw

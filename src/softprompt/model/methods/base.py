@@ -28,10 +28,11 @@ from softprompt.core.config import Settings
 from softprompt.core.tensors import Head, PromptTensors, SlotTensors
 from softprompt.model.methods.starts import Start
 
-__all__ = ["LabelVectors", "Method", "MethodSettings", "Noise", "Parametrisation", "SoftVectors"]
+__all__ = ["LabelVectors", "Method", "MethodSettings", "Parametrisation", "Perturbation", "SoftVectors"]
 
-#: (prompt, slot, shape) -> noise in units of the scale. The caller owns the generators: a resumed run draws the same.
-Noise = Callable[[int, str, torch.Size], Tensor]
+#: (prompt, slot, vectors in units of the scale) -> what is added to them: noise, dropout, an adversary's step. The
+#: caller owns the generators: a resumed run draws the same.
+Perturbation = Callable[[int, str, Tensor], Tensor]
 
 
 class MethodSettings(Settings):
@@ -107,7 +108,13 @@ class Method(nn.Module, ABC, Generic[S]):
     Args:
         config: The method's settings, the same for all prompts.
         starts: Where each prompt starts; their number is K.
+
+    Attributes:
+        max_rms: Upper bound of each vector's root mean square, in units of the scale, whatever the parameters are; set
+            by :func:`~softprompt.model.methods.table.start_method`.
     """
+
+    max_rms: float | None = None
 
     def __init__(self, config: S, starts: Sequence[Start]) -> None:
         super().__init__()
@@ -132,27 +139,33 @@ class Method(nn.Module, ABC, Generic[S]):
         """K."""
         return len(self.prompts)
 
-    def forward(self, *, noise: Noise | None = None) -> tuple[PromptTensors, ...]:
+    def forward(self, *, perturb: Perturbation | None = None) -> tuple[PromptTensors, ...]:
         """The tensors of every prompt, with a graph back to its parameters.
 
         Args:
-            noise: Added to the vectors, in units of the scale (training that should not depend on the last digit).
+            perturb: Added to the vectors while training, so that it does not depend on their last digit.
         """
-        return tuple(self._prompt(k, noise) for k in range(self.num_prompts))
+        return tuple(self._prompt(k, perturb) for k in range(self.num_prompts))
 
-    def _prompt(self, k: int, noise: Noise | None) -> PromptTensors:
+    def _prompt(self, k: int, perturb: Perturbation | None) -> PromptTensors:
         slots: Mapping[str, SlotTensors] = self.prompts[k]()
-        if noise is not None:
-            slots = {name: self._noisy(k, name, slot, noise) for name, slot in slots.items()}
+        if perturb is not None or self.max_rms is not None:
+            slots = {name: self._changed(k, name, slot, perturb) for name, slot in slots.items()}
         key = str(k)
         return PromptTensors(slots, self.heads[key]() if key in self.heads else None)
 
-    def _noisy(self, k: int, name: str, slot: SlotTensors, noise: Noise) -> SlotTensors:
+    def _changed(self, k: int, name: str, slot: SlotTensors, perturb: Perturbation | None) -> SlotTensors:
+        """Vectors below the bound, then perturbed; what is no vector among embeddings stays as it is."""
         if slot.embed is None:
             return slot
-        drawn = noise(k, name, slot.embed.shape).to(slot.embed)
         scale: Any = self.prompts[k].scale
-        return replace(slot, embed=slot.embed + scale * drawn)
+        vectors = slot.embed
+        if self.max_rms is not None:
+            square, most = (vectors / scale).square().mean(dim=1, keepdim=True), self.max_rms**2
+            vectors = torch.where(square > most, vectors * (most / square.clamp(min=most)).sqrt(), vectors)
+        if perturb is not None:
+            vectors = vectors + scale * perturb(k, name, vectors / scale).to(vectors)
+        return replace(slot, embed=vectors)
 
     def named_parameters_of(self, k: int) -> Iterator[tuple[str, nn.Parameter]]:
         """Names (``slots.*``, ``head.*``) and parameters of prompt k, and of no other prompt."""

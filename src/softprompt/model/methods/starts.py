@@ -10,7 +10,7 @@ Knows no model: vectors come from a :class:`~softprompt.model.methods.vocabulary
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -52,6 +52,8 @@ class Start:
         seed: Everything random about this prompt comes from it, so that no prompt depends on its neighbours.
         head: Label vectors, None for a prompt without.
         head_scale: RMS of the model's output vectors: the unit in which the label vectors are trained.
+        words: The model's words, for methods that are made of more of them than the slots hold.
+        kept: By slot, how many of its last vectors are an earlier prompt's; none if empty.
     """
 
     slots: Mapping[str, Float[Tensor, "P E"]]
@@ -59,6 +61,8 @@ class Start:
     seed: int = 0
     head: Head | None = None
     head_scale: float = 1.0
+    words: Vocabulary | None = None
+    kept: Mapping[str, int] = field(default_factory=dict)
 
 
 class StartSettings(Settings):

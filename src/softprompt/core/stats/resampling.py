@@ -15,7 +15,7 @@ from scipy import stats
 from softprompt.core.errors import DataError
 from softprompt.core.stats.intervals import Interval, checked_level, normal_quantile
 
-__all__ = ["Total", "bootstrap", "paired_bootstrap", "paired_permutation"]
+__all__ = ["Total", "bootstrap", "clustered", "paired_bootstrap", "paired_permutation"]
 
 #: A statistic as a function of the sum of sufficient statistics, [d] -> float.
 Total = Callable[[np.ndarray], float]
@@ -62,7 +62,7 @@ def bootstrap(
     3.875 [2.000, 6.516]
     """
     checked_level(level)
-    clusters = _clustered(_matrix(items), groups)
+    clusters = clustered(_matrix(items), groups)
     n = len(clusters)
     sums = clusters.sum(axis=0)
     estimate = float(total(sums))
@@ -141,7 +141,7 @@ def paired_permutation(
     1.0
     """
     a, b = _pair(a_items, b_items)
-    a, b = _clustered(a, groups), _clustered(b, groups)
+    a, b = clustered(a, groups), clustered(b, groups)
     both = a.sum(axis=0) + b.sum(axis=0)
     moves, counts = np.unique(b - a, axis=0, return_counts=True)
     swapped = np.random.default_rng(seed).binomial(counts, 0.5, size=(resamples, len(counts)))
@@ -174,8 +174,12 @@ def _pair(a_items: ArrayLike, b_items: ArrayLike) -> tuple[Float[np.ndarray, "n 
     return a, b
 
 
-def _clustered(items: Float[np.ndarray, "n d"], groups: Sequence[Hashable] | None) -> Float[np.ndarray, "g d"]:
-    """Sums by group, [number of groups, d]."""
+def clustered(items: Float[np.ndarray, "n d"], groups: Sequence[Hashable] | None) -> Float[np.ndarray, "g d"]:
+    """Sums of sufficient statistics by group, [number of groups, d]; the items themselves without groups.
+
+    >>> clustered(np.array([[1.0], [2.0], [4.0]]), ["a", "b", "a"]).tolist()
+    [[5.0], [2.0]]
+    """
     if groups is None:
         return items
     if len(groups) != len(items):

@@ -1,6 +1,7 @@
-"""Tests of paired outcomes, several comparisons at once, and what a test set of a given size can show.
+"""Tests of paired outcomes, and several comparisons at once.
 
-Knows nothing of metrics; for tests of any statistic by resampling see ``resampling``.
+Knows nothing of metrics; for tests of any statistic by resampling see ``resampling``, for what a number of rows can
+show ``power``.
 """
 
 import math
@@ -10,12 +11,12 @@ from math import comb
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
-from scipy import optimize, stats
+from scipy import stats
 
-from softprompt.core.errors import ConfigError, DataError
-from softprompt.core.stats.intervals import check_counts, normal_quantile
+from softprompt.core.errors import DataError
+from softprompt.core.stats.intervals import check_counts
 
-__all__ = ["clustered_less", "holm", "mcnemar_exact", "minimum_detectable_difference"]
+__all__ = ["clustered_less", "holm", "mcnemar_exact", "mcnemar_midp"]
 
 
 def mcnemar_exact(b: int, c: int) -> float:
@@ -28,6 +29,22 @@ def mcnemar_exact(b: int, c: int) -> float:
     """
     check_counts(b, b + c)
     return 1.0 if b + c == 0 else float(stats.binomtest(b, b + c, 0.5).pvalue)
+
+
+def mcnemar_midp(b: int, c: int) -> float:
+    """The same with half of the probability of what was seen: p = 2 P(X <= min(b, c)) - P(X = min(b, c)).
+
+    The exact test is timid, because counts are few: its p is below 0.05 far less often than in 5 % of the cases where
+    both are equally good. The mid-p is near 5 %, and may be a little above: offered, never what decides a verdict.
+
+    Source: Lancaster, JASA 56 (1961) 223-234; Fagerland, Lydersen, Laake, BMC Med. Res. Methodol. 13 (2013) 91.
+
+    >>> round(mcnemar_midp(10, 2), 4)
+    0.0225
+    """
+    check_counts(b, b + c)
+    fewer, n = min(b, c), b + c
+    return float(min(1.0, 2 * stats.binom.cdf(fewer, n, 0.5) - stats.binom.pmf(fewer, n, 0.5)))
 
 
 def clustered_less(values: ArrayLike, inside: ArrayLike, groups: Sequence[Hashable]) -> float:
@@ -80,33 +97,3 @@ def holm(pvalues: ArrayLike) -> Float[np.ndarray, "m"]:
     adjusted = np.empty_like(p)
     adjusted[order] = stepped
     return adjusted
-
-
-def minimum_detectable_difference(
-    n: int, *, discordance: float = 0.2, power: float = 0.8, level: float = 0.95
-) -> float:
-    """Smallest true difference of two proportions on ``n`` shared items that a paired test finds with ``power``.
-
-    Solves n = (z_a sqrt(psi) + z_b sqrt(psi - delta^2))^2 / delta^2 for delta, with psi the ``discordance`` (share of
-    items where exactly one of the two is right). A difference cannot exceed the discordance: where the solution would,
-    psi = delta is taken. ``inf`` when not even a difference of 1 would be found.
-
-    Source: Connor, Biometrics 43 (1987) 207-211; Card et al., EMNLP 2020, 9263-9274 (why it matters).
-
-    >>> round(minimum_detectable_difference(300), 3), round(minimum_detectable_difference(3000), 3)
-    (0.072, 0.023)
-    """
-    if n < 1 or not 0 < discordance <= 1 or not 0.5 <= power < 1:
-        raise ConfigError(
-            "config.invalid",
-            f"n must be >= 1, discordance in (0, 1], power in [0.5, 1); got {n}, {discordance}, {power}",
-        )
-    z_a, z_b = normal_quantile(level), float(stats.norm.ppf(power))
-    root = n - z_a**2 + z_b**2
-    if root >= 0:
-        delta = math.sqrt(discordance) * (z_a * math.sqrt(n) + z_b * math.sqrt(root)) / (n + z_b**2)
-        if delta <= discordance:
-            return delta
-    if n < z_a**2:
-        return math.inf
-    return float(optimize.brentq(lambda d: n * d - (z_a + z_b * math.sqrt(1 - d)) ** 2, 0.0, 1.0))

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softprompt.core.records import Batch, Node, Row, Text
+from softprompt.core.records import Answer, Batch, Node, Row, Text
 from softprompt.model.prompted import PromptedModel, Scores, token_batches
 from softprompt.model.states import StateStore
 from softprompt.testing import tiny
@@ -55,6 +55,21 @@ def test_rows_with_fewer_candidates_are_filled_up():
     assert found.values[1, 2] == -torch.inf
     assert found.lengths.tolist() == [[2, 3, 3], [2, 3, 0], [2, 3, 3]]
     assert [len(label) for label in LABELS] == found.lengths[0].tolist()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_no_stands_against_its_yes(family: str):
+    """Log-odds of each label: what its yes gets less what its no gets, whatever the label's own text gets."""
+    answers = [(5, 6, 9, 257), (5, 6, 8, 257), (7, 9, 257), (7, 8, 257)]
+    odds = Row(_asked([Answer(ids, n // 2, against=n % 2 > 0) for n, ids in enumerate(answers)]))
+    each = Row(_asked([Answer(ids, n) for n, ids in enumerate(answers)]))
+    one = PromptedModel(tiny(family))
+    found, logs = one.scores(Batch((odds,)))[0].values[0], one.scores(Batch((each,)))[0].values[0]
+    torch.testing.assert_close(found, logs[::2] - logs[1::2], atol=1e-5, rtol=1e-5)
+
+
+def _asked(answers: Sequence[Answer]) -> tuple[Node, ...]:
+    return (Node(Text((11, 12, 13), "text")), *(Node(answer, 0) for answer in answers))
 
 
 def test_the_mean_a_token():

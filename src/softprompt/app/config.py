@@ -92,6 +92,8 @@ class TaskSettings(Settings):
     thresholds: tuple[float, ...] | None = Field(
         None, description="multilabel: probability from which on each label is given; None: chosen on validation rows"
     )
+    affirm: str | None = Field(None, description="multilabel, answers in words: a label is given; yes where left out")
+    deny: str | None = Field(None, description="multilabel, answers in words: a label is not given; no where left out")
     scale: Any = Field(
         None,
         description="score: numbers, number -> text of the answer, or {from, to, anchors}; "

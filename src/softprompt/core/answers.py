@@ -95,9 +95,9 @@ class AnswerSettings(Settings):
         if self.form != "auto" and self.form not in task.forms:
             message = f"answers.form: {self.form} is not for this kind of task; possible: {', '.join(task.forms)}"
             raise ConfigError("config.invalid", message, cure="leave answers.form out")
-        if task.forms == ("vectors",) and self.corrected:
-            message = "normalise and calibrate correct scores of words, and each label of this task has a vector"
-            raise ConfigError("config.invalid", message, cure="leave them out")
+        if task.independent and self.normalise != "none":
+            message = "each label is a yes or no of its own, and both are equally long: there is nothing to normalise"
+            raise ConfigError("config.invalid", message, cure="leave answers.normalise out")
         if self.form != "auto" or len(task.forms) == 1:
             return self.model_copy(update={"form": task.forms[0]}) if self.form == "auto" else self
         vectors = not self.corrected
@@ -146,7 +146,8 @@ def answer_probabilities(
         lengths: Tokens of each candidate, [C]: the mean a token is taken.
         content_free: Scores of the same candidates, [C] each, for inputs without content.
         offsets: Added to the logarithms of the probabilities, [C]: a correction for the labels' shares.
-        independent: Each candidate is a yes or no of its own: p_k = 1 / (1 + exp(-s_k)), nothing else is done.
+        independent: Each candidate is a yes or no of its own, and s_k are log-odds: p_k = 1 / (1 + exp(-s_k)), with
+            content-free inputs each yes and no divided by what it gets anyway; lengths and offsets are not used.
 
     Source: Zhao et al., ICML 2021, 12697-12706 (W = diag(p_cf)^-1, b = 0; content-free inputs averaged).
 
@@ -154,9 +155,15 @@ def answer_probabilities(
     [0.25, 0.25, 0.5]
     >>> answer_probabilities(np.log([0.6, 0.4]), content_free=[np.log([0.75, 0.25])]).round(3).tolist()
     [0.333, 0.667]
+    >>> answer_probabilities([0.0, 1.0], content_free=[[1.0, 1.0]], independent=True).round(3).tolist()
+    [0.269, 0.5]
     """
     if independent:
-        return np.asarray(np.exp(-np.logaddexp(0.0, -np.asarray(scores, dtype=np.float64))))
+        odds = np.asarray(scores, dtype=np.float64)
+        if len(content_free):
+            anyway = np.stack([_sigmoid(np.asarray(c, dtype=np.float64)) for c in content_free]).mean(axis=0)
+            odds = odds - np.log(np.maximum(anyway, 1e-12) / np.maximum(1 - anyway, 1e-12))
+        return _sigmoid(odds)
     divisor = np.ones(1) if lengths is None else np.maximum(np.asarray(lengths, dtype=np.float64), 1)
     logs = _log_softmax(np.asarray(scores, dtype=np.float64) / divisor)
     if len(content_free):
@@ -191,6 +198,10 @@ def pooled(
         return np.asarray(np.mean(probabilities, axis=0) if how == "mean" else np.max(probabilities, axis=0))
     logs = np.log(np.maximum(np.stack(probabilities), 1e-300))
     return np.asarray(np.exp(_log_softmax(logs.mean(axis=0) if how == "mean" else logs.max(axis=0))))
+
+
+def _sigmoid(x: Float[np.ndarray, " C"]) -> Float[np.ndarray, " C"]:
+    return np.asarray(np.exp(-np.logaddexp(0.0, -x)))
 
 
 def _log_softmax(x: Float[np.ndarray, " C"]) -> Float[np.ndarray, " C"]:

@@ -87,12 +87,14 @@ class Soft:
 class Answer:
     """A candidate answer, terminator included; nothing stands after it.
 
-    Its score is the log-probability of all its tokens given the ancestors (law 9).
+    Its score is the log-probability of all its tokens given the ancestors (law 9). Where a candidate is a question of
+    its own, its no stands ``against`` its yes: the score of the candidate is then the log-odds, yes less no.
     """
 
     ids: tuple[int, ...]
     candidate: int = 0
     prompt_index: int = 0
+    against: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -29,7 +29,8 @@ class Scores:
 
     Attributes:
         rows: Index of the row in the batch.
-        values: Log-probability of each candidate answer, or the head's score of each label; -inf where a row has fewer.
+        values: Log-probability of each candidate answer, or log-odds of its yes, or the head's score of each label; -inf
+            where a row has fewer.
         lengths: Tokens of each candidate, terminator included; 1 for label vectors, 0 where there is no candidate.
     """
 
@@ -120,9 +121,9 @@ def _collect(output: Output, tensors: Sequence[PromptTensors]) -> dict[int, Scor
         rows, inverse = torch.unique(answers.rows, return_inverse=True)
         shape = (len(rows), int(answers.candidates.max()) + 1)
         at = (inverse, answers.candidates)
-        values = answers.scores.new_full(shape, -torch.inf).index_put(at, answers.scores)
-        lengths = answers.lengths.new_zeros(shape).index_put(at, answers.lengths)
-        found[prompt] = Scores(rows, values, lengths)
+        lengths = answers.lengths.new_zeros(shape).index_put(at, answers.lengths, accumulate=True)
+        values = answers.scores.new_zeros(shape).index_put(at, answers.scores, accumulate=True)
+        found[prompt] = Scores(rows, values.masked_fill(lengths == 0, -torch.inf), lengths)
     for prompt, hidden in output.readouts.items():
         head = tensors[prompt].head
         assert head is not None, f"prompt {prompt} is read out and has no label vectors"

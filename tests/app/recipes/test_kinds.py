@@ -60,10 +60,34 @@ def test_a_prompt_of_labels_keeps_its_thresholds(tagged: sp.TuneReport, model: s
 def test_baselines_answer_with_sets_too(tagged: sp.TuneReport) -> None:
     assert tagged.comparison is not None
     by_name = {one.name: one for one in tagged.comparison.standings}
-    assert "zero-shot text prompt" not in by_name
+    assert "zero-shot text prompt" in by_name
+    assert "few-shot text prompt" not in by_name
     assert by_name["majority"].note.startswith("always ")
     # the texts name their labels, so words tell them
     assert by_name["TF-IDF + logistic regression"].evaluation.headline.estimate > 0.9
+
+
+def test_labels_in_words_and_in_windows(model: sp.Backbone, tmp_path: Path) -> None:
+    """Each label a yes and a no in words, over texts that are longer than a row; saved, and asked again."""
+    long = [{**row, "text": " ".join([row["text"]] * 4)} for row in rows(30)]
+    report = sp.tune(
+        TAGS,
+        train=long,
+        validation=long[:12],
+        model=model,
+        output=tmp_path / "tags",
+        training=SHORT,
+        answers={"form": "words"},
+        template={"text": "{text}<soft 2> It was {answer}", "keep": "windows", "windows": {"pool": "max"}},
+        max_tokens=60,
+        baselines=False,
+    )
+    assert report.evaluation.classes[0].label == "late"
+    (said,) = sp.predict(tmp_path / "tags" / "prompt", [long[-1]["text"]], model=model)
+    found = next(iter(said.answers.values()))
+    assert found.windows > 1
+    assert list(found.probabilities or ()) == list(WORDS)
+    assert all(0 < p < 1 for p in (found.probabilities or {}).values())
 
 
 def test_an_evaluation_of_sets_survives_json(tagged: sp.TuneReport) -> None:
@@ -92,11 +116,11 @@ def test_labels_are_found_in_the_rows_where_none_are_named(model: sp.Backbone, t
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"answers": {"form": "words"}}, "form: words is not for this kind of task; possible: vectors"),
+        ({"answers": {"form": "words", "normalise": "length"}}, "there is nothing to normalise"),
         ({"answers": {"prior": 1.0}}, "one of fixed labels a row"),
         ({"training": {**SHORT, "class_weights": "balanced"}}, "one of fixed labels a row"),
     ],
-    ids=["words", "prior", "weights"],
+    ids=["lengths", "prior", "weights"],
 )
 def test_what_needs_one_right_answer_is_refused(changes: dict[str, Any], said: str, model: sp.Backbone) -> None:
     with pytest.raises(ConfigError, match=said):

@@ -65,6 +65,7 @@ def test_bad_cells_are_named(settings, value, said):
         ({"thresholds": (0.5,)}, "1 thresholds for 3 labels"),
         ({"written": "flags", "separator": ";"}, "separator is for cells"),
         ({"labels": ["one"]}, "at least two labels"),
+        ({"deny": "yes"}, "affirm and deny are both 'yes'"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings, said):

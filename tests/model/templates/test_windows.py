@@ -104,7 +104,7 @@ def test_windows_without_a_field_are_refused() -> None:
 
 def test_a_kind_without_scores_to_pool_is_refused() -> None:
     template = Template.parse("{text} Output: {answer}", keep="windows")
-    with pytest.raises(TemplateError, match=r"classify and choose.*this task is generate.*keep: head"):
+    with pytest.raises(TemplateError, match=r"classify, choose, multilabel, score.*this task is generate.*keep: head"):
         RowBuilder(template, Task.generate(), TOKENIZER, max_tokens=200)
 
 

@@ -56,6 +56,8 @@ class Multilabel(Labelled):
     Attributes:
         written: How a row says which labels it has.
         separator: What stands between names in a cell of text; None: such a cell holds one name.
+        affirm: What says in words that a label is given, behind its text and a colon.
+        deny: What says that it is not.
         thresholds: Probability from which on each label is given, in their order; chosen on rows that were not learnt
             from where there are none.
     """
@@ -63,14 +65,14 @@ class Multilabel(Labelled):
     one_right: ClassVar[bool] = False
     independent: ClassVar[bool] = True
     objective: ClassVar[str] = "labels"
-    forms: ClassVar[tuple[str, ...]] = ("vectors",)
-
     kind: Literal["multilabel"] = "multilabel"
     target: str = Field("labels", description="column of the labels")
     written: Literal["cell", "flags", "columns"] = Field(
         "cell", description="cell names them, flags is a list of 0 and 1, columns are one of yes and no a label"
     )
     separator: str | None = Field(None, min_length=1, description="between names in a cell of text")
+    affirm: str = Field("yes", min_length=1, description="answers in words: a label is given, as in 'billing: yes'")
+    deny: str = Field("no", min_length=1, description="answers in words: a label is not given")
     thresholds: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
         (), description="probability from which on each label is given; without them chosen on validation rows"
     )
@@ -82,12 +84,24 @@ class Multilabel(Labelled):
             raise ValueError(f"{len(self.thresholds)} thresholds for {len(self.labels)} labels")
         if self.separator is not None and self.written != "cell":
             raise ValueError(f"separator is for cells that name labels, not for written: {self.written}")
+        if self.affirm == self.deny:
+            raise ValueError(f"affirm and deny are both {self.affirm!r}")
         return self
 
     @property
     def target_columns(self) -> tuple[str, ...]:
         """The target's column, or one a label."""
         return self.names if self.written == "columns" else (self.target,)
+
+    @property
+    def yes_and_no(self) -> tuple[str, ...]:
+        """What is scored in words: the label's text cancels in yes less no, so no label gains by its own likelihood.
+
+        >>> from softprompt.core.tasks import Task
+        >>> Task.multilabel(["late", "billing"]).yes_and_no
+        ('late: yes', 'late: no', 'billing: yes', 'billing: no')
+        """
+        return tuple(f"{say}: {word}" for say in self.says for word in (self.affirm, self.deny))
 
     @property
     def choices(self) -> str:

@@ -68,6 +68,11 @@ class Task(Settings, ABC):
         return ()
 
     @property
+    def yes_and_no(self) -> tuple[str, ...]:
+        """Where candidates are independent, the texts of the yes and the no of each, in turn."""
+        return ()
+
+    @property
     def defined(self) -> bool:
         """Whether the task says what its answers mean, in :attr:`words`."""
         return False

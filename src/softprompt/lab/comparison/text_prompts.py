@@ -84,7 +84,8 @@ class FewShot:
     name: str = "few-shot text prompt"
 
     def supports(self, task: Task) -> bool:
-        return "words" in task.forms
+        """Not where each label is a question of its own: a demonstration answers one question."""
+        return "words" in task.forms and not task.independent
 
     def fit(self, train: Dataset, validation: Dataset | None, task: Task, *, seed: int = 0) -> Fitted:
         """Raises what building a row of the training data raises."""

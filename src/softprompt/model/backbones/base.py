@@ -73,7 +73,7 @@ class Want:
 
 @dataclass(frozen=True)
 class AnswerScores:
-    """Log-probabilities of the candidates of one prompt, one entry a (row, candidate) pair."""
+    """Log-probabilities of the candidates of one prompt, one entry an answer; those of a (row, candidate) pair add up."""
 
     rows: Int[Tensor, " N"]
     candidates: Int[Tensor, " N"]

@@ -59,12 +59,13 @@ class Read(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A candidate answer and all its predictions, terminator included."""
+    """A candidate answer and all its predictions, terminator included; or what is said against the candidate."""
 
     prompt: int
     row: int
     candidate: int
     reads: tuple[Read, ...]
+    against: bool = False
 
 
 @dataclass(slots=True)

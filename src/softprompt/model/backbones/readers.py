@@ -45,7 +45,8 @@ class Readers:
         return self._tensor([line * columns + at for line, at in self.index] or [0])
 
     def answers(self, logits: Float[Tensor, "N V"]) -> dict[int, AnswerScores]:
-        """Log-probability of each candidate: the sum over its tokens, terminator included (law 9)."""
+        """Log-probability of each candidate: the sum over its tokens, terminator included (law 9); negative where it is
+        said against one."""
         found = self.lowered.answers
         if not found:
             return {}
@@ -55,6 +56,8 @@ class Readers:
         exact = logits if logits.dtype == torch.float64 else logits.float()
         chosen = exact[places, tokens] - exact.logsumexp(-1)[places]
         totals = chosen.new_zeros(len(found)).index_add(0, owners, chosen)
+        if any(answer.against for answer in found):
+            totals = torch.where(self._tensor([answer.against for answer in found]).bool(), -totals, totals)
         mine: dict[int, list[int]] = {}
         for n, answer in enumerate(found):
             mine.setdefault(answer.prompt, []).append(n)

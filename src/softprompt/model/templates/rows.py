@@ -23,7 +23,7 @@ from softprompt.model.templates.template import Template
 __all__ = ["Answers", "Lengths", "RowBuilder", "Split"]
 
 #: Kinds of tasks whose answers have one score each, which windows can be pooled by.
-POOLED = ("classify", "choose")
+POOLED = ("classify", "choose", "multilabel", "score")
 
 Answers = Literal["words", "vectors"]
 
@@ -119,13 +119,11 @@ class RowBuilder:
         answers: Answers = "words",
     ) -> None:
         if answers not in task.forms:
-            message = f"a task of this kind cannot be answered by {answers}: " + (
-                "label vectors need fixed labels" if answers == "vectors" else "each label is a yes or no of its own"
-            )
+            message = f"a task of this kind cannot be answered by {answers}: label vectors need fixed labels"
             raise TemplateError("template.no_labels", message, cure=f"choose 'answers: {task.forms[0]}'")
         kind = str(getattr(task, "kind", type(task).__name__))
         if template.windowed is not None and kind not in POOLED:
-            message = f"windows are for {' and '.join(POOLED)}, whose answers have a score to pool; this task is {kind}"
+            message = f"windows are for {', '.join(POOLED)}, whose answers have a score to pool; this task is {kind}"
             raise TemplateError("template.windows", message, cure="choose keep: head, tail or head+tail")
         self.template = template
         self.task = task
@@ -173,7 +171,11 @@ class RowBuilder:
             nodes.append(Node(Readout(prompt_index), last))
         else:
             answers = self._tokens(says, reading.lead, example)
-            nodes.extend(Node(Answer(ids, index, prompt_index), last) for index, ids in enumerate(answers))
+            sides = 2 if self.task.independent else 1
+            nodes.extend(
+                Node(Answer(ids, n // sides, prompt_index, against=n % sides > 0), last)
+                for n, ids in enumerate(answers)
+            )
         wanted: dict[int, int | tuple[float, ...]] = {} if right is None else {prompt_index: right}
         row = Row(tuple(nodes), "", example.weight, example.group, wanted)
         return replace(row, id=content_hash(row.trunk_ids(0)))
@@ -264,7 +266,8 @@ class RowBuilder:
             says = tuple(candidates)
             return says, says.index(str(right)) if right in says else None
         if own is not None:
-            return own, None if isinstance(answer, str) else answer
+            says = self.task.yes_and_no if self.task.independent and self.answers == "words" else own
+            return says, None if isinstance(answer, str) else answer
         return ((str(right),), 0) if labelled else ((), None)
 
     def _tokens(self, says: Sequence[str], lead: str, example: Example) -> list[tuple[int, ...]]:

@@ -1,5 +1,7 @@
 """States and prompt tensors: pure book-keeping, against slow pictures of it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -109,3 +111,25 @@ def test_moved_and_detached_prompts_are_copies():
     copy = original.detach().slots["a"].embed
     assert not copy.requires_grad
     assert copy.data_ptr() != leaf.data_ptr()
+
+
+@given(parts=st.lists(lengths, min_size=1, max_size=3), data=st.data())
+def test_a_memory_goes_wherever_its_rows_go(parts, data):
+    """A memory is a state of its own, with other lengths: twice the numbers and one more here."""
+    states = []
+    for part in parts:
+        rows = numbers(part)
+        states.append(replace(state_of(rows), memory=state_of([[*row, *row, 1.0] for row in rows])))
+    stacked = State.stack(states)
+    order = data.draw(st.lists(st.integers(0, len(stacked) - 1), min_size=1, max_size=5))
+    taken = stacked.take(order).crop(2)
+    expected = [rows_of(stacked)[i] for i in order]
+    assert rows_of(taken) == [row[:2] for row in expected]
+    assert rows_of(taken.memory) == [[*row, *row, 1.0] for row in expected]
+    assert taken.num_bytes == sum(t.numel() * 4 for t in (*taken.keys, *taken.values, *taken.memory.tensors()))
+
+
+def test_rows_with_and_without_a_memory_are_not_mixed():
+    plain = state_of([[1.0]])
+    with pytest.raises(AssertionError, match="either all rows"):
+        State.stack([plain, replace(plain, memory=plain)])

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 __all__ = ["Head", "PromptTensors", "SlotTensors", "State"]
@@ -141,11 +141,15 @@ class State:
         keys: [B, G, T, Dk] by layer, after rotation; padding is zero. G and the widths may differ by layer.
         values: [B, G, T, Dv] by layer.
         lengths: Number of real tokens by row; the next token of row i has position ``lengths[i]``.
+        memory: What the rows read beside themselves, a row each: of an encoder-decoder the encoder's states. They are
+            cross keys and values by layer, or the encoder's output alone: keys of one layer with G = 1, values of
+            width 0.
     """
 
     keys: tuple[Float[Tensor, "B _ T _"], ...]
     values: tuple[Float[Tensor, "B _ T _"], ...]
     lengths: tuple[int, ...]
+    memory: "State | None" = None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -161,10 +165,12 @@ class State:
         return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors())
 
     def tensors(self) -> Iterator[Tensor]:
-        """Keys and values layer by layer."""
+        """Keys and values layer by layer, then those of the memory."""
         for keys, values in zip(self.keys, self.values, strict=True):
             yield keys
             yield values
+        if self.memory is not None:
+            yield from self.memory.tensors()
 
     def take(self, rows: Sequence[int]) -> Self:
         """The given rows in the given order; a row may be taken several times.
@@ -183,10 +189,11 @@ class State:
             tuple(keys[:, :, start:].index_select(0, index) for keys in self.keys),
             tuple(values[:, :, start:].index_select(0, index) for values in self.values),
             lengths,
+            None if self.memory is None else self.memory.take(rows),
         )
 
     def crop(self, length: int) -> Self:
-        """The first ``length`` tokens of every row (rows that are shorter stay)."""
+        """The first ``length`` tokens of every row (rows that are shorter stay); the memory stays whole."""
         if all(own <= length for own in self.lengths):
             return self
         return self.stack([self.row(i, length) for i in range(len(self))])
@@ -200,6 +207,7 @@ class State:
             tuple(keys[index : index + 1, :, start:stop] for keys in self.keys),
             tuple(values[index : index + 1, :, start:stop] for values in self.values),
             (stop - start,),
+            None if self.memory is None else self.memory.row(index),
         )
 
     @classmethod
@@ -222,8 +230,11 @@ class State:
             return out
 
         layers = range(len(states[0].keys))
+        memories = [state.memory for state in states if state.memory is not None]
+        assert len(memories) in (0, len(states)), "either all rows read a memory or none"
         return cls(
             tuple(join([state.keys[layer] for state in states]) for layer in layers),
             tuple(join([state.values[layer] for state in states]) for layer in layers),
             tuple(length for state in states for length in state.lengths),
+            State.stack(memories) if memories else None,
         )

@@ -133,3 +133,22 @@ def test_rows_with_and_without_a_memory_are_not_mixed():
     plain = state_of([[1.0]])
     with pytest.raises(AssertionError, match="either all rows"):
         State.stack([plain, replace(plain, memory=plain)])
+
+
+@given(data=st.data())
+def test_tokens_keep_the_layer_in_which_they_begin_wherever_they_go(data):
+    """The numbers of the tokens name it, so where a token goes its layer has to be found."""
+    rows = numbers(data.draw(lengths))
+    state = state_of(rows)
+    late = replace(state, since=state.keys[0][:, 0, :, 0].long() % 3)
+
+    def right(found):
+        assert torch.equal(found.since, found.keys[0][:, 0, :, 0].long() % 3)
+
+    right(late.take(data.draw(st.lists(st.integers(0, len(rows) - 1), min_size=1, max_size=4))))
+    right(late.crop(data.draw(st.integers(0, 3))))
+    right(late.row(0))
+    other = state_of(numbers([5]))
+    mixed = State.stack([late, other])
+    right(replace(mixed.take(range(len(rows)))))
+    assert not mixed.since[-1].any(), "what has no layers begins at the first"

@@ -144,12 +144,15 @@ class State:
         memory: What the rows read beside themselves, a row each: of an encoder-decoder the encoder's states. They are
             cross keys and values by layer, or the encoder's output alone: keys of one layer with G = 1, values of
             width 0.
+        since: By token the first layer in which it exists, since soft tokens may enter above the text; None where all
+            exist in every layer. Keys and values of layers below are there, and nobody sees them.
     """
 
     keys: tuple[Float[Tensor, "B _ T _"], ...]
     values: tuple[Float[Tensor, "B _ T _"], ...]
     lengths: tuple[int, ...]
     memory: "State | None" = None
+    since: Int[Tensor, "B T"] | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -190,6 +193,7 @@ class State:
             tuple(values[:, :, start:].index_select(0, index) for values in self.values),
             lengths,
             None if self.memory is None else self.memory.take(rows),
+            None if self.since is None else self.since[:, start:].index_select(0, index),
         )
 
     def crop(self, length: int) -> Self:
@@ -208,6 +212,7 @@ class State:
             tuple(values[index : index + 1, :, start:stop] for values in self.values),
             (stop - start,),
             None if self.memory is None else self.memory.row(index),
+            None if self.since is None else self.since[index : index + 1, start:stop],
         )
 
     @classmethod
@@ -232,9 +237,14 @@ class State:
         layers = range(len(states[0].keys))
         memories = [state.memory for state in states if state.memory is not None]
         assert len(memories) in (0, len(states)), "either all rows read a memory or none"
+        since: Tensor | None = None
+        if late := [state.since for state in states if state.since is not None]:
+            parts = [late[0].new_zeros(len(one), one.width) if one.since is None else one.since for one in states]
+            since = torch.cat([torch.nn.functional.pad(part, (width - part.shape[1], 0)) for part in parts])
         return cls(
             tuple(join([state.keys[layer] for state in states]) for layer in layers),
             tuple(join([state.values[layer] for state in states]) for layer in layers),
             tuple(length for state in states for length in state.lengths),
             State.stack(memories) if memories else None,
+            since,
         )

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from softprompt.core.errors import ResourceError
 from softprompt.core.files import remove
-from softprompt.core.records import Batch, Node, Row, Soft, Text
+from softprompt.core.records import Batch, Row
 from softprompt.core.tensors import State
 from softprompt.model import statefiles
 from softprompt.model.backbones.base import Backbone
@@ -88,6 +88,7 @@ class StateStore:
         budget: Bytes by tier.
         chunk_tokens: Tokens read in one forward.
 
+    >>> from softprompt.core.records import Node, Soft, Text
     >>> from softprompt.testing import tiny
     >>> row = Row((Node(Text((5, 6, 7), "text")), Node(Soft("soft", 2), 0)))
     >>> with StateStore(tiny()) as store:
@@ -100,10 +101,9 @@ class StateStore:
         self.backbone = backbone
         self.budget = budget or Budget()
         self.chunk_tokens = chunk_tokens
-        shapes = [shape for g, dk, dv in backbone.spec.kv_shapes for shape in ((g, dk), (g, dv))]
-        # Runs of tensors of one shape are stored and copied together: one copy a row for most models.
-        self._groups = [(len(list(run)), *shape) for shape, run in groupby(shapes)]
-        self._numel = sum(n * g * d for n, g, d in self._groups)
+        self._wide = False
+        self._groups = _groups(backbone.spec.kv_shapes)
+        self._numel = _numel(self._groups)
         self._places: dict[Key, tuple[Tensor, int]] = {}
         self._known: set[Key] = set()
         self._left: dict[Tier, int] = {
@@ -134,7 +134,7 @@ class StateStore:
 
     def keys(self, rows: Iterable[Row]) -> list[Key]:
         """The distinct frozen beginnings of rows in canonical order: by length, then by content."""
-        found = {_key(trunk.key) for row in rows for trunk in self.backbone.trunks(Batch((row,)))}
+        found = {trunk.ids for row in rows for trunk in self.backbone.trunks(Batch((row,)))}
         return sorted(found, key=lambda ids: (len(ids), _hash(ids)))
 
     def fill(self, rows: Iterable[Row], *, on_progress: Callable[[int, int], None] | None = None) -> StoreReport:
@@ -147,6 +147,7 @@ class StateStore:
         keys = [key for key in self.keys(rows) if key not in self._known]
         start = time.perf_counter()
         notes: list[str] = []
+        self._widen(keys)
         tiers = self._assign(keys)
         places, kept = self._open(keys, tiers, notes)
         self._places |= {key: places[key] for key in kept}
@@ -173,7 +174,7 @@ class StateStore:
 
     def get(self, batch: Batch) -> State | None:
         """States of the batch's trunks in the order of ``backbone.trunks``; None if it has none."""
-        keys = [_key(trunk.key) for trunk in self.backbone.trunks(batch)]
+        keys = [trunk.ids for trunk in self.backbone.trunks(batch)]
         if not keys:
             return None
         missing = list(dict.fromkeys(key for key in keys if key not in self._places))
@@ -200,6 +201,13 @@ class StateStore:
         return sum(key in self._places for key in self.keys(rows))
 
     # --- where a text lies
+
+    def _widen(self, keys: Sequence[Key]) -> None:
+        """Take the model's larger form of states if all texts fit into half of what there is; before the first text."""
+        groups = _groups(self.backbone.spec.wide_shapes)
+        need = sum(map(len, keys)) * _numel(groups) * self.backbone.spec.dtype.itemsize
+        if groups and not self._known and 2 * need <= max(self._left["device"], self._left["memory"]):
+            self._wide, self._groups, self._numel = True, groups, _numel(groups)
 
     def _bytes(self, key: Key) -> int:
         return len(key) * self._numel * self.backbone.spec.dtype.itemsize
@@ -293,7 +301,8 @@ class StateStore:
         made_by = (version("softprompt"), torch.__version__)
         runs = (spec.fingerprint, spec.dtype, spec.device.type, *made_by, torch.get_num_threads())
         attention = getattr(getattr(getattr(self.backbone, "model", None), "config", None), "_attn_implementation", "")
-        return _hash((*runs, attention, self.chunk_tokens, len(mine), *map(_hash, keys)))
+        form = ("wide",) if self._wide else ()
+        return _hash((*runs, *form, attention, self.chunk_tokens, len(mine), *map(_hash, keys)))
 
     def _chunks(self, keys: Sequence[Key]) -> Iterator[list[Key]]:
         chunk: list[Key] = []
@@ -307,8 +316,7 @@ class StateStore:
 
     def _read(self, keys: Sequence[Key]) -> State:
         """States of texts, straight from the model."""
-        rows = tuple(Row((Node(Text(key)), Node(Soft("end", 1), 0))) for key in keys)
-        return self.backbone.read(Batch(rows))
+        return self.backbone.reread(keys, wide=self._wide)
 
     # --- how a text lies: per group of equal tensors [n, G, T, D], one after the other
 
@@ -330,11 +338,14 @@ class StateStore:
         return torch.stack([tensor[row, :, start:] for tensor in tensors])
 
 
-def _key(key: tuple[object, ...]) -> Key:
-    """Ids of a trunk from its key: the length, then the segments' ids."""
-    assert isinstance(key[0], int)
-    ids = [token for segment in key[1:] if isinstance(segment, tuple) for token in segment]
-    return tuple(ids[: key[0]])
+def _groups(shapes: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """Runs of tensors of one shape, which are stored and copied together: one copy a row for most models."""
+    flat = [shape for g, dk, dv in shapes for shape in ((g, dk), (g, dv))]
+    return [(len(list(run)), *shape) for shape, run in groupby(flat)]
+
+
+def _numel(groups: Iterable[tuple[int, int, int]]) -> int:
+    return sum(n * g * d for n, g, d in groups)
 
 
 def _hash(parts: Iterable[object]) -> str:

@@ -6,18 +6,22 @@ A backbone knows rows and prompt tensors. It knows no methods, no templates and 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from softprompt.core.records import Batch
+from softprompt.core.records import Batch, Node, Row, Soft, Text
 from softprompt.core.tensors import PromptTensors, State
 from softprompt.core.tokens import Tokenizer
 from softprompt.model.backbones.lines import Trunk
 from softprompt.model.backbones.lowering import Frozen
 
-__all__ = ["AnswerScores", "Backbone", "Hidden", "Output", "Plan", "Spec", "Want"]
+__all__ = ["AnswerScores", "Backbone", "Hidden", "Kind", "Output", "Plan", "Spec", "Want"]
+
+#: Reads from left to right; reads a text whole and then writes; fills in what is masked.
+Kind = Literal["causal", "seq2seq", "masked"]
 
 
 @dataclass(frozen=True)
@@ -32,13 +36,16 @@ class Spec:
         embed_dim: E, the width of the embedding module's output.
         head_dim: Width of what the output layer gets (H; E where the model projects back).
         vocab_size: V, rows of the output layer.
-        kv_shapes: (G, Dk, Dv) by layer.
+        kv_shapes: (G, Dk, Dv) by layer of a text's states.
         max_positions: Longest sequence in tokens.
         tree: Whether a tree mask is taken, so that branches share a line.
         dtype: Of the weights.
         device: Where they are.
         fingerprint: Hash over every tensor, independent of the dtype it was loaded in.
         tokenizer_hash: Hash of the tokenizer's whole definition.
+        kind: What kind of model it is.
+        wide_shapes: As ``kv_shapes``, of a larger form of the same states that saves work where there is room for it;
+            empty where there is none.
     """
 
     name: str
@@ -55,6 +62,8 @@ class Spec:
     device: torch.device
     fingerprint: str
     tokenizer_hash: str
+    kind: Kind = "causal"
+    wide_shapes: tuple[tuple[int, int, int], ...] = ()
 
     @property
     def kv_bytes(self) -> int:
@@ -161,6 +170,16 @@ class Backbone(ABC):
     @abstractmethod
     def read(self, batch: Batch, prompts: Sequence[PromptTensors] = (), *, frozen: Frozen = "soft") -> State:
         """States of the batch's trunks, in the order of :meth:`trunks`; no gradient."""
+
+    def reread(self, texts: Sequence[tuple[int, ...]], *, wide: bool = False) -> State:
+        """States of frozen texts by their tokens alone (``Trunk.ids``), a row each; no gradient.
+
+        Args:
+            texts: Tokens of each text.
+            wide: In the form of ``spec.wide_shapes``.
+        """
+        assert not wide, "this kind of model has one form of states"
+        return self.read(Batch(tuple(Row((Node(Text(ids)), Node(Soft("end", 1), 0))) for ids in texts)))
 
     @abstractmethod
     def forward(

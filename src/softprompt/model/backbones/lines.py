@@ -29,6 +29,15 @@ class Trunk:
     length: int
     key: tuple[object, ...]
 
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Tokens of a trunk of text.
+
+        >>> Trunk(0, 0, (0, 1), 3, (3, (5, 6), (7, 8))).ids
+        (5, 6, 7)
+        """
+        return tuple(token for ids in self.key[1:] if isinstance(ids, tuple) for token in ids)[: self.length]
+
 
 class SoftRun(NamedTuple):
     """Soft tokens from index ``at`` of a line: ``num`` of a prompt's slot of ``length`` tokens, from ``offset`` on."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from softprompt.core.records import Answer, Batch, Node, Readout, Row, Soft, Text
+from softprompt.core.records import Answer, Batch, Node, Readout, Row, Soft
 from softprompt.core.tensors import PromptTensors, State
 from softprompt.model.backbones.base import Backbone, Want
 from softprompt.model.backbones.lines import Trunk
@@ -115,14 +115,4 @@ def _read_shared(backbone: Backbone, batch: Batch, branches: Sequence[Branch]) -
     if sharing == len(first):
         return None
     distinct = [trunks[order.index(number)] for number in range(len(first))]
-    return backbone.read(Batch(tuple(_chain(batch.rows[trunk.row], trunk) for trunk in distinct))).take(order)
-
-
-def _chain(row: Row, trunk: Trunk) -> Row:
-    """A row whose trunk is exactly the given one: its text, and a soft slot to end it."""
-    ids: list[int] = []
-    for i in trunk.nodes:
-        segment = row.nodes[i].segment
-        assert isinstance(segment, Text)
-        ids.extend(segment.ids)
-    return Row((Node(Text(tuple(ids[: trunk.length]))), Node(Soft("end", 1), 0)))
+    return backbone.reread([trunk.ids for trunk in distinct]).take(order)

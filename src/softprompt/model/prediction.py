@@ -25,6 +25,7 @@ from softprompt.core.tensors import PromptTensors
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.compiled import CompiledModel
 from softprompt.model.decoding import Constraint, Decoding, constraint_of
+from softprompt.model.ensemble import Pooling
 from softprompt.model.prompted import PromptedModel, Scores
 from softprompt.model.states import StateStore
 from softprompt.model.templates import RowBuilder
@@ -46,6 +47,8 @@ class Ask:
         name: For people.
         strip_html: Whether it learnt from texts whose HTML was turned into plain text; who brings rows does the same.
         group: Column whose equal values made its training rows dependent; who judges it counts such rows once.
+        members: Of an ensemble: the prompts that are asked in its place, about the same candidates.
+        pooling: How their answers become one.
 
     Raises:
         ConfigError: ``config.invalid`` when settings and builder disagree.
@@ -58,6 +61,8 @@ class Ask:
     name: str = ""
     strip_html: bool = False
     group: str | None = None
+    members: tuple["Ask", ...] = ()
+    pooling: Pooling | None = None
 
     def __post_init__(self) -> None:
         form = self.builder.answers
@@ -203,6 +208,10 @@ class Predictor:
         self._model = PromptedModel(backbone, tensors)
         self._compiled = CompiledModel(backbone, tensors)
         self._anyway: dict[int, list[Float[np.ndarray, " C"]]] = {}
+        self._single: Predictor | None = None  # asks the members of ensembles, and whoever stands beside them
+        if any(ask.members for ask in self.asks):
+            single = [one for ask in self.asks for one in ask.members or (ask,)]
+            self._single = Predictor(backbone, single, store=store, batch_tokens=batch_tokens, chunk_rows=chunk_rows)
 
     def predict(self, examples: Iterable[Example]) -> Iterator[tuple[Prediction, ...]]:
         """One prediction an ask for each example, in the order of both; labels are not looked at.
@@ -212,6 +221,10 @@ class Predictor:
             DataError: ``data.no_candidates``.
         """
         for chunk in _chunks(examples, self.chunk_rows):
+            if self._single is not None:
+                for example, said in zip(chunk, self._single.predict(chunk), strict=True):
+                    yield tuple(self._joined(k, example, said) for k in range(len(self.asks)))
+                continue
             columns: dict[int, list[Prediction]] = {}
             scored = [k for k, ask in enumerate(self.asks) if ask.task.candidates(chunk[0]) is not None]
             columns |= self._scored(scored, chunk) if scored else {}
@@ -223,12 +236,16 @@ class Predictor:
         """For each example, by ask: negative log-likelihood of the right answer's words, and their tokens.
 
         Raises:
-            DataError: ``data.no_target``; ``data.not_probabilities``: several answers of a row are right.
+            DataError: ``data.no_target``; ``data.not_probabilities``: several answers of a row are right, or an ask
+                is an ensemble.
             TemplateError: ``template.windows``: windows have no likelihood in common.
         """
         if any(ask.builder.template.windowed for ask in self.asks):
             message = "the likelihood of an answer (perplexity) is that of one reading, and this template reads windows"
             raise TemplateError("template.windows", message, cure="leave perplexity out, or choose another keep")
+        if self._single is not None:
+            message = "an ensemble has probabilities of answers and none of their tokens, which perplexity needs"
+            raise DataError("data.not_probabilities", message, cure="leave perplexity out, or judge its members")
         for chunk in _chunks(examples, self.chunk_rows):
             rows = []
             for example in chunk:
@@ -250,6 +267,10 @@ class Predictor:
         Raises:
             TemplateError, DataError: as :meth:`predict`.
         """
+        if self._single is not None:
+            columns = [self._single.variants(examples, ask=k) for k in self._members(ask)]
+            rows = zip(examples, zip(*columns, strict=True), strict=True)
+            return [self._pooled(ask, example, said) for example, said in rows]
         model = VariantModel(self.backbone, [one.tensors for one in self.asks])
         return self._scored([ask], examples, model)[ask]
 
@@ -263,6 +284,27 @@ class Predictor:
             batch_tokens=self.batch_tokens,
             chunk_rows=self.chunk_rows,
         )
+
+    # --- ensembles
+
+    def _members(self, k: int) -> range:
+        """Places of an ask's members, or of the ask itself, among the single prompts."""
+        first = sum(len(ask.members) or 1 for ask in self.asks[:k])
+        return range(first, first + (len(self.asks[k].members) or 1))
+
+    def _joined(self, k: int, example: Example, said: Sequence[Prediction]) -> Prediction:
+        return self._pooled(k, example, [said[n] for n in self._members(k)])
+
+    def _pooled(self, k: int, example: Example, said: Sequence[Prediction]) -> Prediction:
+        """One prediction from those of the members; told is what was cut from the one that lost most."""
+        ask, most = self.asks[k], max(said, key=lambda one: one.cut)
+        text, named, confidence = most.text, most.probabilities, most.confidence
+        if ask.pooling is not None:
+            shares = [np.array(list((one.probabilities or {}).values())) for one in said]
+            p = ask.pooling.pool(shares, independent=ask.task.independent).tolist()
+            named = dict(zip(candidate_names(ask.task, example), p, strict=True))
+            text, confidence = ask.task.decode(p, example), ask.task.confidence(p)
+        return self._prediction(ask, example, text, named, confidence, fit=Fit(most.cut, most.ends, most.windows))
 
     # --- candidates
 

@@ -15,14 +15,24 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from softprompt.core.errors import PromptError
 
-__all__ = ["REQUIREMENTS", "SCHEMA", "Manifest", "MethodRecord", "ModelIdentity", "Route", "Score"]
+__all__ = [
+    "REQUIREMENTS",
+    "SCHEMA",
+    "EnsembleRecord",
+    "Manifest",
+    "MemberRecord",
+    "MethodRecord",
+    "ModelIdentity",
+    "Route",
+    "Score",
+]
 
 #: Version of the layout that this release writes.
 SCHEMA = 1
 
 #: What this release understands: tensors that enter with the embeddings, at a layer, as keys and values; label vectors;
-#: turns of conversations in a chat format.
-REQUIREMENTS = frozenset({"embed", "hidden", "kv", "head", "turns"})
+#: turns of conversations in a chat format; several prompts that answer as one.
+REQUIREMENTS = frozenset({"embed", "hidden", "kv", "head", "turns", "ensemble"})
 
 
 class _Record(BaseModel):
@@ -104,6 +114,33 @@ class MethodRecord(_Record):
     config: dict[str, JsonValue] = {}
 
 
+class MemberRecord(_Record):
+    """One prompt of an ensemble: what its own manifest said, as far as asking it needs."""
+
+    name: str = Field("", max_length=200)
+    task: dict[str, JsonValue]
+    template: dict[str, JsonValue]
+    answers: dict[str, JsonValue] = {}
+    method: MethodRecord
+    placement: str = ""
+
+
+class EnsembleRecord(_Record):
+    """Several prompts that answer as one.
+
+    Attributes:
+        by: How their answers become one.
+        weights: Of the members.
+        temperature: Of the pooled probabilities.
+        members: In the order of their tensors.
+    """
+
+    by: str
+    weights: tuple[float, ...]
+    temperature: float = 1.0
+    members: tuple[MemberRecord, ...] = Field(min_length=1)
+
+
 class Manifest(_Record):
     """Everything about a saved prompt but its tensors.
 
@@ -121,6 +158,7 @@ class Manifest(_Record):
         scores: What it reached, with intervals.
         parents: Hashes of the prompts it came from.
         routes: Confidences from which on a precision is reached; left out of the file while there are none.
+        ensemble: Where it is several prompts; left out of the file where it is one.
     """
 
     schema_version: int = Field(SCHEMA, alias="schema")
@@ -142,6 +180,7 @@ class Manifest(_Record):
     parents: tuple[str, ...] = ()
     notes: str = ""
     routes: tuple[Route, ...] = ()
+    ensemble: EnsembleRecord | None = None
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -161,7 +200,8 @@ class Manifest(_Record):
 
     def to_dict(self) -> dict[str, Any]:
         """The content of manifest.json, unknown keys included."""
-        return self.model_dump(mode="json", by_alias=True, exclude=None if self.routes else {"routes"})
+        empty = {name for name in ("routes", "ensemble") if not getattr(self, name)}
+        return self.model_dump(mode="json", by_alias=True, exclude=empty)
 
     def route(self, precision: float) -> Route | None:
         """The most lenient route that reaches a precision; None where there is none.

@@ -32,8 +32,9 @@ class Prompt:
     """A trained soft prompt.
 
     Attributes:
-        tensors: What meets the model.
+        tensors: What meets the model; empty for an ensemble.
         manifest: What it is; ``requires`` is completed by what tensors and template need.
+        members: Of an ensemble, the tensors of its prompts, in the order of the manifest.
 
     Raises:
         PromptError: ``prompt.bad_tensors``, ``prompt.bad_dtype``, ``prompt.not_finite``,
@@ -42,10 +43,20 @@ class Prompt:
 
     tensors: PromptTensors
     manifest: Manifest
+    members: tuple[PromptTensors, ...] = ()
 
     def __post_init__(self) -> None:
-        check_tensors(self.tensors)
-        needs = _needs(self.tensors) | ({"turns"} if "turns" in self.manifest.template else set())
+        check_tensors(self.tensors, self.members)
+        ensemble = self.manifest.ensemble
+        told = 0 if ensemble is None else len(ensemble.members)
+        if told != len(self.members) or (ensemble and len(ensemble.weights) != told):
+            weights = 0 if ensemble is None else len(ensemble.weights)
+            message = f"the manifest tells of {told} members with {weights} weights, there are {len(self.members)}"
+            raise PromptError("prompt.bad_tensors", message, cure="restore both files from a copy")
+        templates = [self.manifest.template, *(() if ensemble is None else (one.template for one in ensemble.members))]
+        needs = set().union(*map(_needs, (self.tensors, *self.members)))
+        needs |= {"turns"} if any("turns" in template for template in templates) else set()
+        needs |= {"ensemble"} if self.members else set()
         requires = tuple(sorted({*self.manifest.requires, *needs}))
         object.__setattr__(self, "manifest", self.manifest.model_copy(update={"requires": requires}))
         self.manifest.check_requirements()
@@ -88,8 +99,8 @@ class Prompt:
         return cls._from_files(unpack(data, max_bytes=max_bytes))
 
     def _files(self) -> dict[str, bytes]:
-        tensors = encode_tensors(self.tensors)
-        described = {"sha256": hashlib.sha256(tensors).hexdigest(), "tensors": describe_tensors(self.tensors)}
+        tensors, shapes = (made(self.tensors, self.members) for made in (encode_tensors, describe_tensors))
+        described = {"sha256": hashlib.sha256(tensors).hexdigest(), "tensors": shapes}
         document = {**self.manifest.to_dict(), "files": {TENSORS: described}}
         return {MANIFEST: encode_document(document), TENSORS: tensors}
 
@@ -105,7 +116,8 @@ class Prompt:
                 f"{TENSORS} is not the file that the manifest describes: its check sum differs",
                 cure="restore both files from a copy",
             )
-        return cls(decode_tensors(files[TENSORS], shapes), manifest)
+        tensors, members = decode_tensors(files[TENSORS], shapes)
+        return cls(tensors, manifest, members)
 
     # ------------------------------------------------------------ use
 
@@ -143,7 +155,8 @@ class Prompt:
     @property
     def num_bytes(self) -> int:
         """Size of its numbers in bytes."""
-        return sum(tensor.numel() * tensor.element_size() for _, tensor in self.tensors.tensors())
+        named = (pair for one in (self.tensors, *self.members) for pair in one.tensors())
+        return sum(tensor.numel() * tensor.element_size() for _, tensor in named)
 
     @property
     def content_hash(self) -> str:
@@ -166,7 +179,8 @@ class Prompt:
         return draw(prompt_card(self.to_dict()))
 
     def __repr__(self) -> str:
-        parts = [f"{slot.length} soft tokens in {name!r}" for name, slot in self.tensors.slots.items()]
+        parts = [f"an ensemble of {len(self.members)} prompts"] if self.members else []
+        parts += [f"{slot.length} soft tokens in {name!r}" for name, slot in self.tensors.slots.items()]
         if self.tensors.head is not None:
             parts.append(f"{len(self.tensors.head.bias)} label vectors")
         place = [f"{self.manifest.placement} the text"] if self.manifest.placement else []

@@ -8,7 +8,7 @@ import json
 import math
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import safetensors.torch
@@ -18,34 +18,41 @@ from safetensors import SafetensorError
 from softprompt.core.errors import PromptError
 from softprompt.core.tensors import PromptTensors
 
-__all__ = ["MAX_TENSORS", "check_tensors", "decode_tensors", "describe_tensors", "encode_tensors"]
+__all__ = ["MAX_TENSORS", "Members", "check_tensors", "decode_tensors", "describe_tensors", "encode_tensors"]
 
 MAX_TENSORS = 4096
+
+#: Tensors of an ensemble's prompts, in their order.
+Members = Sequence[PromptTensors]
+
 _MAX_HEADER_BYTES = 2**20
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _LAYER = r"(?:0|[1-9][0-9]{0,3})"
 _NAME = re.compile(rf"slots\.([A-Za-z0-9_-]+)\.(embed|hidden\.{_LAYER}|keys\.{_LAYER}|values\.{_LAYER})")
+_MEMBER = re.compile(r"members\.(0|[1-9][0-9]{0,3})\.(.+)")
 _NUM_DIMENSIONS = {"embed": 2, "hidden": 2, "keys": 3, "values": 3, "head.weight": 2, "head.bias": 1}
 
 
-def describe_tensors(tensors: PromptTensors) -> dict[str, str]:
+def describe_tensors(tensors: PromptTensors, members: Members = ()) -> dict[str, str]:
     """Name -> dtype and shape, as the manifest tells them.
 
     >>> from softprompt.core.tensors import SlotTensors
-    >>> describe_tensors(PromptTensors({"soft": SlotTensors(embed=torch.zeros(20, 256))}))
-    {'slots.soft.embed': 'F32 [20, 256]'}
+    >>> one = PromptTensors({"soft": SlotTensors(embed=torch.zeros(20, 256))})
+    >>> describe_tensors(one), list(describe_tensors(PromptTensors(), [one]))
+    ({'slots.soft.embed': 'F32 [20, 256]'}, ['members.0.slots.soft.embed'])
     """
-    return {name: _describe(_NAMES[tensor.dtype], tuple(tensor.shape)) for name, tensor in sorted(tensors.tensors())}
+    named = _named(tensors, members)
+    return {name: _describe(_NAMES[tensor.dtype], tuple(tensor.shape)) for name, tensor in sorted(named)}
 
 
-def encode_tensors(tensors: PromptTensors) -> bytes:
+def encode_tensors(tensors: PromptTensors, members: Members = ()) -> bytes:
     """Bytes of the file, the same for equal tensors."""
-    return safetensors.torch.save({n: t.detach().cpu().contiguous().clone() for n, t in tensors.tensors()})
+    return safetensors.torch.save({n: t.detach().cpu().contiguous().clone() for n, t in _named(tensors, members)})
 
 
-def decode_tensors(data: bytes, described: Mapping[str, Any]) -> PromptTensors:
-    """Tensors of the file, on the CPU, in the dtype they were saved in.
+def decode_tensors(data: bytes, described: Mapping[str, Any]) -> tuple[PromptTensors, tuple[PromptTensors, ...]]:
+    """Tensors of the file, and those of an ensemble's members, on the CPU, in the dtype they were saved in.
 
     Args:
         data: The file, its size already bounded by the caller.
@@ -66,24 +73,45 @@ def decode_tensors(data: bytes, described: Mapping[str, Any]) -> PromptTensors:
             )
     _check_names({name: shape for name, (_, shape) in header.items()})
     try:
-        prompt = PromptTensors.from_tensors(safetensors.torch.load(data))
+        by_member = _by_member(safetensors.torch.load(data))
+        own = PromptTensors.from_tensors(by_member.pop(-1, {}))
+        members = tuple(PromptTensors.from_tensors(by_member[n]) for n in range(len(by_member)))
     except (SafetensorError, ValueError) as error:
         raise PromptError("prompt.bad_tensors", f"the tensor file cannot be read: {error}") from None
-    _check_finite(prompt)
-    return prompt
+    for prompt in (own, *members):
+        _check_finite(prompt)
+    return own, members
 
 
-def check_tensors(tensors: PromptTensors) -> None:
+def check_tensors(tensors: PromptTensors, members: Members = ()) -> None:
     """Refuse tensors that could not be loaded again.
 
     Raises:
         PromptError: ``prompt.bad_tensors``, ``prompt.bad_dtype``, ``prompt.not_finite``.
     """
-    for name, tensor in tensors.tensors():
+    named = dict(_named(tensors, members))
+    for name, tensor in named.items():
         if tensor.dtype not in _NAMES:
             raise _bad_dtype(name, str(tensor.dtype))
-    _check_names({name: tuple(tensor.shape) for name, tensor in tensors.tensors()})
-    _check_finite(tensors)
+    _check_names({name: tuple(tensor.shape) for name, tensor in named.items()})
+    for prompt in (tensors, *members):
+        _check_finite(prompt)
+
+
+def _named(tensors: PromptTensors, members: Members) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from tensors.tensors()
+    for n, member in enumerate(members):
+        for name, tensor in member.tensors():
+            yield f"members.{n}.{name}", tensor
+
+
+def _by_member(named: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
+    """What is named, by the member that it belongs to and under its name there; -1 for none."""
+    found: dict[int, dict[str, Any]] = {}
+    for name, value in named.items():
+        match = _MEMBER.fullmatch(name)
+        found.setdefault(int(match[1]) if match else -1, {})[match[2] if match else name] = value
+    return found
 
 
 def _describe(dtype: str, shape: tuple[int, ...]) -> str:
@@ -120,6 +148,16 @@ def _check_entry(name: str, entry: Any, room: int) -> tuple[str, tuple[int, ...]
 
 
 def _check_names(shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """As :func:`_check_prompt` for each prompt; an ensemble has its members' tensors, every one's, and no others."""
+    by_member = _by_member(shapes)
+    if any(n >= 0 for n in by_member) and sorted(by_member) != list(range(len(by_member))):
+        listed = ", ".join("of no member" if n < 0 else str(n) for n in sorted(by_member))
+        raise _bad(f"an ensemble has the tensors of its members from 0 on and no others, not {reprlib.repr(listed)}")
+    for mine in by_member.values():
+        _check_prompt(mine)
+
+
+def _check_prompt(shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Names are known, dimensions are right, and the tensors of a slot, a pair or a head belong together."""
     lengths: dict[str, int] = {}
     for name, shape in shapes.items():

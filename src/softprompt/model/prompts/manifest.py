@@ -9,7 +9,7 @@ import reprlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
@@ -139,6 +139,24 @@ class EnsembleRecord(_Record):
     weights: tuple[float, ...]
     temperature: float = 1.0
     members: tuple[MemberRecord, ...] = Field(min_length=1)
+
+
+class Origin(_Record):
+    """Where a prompt comes from that was not trained here, for this model.
+
+    Attributes:
+        kind: ``imported`` from another format, or ``converted`` from another model.
+        format: Of what was imported.
+        source: Name of the folder or file, or of the prompt.
+        model: What the source says of its model; empty where it says nothing.
+        facts: Whatever else is known of the way, by name.
+    """
+
+    kind: Literal["imported", "converted"]
+    format: str = ""
+    source: str = ""
+    model: str = ""
+    facts: dict[str, JsonValue] = {}
 
 
 class Manifest(_Record):

@@ -23,7 +23,7 @@ from softprompt.core.errors import PromptError
 from softprompt.core.files import beside, move, sync_folder, write_new
 from softprompt.model.prompts.document import MAX_MANIFEST_BYTES
 
-__all__ = ["MANIFEST", "MAX_BYTES", "TENSORS", "pack", "read", "unpack", "write_file", "write_folder"]
+__all__ = ["MANIFEST", "MAX_BYTES", "TENSORS", "pack", "read", "read_file", "unpack", "write_file", "write_folder"]
 
 MANIFEST = "manifest.json"
 TENSORS = "prompt.safetensors"
@@ -49,9 +49,9 @@ def read(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, bytes]:
             ``prompt.bad_archive``.
     """
     if path.is_dir():
-        manifest = _read_file(path / MANIFEST, max_bytes=min(MAX_MANIFEST_BYTES, max_bytes))
-        return {MANIFEST: manifest, TENSORS: _read_file(path / TENSORS, max_bytes=max_bytes - len(manifest))}
-    return unpack(_read_file(path, max_bytes=max_bytes, follow=True), max_bytes=max_bytes)
+        manifest = read_file(path / MANIFEST, max_bytes=min(MAX_MANIFEST_BYTES, max_bytes))
+        return {MANIFEST: manifest, TENSORS: read_file(path / TENSORS, max_bytes=max_bytes - len(manifest))}
+    return unpack(read_file(path, max_bytes=max_bytes, follow=True), max_bytes=max_bytes)
 
 
 def unpack(data: bytes, *, max_bytes: int = MAX_BYTES) -> dict[str, bytes]:
@@ -70,7 +70,12 @@ def unpack(data: bytes, *, max_bytes: int = MAX_BYTES) -> dict[str, bytes]:
         raise _bad_archive(str(error) or type(error).__name__) from None
 
 
-def _read_file(path: Path, *, max_bytes: int, follow: bool = False) -> bytes:
+def read_file(path: Path, *, max_bytes: int, follow: bool = False) -> bytes:
+    """The bytes of a regular file, at most ``max_bytes``; a link only with ``follow``.
+
+    Raises:
+        PromptError: ``prompt.not_found``, ``prompt.bad_entry``, ``prompt.unreadable``, ``prompt.too_large``.
+    """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         with os.fdopen(os.open(path, flags | (0 if follow else getattr(os, "O_NOFOLLOW", 0))), "rb") as file:

@@ -16,8 +16,17 @@ from softprompt.core.errors import ConfigError, DataError, TrainingError
 from softprompt.core.metrics import items_of, make_metric
 from softprompt.core.records import Example, Row
 from softprompt.core.tensors import PromptTensors
+from softprompt.lab.demonstrations import Demonstrations
 from softprompt.model.backbones.base import Backbone
-from softprompt.model.methods.starts import Start, StartSettings, centred, head_from_answers, initialiser, start_prompt
+from softprompt.model.methods.starts import (
+    Start,
+    StartSettings,
+    centred,
+    head_from_answers,
+    initialiser,
+    kept_of,
+    start_prompt,
+)
 from softprompt.model.methods.vocabulary import TableStatistics, Vocabulary
 from softprompt.model.prompted import Scores
 from softprompt.model.templates.rows import RowBuilder
@@ -35,7 +44,7 @@ class Lesson:
         train: Examples, the same places for all lessons; None where this lesson leaves one out (another fold).
         validation: Likewise; none at all only where no look chooses (``keep: last``).
         start: Where the soft tokens start.
-        saved: The prompt to continue, for ``start.kind: prompt``.
+        saved: The prompt to continue, for ``start.kind: prompt``, or to stand in front of, for ``in_front``.
         metric: Decides on the validation rows; the task's first if None.
         offsets: Added to the scores of the labels before one is chosen, in their order; none if empty.
         seeds: Of this lesson; those of the settings if None.
@@ -63,16 +72,17 @@ class Learner:
         lesson: What is to be learnt.
         backbone: The frozen model.
         vocabulary: The model's words.
+        weights: Whether weights of the model itself are learnt, so that there need be no other number.
 
     Raises:
         TrainingError: ``training.nothing_to_learn``, ``training.no_rows``.
         DataError: ``data.no_target`` for an unlabelled row, and what the builder raises.
     """
 
-    def __init__(self, lesson: Lesson, backbone: Backbone, vocabulary: Vocabulary) -> None:
+    def __init__(self, lesson: Lesson, backbone: Backbone, vocabulary: Vocabulary, *, weights: bool = False) -> None:
         self.lesson, self.backbone, self.vocabulary = lesson, backbone, vocabulary
         self.task = lesson.builder.task
-        if not lesson.builder.template.slots and lesson.builder.answers != "vectors":
+        if not (lesson.builder.template.slots or lesson.builder.answers == "vectors" or weights):
             raise TrainingError(
                 "training.nothing_to_learn",
                 f"{lesson.name}: the template has no soft slot and the answers are words: no number can be learnt",
@@ -145,15 +155,24 @@ class Learner:
     def start(self, seed: int) -> Start:
         """Where the prompt of a seed starts."""
         one, builder = self.lesson, self.lesson.builder
+        shown = Demonstrations(builder, one.train, special=self.vocabulary.special)
         slots = {
             name: (
                 spec.length,
                 initialiser(
-                    one.start, self.vocabulary, slot=name, text=spec.start_text, says=self.task.says, saved=one.saved
+                    one.start,
+                    self.vocabulary,
+                    slot=name,
+                    text=spec.start_text,
+                    says=self.task.says,
+                    saved=one.saved,
+                    demonstrate=shown,
                 ),
             )
             for name, spec in builder.template.slots.items()
         }
+        earlier = one.saved if one.start.kind == "in_front" else None
+        kept = {name: kept_of(earlier, name) for name in slots} if earlier is not None else {}
         head, scale = None, 1.0
         if builder.answers == "vectors":
             example = next(example for example in one.train if example is not None)
@@ -169,7 +188,15 @@ class Learner:
             scale = TableStatistics.measure(
                 lambda ids: self.backbone.output_vectors(ids)[0], size=self.backbone.spec.vocab_size
             ).rms
-        return start_prompt(slots, scale=self.vocabulary.statistics.rms, seed=seed, head=head, head_scale=scale)
+        return start_prompt(
+            slots,
+            scale=self.vocabulary.statistics.rms,
+            seed=seed,
+            head=head,
+            head_scale=scale,
+            words=self.vocabulary,
+            kept=kept,
+        )
 
     def judge(self, scores: Scores, indices: Sequence[int]) -> float:
         """Validation score, higher is better; for free text the negative loss a token.

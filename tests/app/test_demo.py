@@ -340,3 +340,15 @@ def test_verdict_says_wins_losses_and_ties() -> None:
     assert found.startswith("topic: the soft prompt (60 % accuracy) beats luck, loses to words by 30 points [")
     assert found.endswith("] and cannot be told from twin.")
     assert BEFORE not in found
+
+
+def test_a_busy_machine_makes_the_least_number_of_steps_and_says_so(
+    model: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("softprompt.app.demo.training.PATIENCE", 1000)
+    write_table(tmp_path / "rows.csv")
+    heard = Recorder()
+    result = run_demo(settings(tmp_path, max_time=0.01, max_steps=5), heard, backbone=model)
+    assert result.learning[0].steps == 5
+    assert not result.learning[0].cut_short
+    assert any("5 steps are made all the same" in note for note in heard.notes)

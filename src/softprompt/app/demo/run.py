@@ -31,6 +31,7 @@ __all__ = ["run_demo"]
 
 MAX_TOKENS = 320  #: of a row: longer texts are cut, to keep to the time
 READING_SECONDS = 4.0  #: for timing one reading against several
+LEAST_STEPS = 60  #: after the text, however busy the machine is
 LEAST_SECONDS = 5.0  #: of a training, however slow the machine is
 WRITE_SECONDS = 1.0
 METRICS = ("accuracy", "macro_f1")  #: the share of right answers is what an onlooker understands
@@ -91,7 +92,14 @@ def run_demo(
         standings = baselines(ready, watcher, notes)
     seconds = _seconds_each(settings, clock, standings)
     with clock.stage("train after"):
-        after = train(ready, place="after", seconds=seconds, max_steps=settings.max_steps, watcher=watcher)
+        after = train(
+            ready,
+            place="after",
+            seconds=seconds,
+            max_steps=settings.max_steps,
+            watcher=watcher,
+            least_steps=LEAST_STEPS,
+        )
     with clock.stage("train before"):
         same = after.learning.seconds  # the same time for both, whatever the first one needed
         before = train(ready, place="before", seconds=same, max_steps=settings.max_steps, watcher=watcher)

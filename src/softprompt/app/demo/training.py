@@ -32,6 +32,7 @@ RATE = 0.2
 EVALUATIONS = 3
 PACE_STEPS = 3
 PACE_ROWS = 32
+PATIENCE = 2.0  #: how far a training that is late already may run behind its plan before it is ended
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,9 @@ def placed(ready: Prepared, place: Place) -> Prepared:
     return replace(ready, config=config, builder=builder)
 
 
-def train(ready: Sequence[Prepared], *, place: Place, seconds: float, max_steps: int, watcher: Watcher) -> Trained:
+def train(
+    ready: Sequence[Prepared], *, place: Place, seconds: float, max_steps: int, watcher: Watcher, least_steps: int = 1
+) -> Trained:
     """Train the prompts of all questions side by side.
 
     Args:
@@ -67,6 +70,7 @@ def train(ready: Sequence[Prepared], *, place: Place, seconds: float, max_steps:
         seconds: For everything in here, reading included.
         max_steps: At most so many.
         watcher: Told what happens.
+        least_steps: So many where there is a choice, whatever the time: fewer would show a busy machine and no method.
 
     Raises:
         TrainingError: as :func:`softprompt.lab.tuning.tune`.
@@ -85,7 +89,15 @@ def train(ready: Sequence[Prepared], *, place: Place, seconds: float, max_steps:
             read = store.fill(rows, on_progress=lambda done, total: watcher.advance(done)).seconds
         pace = _pace(backbone, lessons, settings, store)
         left = max(seconds - (time.perf_counter() - begun), seconds / 2)
-        steps = _steps(pace, left, num_validation=len(lessons[0].validation), max_steps=max_steps)
+        judging = (EVALUATIONS + 1) * len(lessons[0].validation) * pace.row_seconds  # one look before the first step
+        fitting = _steps(pace, left - judging, max_steps=max_steps)
+        steps = max(fitting, min(least_steps, max_steps))
+        if steps > fitting:
+            left = PATIENCE * (judging + steps * pace.step_seconds)
+            watcher.note(
+                f"a step takes {pace.step_seconds:.2g} s on this machine now; {steps} steps are made all the same, "
+                f"though only {fitting} fit into the time"
+            )
         watcher.stage(f"train {len(lessons)} prompts {place} the text, side by side", total=steps, unit="steps")
         heard = _Heard(watcher)
         found = tune(
@@ -143,14 +155,13 @@ def _few(rows: Sequence[Example | None]) -> tuple[Example | None, ...]:
     return tuple(rows[:: max(1, len(rows) // PACE_ROWS)][:PACE_ROWS])
 
 
-def _steps(pace: _Pace, seconds: float, *, num_validation: int, max_steps: int) -> int:
-    """Steps that fit beside the evaluations, one of them before the first step; one at least.
+def _steps(pace: _Pace, seconds: float, *, max_steps: int) -> int:
+    """Steps that fit; one at least.
 
-    >>> _steps(_Pace(0.1, 0.01), 20.0, num_validation=100, max_steps=1000)
+    >>> _steps(_Pace(0.1, 0.01), 16.0, max_steps=1000)
     160
     """
-    judging = (EVALUATIONS + 1) * num_validation * pace.row_seconds
-    return max(1, min(max_steps, int((seconds - judging) / pace.step_seconds)))
+    return max(1, min(max_steps, int(seconds / pace.step_seconds)))
 
 
 class _Heard:

@@ -38,7 +38,7 @@ class TextTokenizer:
                 f"{type(source).__name__} has no fast form",
                 cure="save it as tokenizer.json",
             )
-        if source.eos_token_id is None:
+        if source.eos_token_id is None and source.sep_token_id is None:
             raise ModelError("model.no_tokenizer", "the tokenizer has no end-of-sequence token to close answers with")
         definition = json.loads(backend.to_str())
         # What a call of the tokenizer leaves behind is no part of its definition.
@@ -50,15 +50,26 @@ class TextTokenizer:
         self._text = tokenizers.Tokenizer.from_str(json.dumps(_all_special(neutral)))
         self._text.encode_special_tokens = True
         self._decoders = frozenset(_kinds(definition.get("decoder")))
+        vocabulary = {} if self.mask_id is None else self._skeleton.get_vocab(with_added_tokens=False)
+        self._unused = frozenset(token for name, token in vocabulary.items() if _UNUSED.fullmatch(name))
         self._added = frozenset(added["content"] for added in definition["added_tokens"])
 
     @property
     def bos_id(self) -> int | None:
-        return None if self._source.bos_token_id is None else int(self._source.bos_token_id)
+        """Of encoders that have no beginning of sequence the token that they begin with, ``[CLS]``."""
+        return _first(self._source.bos_token_id, self._source.cls_token_id)
 
     @property
     def eos_id(self) -> int:
-        return int(self._source.eos_token_id)
+        """Of encoders that have no end of sequence the token that they close a text with, ``[SEP]``."""
+        found = _first(self._source.eos_token_id, self._source.sep_token_id)
+        assert found is not None, "asked for when the tokenizer was taken"
+        return found
+
+    @property
+    def mask_id(self) -> int | None:
+        """What stands for a token that a masked model predicts."""
+        return _first(self._source.mask_token_id)
 
     @property
     def vocab_size(self) -> int:
@@ -66,8 +77,8 @@ class TextTokenizer:
 
     @property
     def special_ids(self) -> frozenset[int]:
-        """Ids of special tokens."""
-        return frozenset(self._source.all_special_ids)
+        """Ids of special tokens, and of places that BERT's vocabulary left free (``[unused7]``)."""
+        return frozenset(self._source.all_special_ids) | self._unused
 
     @property
     def hash(self) -> str:
@@ -122,6 +133,11 @@ class TextTokenizer:
             ) from None
 
 
+def _first(*ids: int | None) -> int | None:
+    """The first id that there is."""
+    return next((int(token) for token in ids if token is not None), None)
+
+
 def _kinds(part: Any) -> Iterator[str]:
     """Types of a part of the definition and of those inside it."""
     if isinstance(part, dict):
@@ -138,6 +154,7 @@ def _byte_letters() -> dict[str, int]:
 
 
 _BYTES = _byte_letters()
+_UNUSED = re.compile(r"\[unused\d+\]")
 _BYTE_NAME = re.compile("<0x([0-9A-F]{2})>")
 
 

@@ -1,0 +1,124 @@
+"""Loading encoders: with their mask head where one was trained, bare where none was.
+
+transformers fills a head that the file lacks with random numbers and only warns. So what it says is missing decides:
+weights of the head alone, and the bare encoder is loaded instead (ELECTRA, DeBERTa-v3, MiniLM, sentence encoders);
+others, and the caller refuses the file. A pooler is never used and never loaded, because a random one would be part of
+the fingerprint.
+"""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from transformers import AutoModel, AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
+
+from softprompt.core.errors import ModelError
+from softprompt.model.backbones.base import Spec
+from softprompt.model.backbones.devices import cast, dtype_of, fastest_dtype
+from softprompt.model.backbones.encoders import encoder_of, mask_head_of
+from softprompt.model.backbones.fingerprint import fingerprint
+from softprompt.model.backbones.lines import Line
+from softprompt.model.backbones.masked import ROOM, MaskedBackbone, encode
+from softprompt.model.backbones.observers import View
+from softprompt.model.backbones.splice import lay_out
+from softprompt.model.backbones.tokenizer import TextTokenizer
+
+__all__ = ["read_encoder", "wrap_encoder"]
+
+
+def read_encoder(source: str, config: Any, options: Mapping[str, Any]) -> tuple[PreTrainedModel, Mapping[str, Any]]:
+    """The model in a folder or of a hub id, and what transformers says of its weights.
+
+    Args:
+        source: Folder or hub id.
+        config: Of the model.
+        options: Of ``from_pretrained``.
+
+    Raises:
+        ModelError: ``model.unsupported``.
+    """
+    encoder_of(config)
+    common = {"config": config, "output_loading_info": True, **options}
+    if getattr(config, "legacy", True) and type(config) in AutoModelForMaskedLM._model_mapping:
+        model, report = AutoModelForMaskedLM.from_pretrained(source, **common)
+        body = f"{model.base_model_prefix}."
+        lacks = [*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])]
+        if not lacks or any(name.startswith(body) for name in lacks):
+            return model, report
+    bare = AutoModel._model_mapping[type(config)]
+    takes = inspect.signature(bare.__init__).parameters
+    pooler = {"add_pooling_layer": False} if "add_pooling_layer" in takes else {}
+    model, report = AutoModel.from_pretrained(source, **common, **pooler)
+    return model, report
+
+
+def wrap_encoder(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    name: str | None,
+    dtype: str,
+    device: str,
+    revision: str | None,
+) -> MaskedBackbone:
+    """A live encoder as a backbone; arguments as of :func:`softprompt.model.backbones.loading.wrap`.
+
+    Raises:
+        ModelError: ``model.unsupported``, ``model.no_tokenizer``, ``model.unknown_dtype``.
+    """
+    config = model.config
+    family, head = encoder_of(config), mask_head_of(model)
+    texts = TextTokenizer(tokenizer)
+    if head is not None and texts.mask_id is None:
+        raise ModelError("model.no_tokenizer", "the tokenizer of a masked model has no mask token")
+    model.eval().requires_grad_(False)
+    mark = fingerprint(model)
+    if device != "keep":
+        model.to(torch.device(device))
+    place = next(model.parameters()).device
+    if dtype != "keep":
+        cast(model, fastest_dtype(place, config.hidden_size) if dtype == "auto" else dtype_of(dtype))
+    embed_dim, head_dim, shapes = _measure(model)
+    table = model.get_input_embeddings().weight if head is None else head.weight
+    spec = Spec(
+        name=name or getattr(config, "_name_or_path", "") or type(model).__name__,
+        family=config.model_type,
+        revision=revision,
+        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        embed_dim=embed_dim,
+        head_dim=head_dim,
+        vocab_size=table.shape[0],  # type: ignore[union-attr, index]
+        kv_shapes=shapes,
+        max_positions=int(config.max_position_embeddings) - family.offset(config) - ROOM,
+        tree=False,
+        dtype=next(model.parameters()).dtype,
+        device=place,
+        fingerprint=mark,
+        tokenizer_hash=texts.hash,
+        kind="masked",
+    )
+    return MaskedBackbone(model, texts, spec=spec, mask=None if head is None else texts.mask_id)
+
+
+@torch.no_grad()
+def _measure(model: PreTrainedModel) -> tuple[int, int, tuple[tuple[int, int, int], ...]]:
+    """Width of the embeddings and of what the output layer gets, and (G, Dk, Dv) by layer: two tokens go through.
+
+    Raises:
+        ModelError: ``model.unsupported`` where a layer's attention is not the one that sees states.
+    """
+    place = next(model.parameters()).device
+    line = Line(0, None, 0)
+    line.extend((0, 0), -1)
+    view = View(lay_out([line], 0, place), keep=True)
+    embeds = model.get_input_embeddings()(view.inputs.ids)
+    hidden, _ = encode(model, embeds, view)
+    layers = model.config.num_hidden_layers
+    if len(view.keys) != layers:
+        raise ModelError(
+            "model.unsupported",
+            f"{type(model).__name__} has {layers} layers, and the attention of {len(view.keys)} can be given states",
+        )
+    shapes = tuple((k.shape[1], k.shape[3], v.shape[3]) for k, v in zip(view.keys, view.values, strict=True))
+    return embeds.shape[-1], hidden.shape[-1], shapes

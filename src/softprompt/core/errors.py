@@ -10,7 +10,7 @@ is added once, at the seam that knows it, with :meth:`SoftpromptError.at`.
     ├── ModelError       model.*      loading and driving the frozen model
     ├── PromptError      prompt.*     saved prompts
     ├── TrainingError    training.*   a run that cannot go on
-    ├── ResourceError    resource.*   memory and disk
+    ├── ResourceError    resource.*   memory, disk, APIs
     ├── ExtraError       extra.*      an optional dependency is not installed
     └── ServingError     serving.*    a server that cannot start, or a request that it cannot answer
 """
@@ -93,6 +93,9 @@ CATALOGUE: dict[str, str] = {
     "data.nothing_to_score": "A score was asked of no items.",
     "data.unknown_label": "A label that the task does not list.",
     "model.changed": "The loaded model is not what it was: something that was to work on a copy changed it.",
+    "model.cannot_write": "Written text is asked of a model that fills in masks.",
+    "model.empty_answer": "A masked model is given an answer without tokens.",
+    "model.no_mask_head": "Answers in words are asked of an encoder without a trained mask head.",
     "model.empty_row": "A row without a token for an answer to follow.",
     "model.gated": "A model on the hub that needs access first.",
     "model.no_device": "A device that this machine does not have.",
@@ -146,8 +149,10 @@ CATALOGUE: dict[str, str] = {
     "template.unknown_field": "A setting names a field that the template does not have.",
     "template.windows": "Windows that cannot be: of several fields, of none, or for a task without scores to pool.",
     "extra.missing": "An optional dependency is needed and not installed.",
+    "resource.budget": "The next request to an API could cost more than is allowed.",
     "resource.cache_folder": "The folder for cached states cannot be made.",
     "resource.disk_full": "The disk is full; what was there before is untouched.",
+    "resource.endpoint": "An API that cannot be reached, refuses, or answers in another form.",
     "resource.out_of_memory": "One row of one prompt does not fit into the device's memory.",
     "resource.write_failed": "A file cannot be written; what was there before is untouched.",
     "serving.bad_input": "A request whose texts are neither texts nor objects with fields, or cannot be read.",

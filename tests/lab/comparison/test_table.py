@@ -22,7 +22,7 @@ SAID = [Prediction(row.id, "yes", {"no": 0.25, "yes": 0.75}, 0.75) for row in RO
 def table():
     run = RunRecord(
         seed=0,
-        evaluation=evaluate(SAID, ROWS, TASK, name="a"),
+        evaluation=evaluate(SAID, ROWS, TASK, name="a", seconds=0.5),
         cost=Cost(fit_seconds=1.5, predict_seconds=0.5, num_trained=3),
         probe={"0.1": 0.5, "0.3": None},
         curve=((3, 0.25),),

@@ -5,6 +5,8 @@ readers make scores of it. Each step is a module of its own; this one joins them
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -16,11 +18,13 @@ from softprompt.core.records import Batch
 from softprompt.core.tensors import PromptTensors, State
 from softprompt.core.tokens import Tokenizer
 from softprompt.model.backbones.base import Backbone, Hidden, Output, Plan, Spec, Want
-from softprompt.model.backbones.calls import cache_of, call, checkpointed, mask_for, tensors_of
+from softprompt.model.backbones.calls import cache_of, call, checkpointed, layers_of, mask_for, tensors_of
+from softprompt.model.backbones.entering import entering, layered_cache
 from softprompt.model.backbones.families import Family
 from softprompt.model.backbones.lines import Line, Lowered, Trunk
 from softprompt.model.backbones.lowering import Frozen, chain, lower, trunks
 from softprompt.model.backbones.readers import Readers
+from softprompt.model.backbones.slots import Layered, enters_layers, layered, require_states, set_aside
 from softprompt.model.backbones.splice import Inputs, by_line, insert, lay_out, roll
 
 __all__ = ["CausalBackbone"]
@@ -77,10 +81,10 @@ class CausalBackbone(Backbone):
     def read(self, batch: Batch, prompts: Sequence[PromptTensors] = (), *, frozen: Frozen = "soft") -> State:
         lines = [chain(batch.rows[trunk.row], trunk) for trunk in trunks(batch, frozen=frozen)]
         assert lines, "nothing to read: the batch has no frozen beginning"
-        nobody = Readers.of(Lowered(lines), Want(), self.spec.device)
-        inputs, cache = self._lay_out(lines, 0), cache_of()
-        self._compute(inputs, nobody, prompts, cache, project=False)
-        return roll(*tensors_of(cache), inputs)
+        nobody = Readers.of(self._placed(Lowered(lines), prompts, Want()), Want(), self.spec.device)
+        run = self._compute(nobody, prompts, None, project=False, keep=True)
+        assert run.state is not None
+        return run.state
 
     def forward(
         self,
@@ -93,23 +97,22 @@ class CausalBackbone(Backbone):
         checkpoint: bool = False,
     ) -> Output:
         lowered = lower(batch, tree=self.spec.tree and not want.state, frozen=frozen if state is not None else None)
+        lowered = self._placed(lowered, prompts, want)
         readers = Readers.of(lowered, want, self.spec.device)
-        cache = cache_of() if want.state else None
         if state is not None:
             assert len(state) == len(lowered.trunks), "one row of state a trunk"
             state = by_line(state, lowered.lines)
-            cache = cache_of(state)
-        inputs = self._lay_out(lowered.lines, state.width if state is not None else 0)
         project = bool(lowered.answers) or want.last
-        with checkpointed(self.model, enabled=checkpoint and cache is None):
-            hidden, logits = self._compute(inputs, readers, prompts, cache, project=project)
+        with checkpointed(self.model, enabled=checkpoint and state is None and not want.state):
+            run = self._compute(readers, prompts, state, project=project, keep=want.state)
+        hidden, logits = run.hidden, run.logits
         rows, ends = readers.ends() if want.last or want.hidden else (None, None)
         return Output(
             answers=readers.answers(logits) if logits is not None else {},
             readouts=readers.readouts(hidden),
             last=logits[ends] if want.last and logits is not None else None,
             hidden=Hidden(rows, hidden[ends]) if want.hidden and rows is not None else None,
-            state=_by_end(roll(*tensors_of(cache), inputs), lowered) if want.state and cache is not None else None,
+            state=_by_end(run.state, lowered) if run.state is not None else None,
         )
 
     @torch.no_grad()
@@ -120,44 +123,68 @@ class CausalBackbone(Backbone):
         self._check_length(max(lengths))
         starts = torch.tensor(state.lengths).to(device)[:, None]
         cache = cache_of(state)
-        _, logits = call(
-            self.model,
-            self.embed(ids),
-            torch.arange(state.width + columns, device=device) >= state.width - starts,
-            starts + torch.arange(columns, device=device),
-            takes_positions=self.family.takes_positions,
-            cache=cache,
-            keep=(torch.arange(rows, device=device) + 1) * columns - 1,
-            project=True,
-        )
+        since = None if state.since is None else torch.nn.functional.pad(state.since, (0, columns))
+        with entering(layers_of(self.model), Layered(since=since)) if since is not None else nullcontext():
+            _, logits = call(
+                self.model,
+                self.embed(ids),
+                torch.arange(state.width + columns, device=device) >= state.width - starts,
+                starts + torch.arange(columns, device=device),
+                takes_positions=self.family.takes_positions,
+                cache=cache,
+                keep=(torch.arange(rows, device=device) + 1) * columns - 1,
+                project=True,
+            )
         assert logits is not None
-        return logits, State(*tensors_of(cache), lengths)
+        return logits, State(*tensors_of(cache), lengths, since=since)
 
     def _lay_out(self, lines: Sequence[Line], state_width: int) -> Inputs:
         self._check_length(max(line.length for line in lines))
         return lay_out(lines, state_width, self.spec.device)
 
+    def _placed(self, lowered: Lowered, prompts: Sequence[PromptTensors], want: Want) -> Lowered:
+        """The batch with keys and values where they stand; as it is for prompts of vectors among the embeddings."""
+        if not enters_layers(prompts):
+            return lowered
+        require_states(lowered, prompts, ends=want.last or want.hidden or want.state)
+        return set_aside(lowered, prompts) if self.spec.tree else lowered
+
     def _compute(
-        self,
-        inputs: Inputs,
-        readers: Readers,
-        prompts: Sequence[PromptTensors],
-        cache: DynamicCache | None,
-        *,
-        project: bool,
-    ) -> tuple[Float[Tensor, "N H"], Float[Tensor, "N V"] | None]:
-        """States under the readers, and their logits where somebody wants them."""
-        embeds = insert(self.embed(inputs.ids), readers.lowered.lines, prompts)
-        return call(
-            self.model,
-            embeds,
-            mask_for(inputs, self.family, self.model.config, embeds.dtype),
-            inputs.positions,
-            takes_positions=self.family.takes_positions,
-            cache=cache,
-            keep=readers.flat(inputs.ids.shape[1]),
-            project=project,
-        )
+        self, readers: Readers, prompts: Sequence[PromptTensors], state: State | None, *, project: bool, keep: bool
+    ) -> "_Run":
+        """One call of the model.
+
+        Args:
+            readers: The batch, and what is read of it.
+            prompts: By prompt index.
+            state: By line.
+            project: Whether logits are wanted.
+            keep: Whether the states of the lines are.
+        """
+        lines = readers.lowered.lines
+        inputs = self._lay_out(lines, state.width if state is not None else 0)
+        embeds = insert(self.embed(inputs.ids), lines, prompts)
+        shapes, width = self.spec.kv_shapes, self.model.config.get_text_config(decoder=True).hidden_size
+        deep = layered(lines, prompts, inputs, state, shapes=shapes, width=width, like=embeds)
+        cache: DynamicCache | None = None
+        if deep is not None and (deep.beside or deep.written):
+            cache = layered_cache(state, deep, len(shapes), keep=keep)
+        elif state is not None or keep:
+            cache = cache_of(state)
+        with entering(layers_of(self.model), deep) if deep is not None else nullcontext():
+            hidden, logits = call(
+                self.model,
+                embeds,
+                mask_for(inputs, self.family, self.model.config, embeds.dtype),
+                inputs.positions,
+                takes_positions=self.family.takes_positions,
+                cache=cache,
+                keep=readers.flat(inputs.ids.shape[1]),
+                project=project,
+            )
+        if not keep or cache is None:
+            return _Run(hidden, logits)
+        return _Run(hidden, logits, roll(*tensors_of(cache), inputs, None if deep is None else deep.since))
 
     def _check_length(self, length: int) -> None:
         if length > self.spec.max_positions:
@@ -166,6 +193,14 @@ class CausalBackbone(Backbone):
                 f"a row needs {length} tokens, {self.spec.name} takes {self.spec.max_positions}",
                 cure="shorten the text or lower max_tokens",
             )
+
+
+class _Run(NamedTuple):
+    """What one call gave: states under the readers, their logits, and the states of the lines."""
+
+    hidden: Float[Tensor, "N H"]
+    logits: Float[Tensor, "N V"] | None
+    state: State | None = None
 
 
 def _by_end(state: State, lowered: Lowered) -> State:

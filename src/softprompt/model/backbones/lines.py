@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-__all__ = ["Candidate", "Line", "Lowered", "Place", "Read", "SoftRun", "Trunk"]
+__all__ = ["Aside", "Candidate", "Line", "Lowered", "Place", "Read", "SoftRun", "Trunk"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,18 @@ class SoftRun(NamedTuple):
     offset: int
     num: int
     length: int
+
+
+class Aside(NamedTuple):
+    """A run of soft tokens that are keys and values only and stand beside a line's tokens instead of among them.
+
+    ``run.at`` is where it would stand; its first token has ``position``; live tokens ``first <= i < last`` see it.
+    """
+
+    run: SoftRun
+    position: int
+    first: int
+    last: int
 
 
 class Place(NamedTuple):
@@ -90,6 +102,7 @@ class Line:
         positions: Logical positions.
         soft: Where soft tokens stand.
         branches: Whether the tokens are not one simple chain.
+        asides: Keys and values that stand beside the tokens.
     """
 
     row: int
@@ -100,11 +113,13 @@ class Line:
     positions: list[int] = field(default_factory=list)
     soft: list[SoftRun] = field(default_factory=list)
     branches: bool = False
+    asides: list[Aside] = field(default_factory=list)
 
     @property
     def length(self) -> int:
         """Tokens of the longest path, the trunk included."""
-        return max(self.positions, default=self.start - 1) + 1
+        beside = max((aside.position + aside.run.num for aside in self.asides), default=0)
+        return max(beside, max(self.positions, default=self.start - 1) + 1)
 
     def extend(self, ids: Sequence[int], after: int) -> int:
         """Add a chain of tokens after token ``after`` (-1: at the start); returns the index of its last one."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from softprompt.core.errors import DataError
-from softprompt.lab.extrapolation import Law, extrapolate, fit_law
+from softprompt.lab.learning_curve.laws import Law, extrapolate, fit_law
 
 SIZES = np.array([16.0, 32.0, 64.0, 128.0, 256.0])
 

@@ -16,8 +16,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from softprompt.app.api import data_page, evaluate, load, load_model, plan, predict, tune, wrap
+    from softprompt.app.api import data_page, ensemble, evaluate, load, load_model, plan, predict, tune, wrap
     from softprompt.app.config import RunConfig
+    from softprompt.app.recipes.convert import convert_prompt
+    from softprompt.app.recipes.formats import export_prompt, import_prompt
     from softprompt.app.recipes.tune import TuneReport
     from softprompt.app.watch import Watcher
     from softprompt.core.errors import SoftpromptError
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from softprompt.data.dataset import Dataset
     from softprompt.lab.evaluation import Evaluation
     from softprompt.model.backbones.base import Backbone
+    from softprompt.model.methods.table import register_method
     from softprompt.model.prediction import Prediction
     from softprompt.model.prompts.prompt import Prompt
     from softprompt.model.templates import Template
@@ -45,13 +48,18 @@ _PLACES = {
     "Template": "softprompt.model.templates",
     "TuneReport": "softprompt.app.recipes.tune",
     "Watcher": "softprompt.app.watch",
+    "convert_prompt": "softprompt.app.recipes.convert",
     "data_page": "softprompt.app.api",
+    "ensemble": "softprompt.app.api",
     "evaluate": "softprompt.app.api",
     "examine": "softprompt.app.api",
+    "export_prompt": "softprompt.app.recipes.formats",
+    "import_prompt": "softprompt.app.recipes.formats",
     "load": "softprompt.app.api",
     "load_model": "softprompt.app.api",
     "plan": "softprompt.app.api",
     "predict": "softprompt.app.api",
+    "register_method": "softprompt.model.methods.table",
     "tune": "softprompt.app.api",
     "wrap": "softprompt.app.api",
 }
@@ -70,13 +78,18 @@ __all__ = [
     "Template",
     "TuneReport",
     "Watcher",
+    "convert_prompt",
     "data_page",
+    "ensemble",
     "evaluate",
     "examine",
+    "export_prompt",
+    "import_prompt",
     "load",
     "load_model",
     "plan",
     "predict",
+    "register_method",
     "tune",
     "wrap",
 ]

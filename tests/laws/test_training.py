@@ -16,12 +16,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softprompt.lab.training import gradients
+from softprompt.lab.training import perturbations
 from softprompt.lab.training.optimisers import PromptOptimiser
 from softprompt.lab.training.outcome import Outcome
+from softprompt.lab.training.perturbations import Adversary
 from softprompt.lab.training.problem import Problem
 from softprompt.lab.training.trainer import Trainer
 from softprompt.model.backbones.fingerprint import fingerprint
+from softprompt.model.methods.table import METHODS
 from softprompt.testing import tiny
 from tests.lab.training.small import SETTINGS, Interrupt, bits, filled, problem, same, trainer
 
@@ -75,6 +77,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "residual": {"name": "residual", "weight_decay": 0.1},
     "words": {"answers": "words", "schedule": "linear"},
     "validation in parts": {"validation_rows": 3},
+    "dropout": {"prompts": (0, 1), "dropout": 0.3},
+    "an adversary": {"prompts": (0, 1), "adversarial": 0.3, "noise": 0.1, "micro_tokens": 30},
+    "a bound": {"prompts": (0, 1), "max_rms": 0.8, "rates": [0.3, 0.05]},
+    **{f"method {name}": {"name": name, "prompts": (0, 1)} for name in METHODS},
+    "method p_tuning, lstm": {"name": {"name": "p_tuning", "encoder": "lstm", "hidden": 8}},
+    "method context, bound": {"name": {"name": "context", "epsilon": 0.02}, "rates": [0.3]},
 }
 
 
@@ -168,7 +176,7 @@ def forget_the_best(monkeypatch: Any) -> None:
 
 def noise_from_a_shared_generator(monkeypatch: Any) -> None:
     rng = torch.Generator().manual_seed(0)
-    monkeypatch.setattr(gradients, "generator", lambda seed, purpose: rng)
+    monkeypatch.setattr(perturbations, "generator", lambda seed, purpose: rng)
 
 
 def save_half_a_step(monkeypatch: Any) -> None:
@@ -203,6 +211,7 @@ def evaluate_again(monkeypatch: Any) -> None:
         (forget_moments, "adafactor"),
         (forget_the_best, "a best that lies behind"),
         (noise_from_a_shared_generator, "noise"),
+        (noise_from_a_shared_generator, "dropout"),
         (save_half_a_step, "one prompt"),
         (evaluate_again, "early stopping"),
     ],
@@ -244,6 +253,10 @@ TOGETHER: dict[str, tuple[tuple[int, ...], list[float], dict[str, Any], dict[str
     "residual": ((0, 1), [0.05, 0.02], {"weight_decay": 0.1}, {"name": "residual"}),
     "adafactor": ((0, 1), [0.05, 0.02], {"optimizer": "adafactor"}, {}),
     "micro-batches": ((0, 1), [0.05, 0.02], {"micro_tokens": 30}, {}),
+    "dropout": ((0, 1), [0.05, 0.02], {"dropout": 0.3}, {}),
+    "an adversary": ((0, 1), [0.05, 0.02], {"adversarial": 0.3}, {}),
+    "a bound": ((0, 1), [0.3, 0.02], {"max_rms": 0.8}, {}),
+    **{f"method {name}": ((0, 1), [0.05, 0.02], {}, {"name": name}) for name in METHODS},
 }
 
 
@@ -336,8 +349,17 @@ def order_by_who_learns(monkeypatch: Any) -> None:
 
 def noise_by_place(monkeypatch: Any) -> None:
     draws = iter(range(10**6))
-    real = gradients.generator
-    monkeypatch.setattr(gradients, "generator", lambda seed, purpose: real(next(draws), purpose))
+    real = perturbations.generator
+    monkeypatch.setattr(perturbations, "generator", lambda seed, purpose: real(next(draws), purpose))
+
+
+def attack_all_as_one(monkeypatch: Any) -> None:
+    attack = Adversary.attack
+
+    def shared(self: Adversary, prompt: int, slot: str, vectors: torch.Tensor) -> torch.Tensor:
+        return attack(self, prompt, slot, vectors) / len(self._zeros)
+
+    monkeypatch.setattr(Adversary, "attack", shared)
 
 
 @pytest.mark.parametrize(
@@ -349,6 +371,8 @@ def noise_by_place(monkeypatch: Any) -> None:
         (judge_together_only, "one starts not finite"),
         (order_by_who_learns, "folds"),
         (noise_by_place, "noise"),
+        (noise_by_place, "dropout"),
+        (attack_all_as_one, "an adversary"),
     ],
 )
 def test_law_6_notices(bug: Callable[[Any], None], case: str, monkeypatch):

@@ -18,7 +18,7 @@ from softprompt.data.dialect import ReadSettings
 from softprompt.lab.second import SecondSettings, TeacherSettings
 from softprompt.lab.training.settings import TrainingSettings
 from softprompt.model.methods.plain import PlainSettings
-from softprompt.model.methods.starts import StartSettings
+from softprompt.model.methods.starts import FROM_SAVED, StartSettings
 from softprompt.model.methods.table import AnyMethodSettings
 from softprompt.model.templates.settings import TemplateSettings
 
@@ -153,7 +153,9 @@ class RunConfig(Settings):
     answers: AnswerSettings = AnswerSettings()
     method: AnyMethodSettings = PlainSettings()
     start: StartSettings = StartSettings()
-    start_from: Path | None = Field(None, description="saved prompt to continue, with start.kind: prompt")
+    start_from: Path | None = Field(
+        None, description="saved prompt to continue (start.kind: prompt) or to stand in front of (in_front)"
+    )
     training: TrainingSettings = TrainingSettings()
     second: SecondSettings = SecondSettings()
     teacher: TeacherSettings | None = Field(None, description="a model whose answers are learnt from; a name will do")
@@ -166,8 +168,10 @@ class RunConfig(Settings):
 
     @model_validator(mode="after")
     def _continues(self) -> Self:
-        if (self.start.kind == "prompt") != (self.start_from is not None):
-            raise ValueError("start_from names the saved prompt for start.kind: prompt; one needs the other")
+        kind = self.start.or_else(self.method.start_kind).kind
+        if (kind in FROM_SAVED) != (self.start_from is not None):
+            needs = "start_from names the saved prompt for start.kind: prompt or in_front; one needs the other"
+            raise ValueError(f"{needs}; it is {kind} here")
         return self
 
     @field_validator("model", "method", "teacher", mode="before")

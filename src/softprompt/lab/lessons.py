@@ -187,7 +187,7 @@ class Learner:
                 raise ConfigError("config.invalid", came, cure="continue a prompt of the same labels")
             scale = TableStatistics.measure(
                 lambda ids: self.backbone.output_vectors(ids)[0], size=self.backbone.spec.vocab_size
-            ).rms
+            ).rms or self.backbone.spec.head_dim**-0.5  # no output layer: states of RMS 1 then give logits of about 1
         return start_prompt(
             slots,
             scale=self.vocabulary.statistics.rms,

@@ -26,12 +26,13 @@ from softprompt.lab.training.decisions import Decisions
 from softprompt.lab.training.forecast import budget_for, fit
 from softprompt.lab.training.looks import part_of, rows_a_look
 from softprompt.lab.training.outcome import Event, Outcome
+from softprompt.lab.training.perturbations import require_vectors
 from softprompt.lab.training.problem import Problem
 from softprompt.lab.training.settings import TrainingSettings
 from softprompt.lab.training.trainer import Trainer, row_order
 from softprompt.model.backbones.base import Backbone
-from softprompt.model.methods.base import Method
-from softprompt.model.methods.table import AnyMethodSettings, start_method
+from softprompt.model.methods.base import Method, MethodSettings
+from softprompt.model.methods.table import start_method
 from softprompt.model.prompted import PromptedModel, num_tokens
 from softprompt.model.states import Budget, StateStore, StoreReport
 
@@ -108,7 +109,7 @@ def tune(
     backbone: Backbone,
     lessons: Sequence[Lesson],
     *,
-    method: AnyMethodSettings,
+    method: MethodSettings,
     settings: TrainingSettings | None = None,
     folder: Path | None = None,
     on_event: Listener = lambda stage, event: None,
@@ -150,7 +151,7 @@ class _Work:
         self,
         backbone: Backbone,
         lessons: Sequence[Lesson],
-        method: AnyMethodSettings,
+        method: MethodSettings,
         settings: TrainingSettings,
         folder: Path | None,
         on_event: Listener,
@@ -171,7 +172,8 @@ class _Work:
                 cure="put None where a lesson leaves an example out",
             )
         vocabulary = vocabulary_of(backbone)
-        self.learners = [Learner(lesson, backbone, vocabulary) for lesson in lessons]
+        begun = [replace(lesson, start=lesson.start.or_else(method.start_kind)) for lesson in lessons]
+        self.learners = [Learner(lesson, backbone, vocabulary) for lesson in begun]
         widths = [[max(by) for by in zip(*(one.widths(part) for one in self.learners), strict=True)] for part in PARTS]
         for learner in self.learners:
             learner.lay_out(*widths)
@@ -354,8 +356,9 @@ class _Work:
 
     def _method(self, places: Sequence[Place]) -> Method[Any]:
         starts = [self.learners[n].start(seed) for n, _, seed in places]
-        method: Method[Any] = start_method(self.method, starts).to(self.backbone.spec.device)
-        return method
+        method = start_method(self.method, starts, max_rms=self.settings.max_rms)
+        require_vectors(self.settings, method.materialise(), method=self.method.name)
+        return method.to(self.backbone.spec.device)
 
     # --- what is decided before training, and kept for a resumed run
 

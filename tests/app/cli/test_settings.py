@@ -135,11 +135,11 @@ def test_set_keeps_a_text_that_looks_like_yaml() -> None:
 
 
 def test_short_forms_grow_and_the_file_is_not_touched() -> None:
-    data = {"template": "{text} {answer}", "method": "plain", "name": "n"}
-    grown = with_changes(data, {"template.keep": "tail", "method.max_rms": 2})
+    data = {"template": "{text} {answer}", "method": "residual", "name": "n"}
+    grown = with_changes(data, {"template.keep": "tail", "method.bottleneck": 2})
     assert grown == {
         "template": {"text": "{text} {answer}", "keep": "tail"},
-        "method": {"name": "plain", "max_rms": 2},
+        "method": {"name": "residual", "bottleneck": 2},
         "name": "n",
     }
     assert data["template"] == "{text} {answer}"

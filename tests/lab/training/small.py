@@ -1,7 +1,7 @@
 """Small problems on a tiny model: rows made of numbers, no templates, so that a whole training takes a blink."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -100,7 +100,12 @@ def problem(
 
 
 def method(
-    prompts: Sequence[int] = (0,), *, backbone: Backbone | None = None, name: str = "plain", head: bool = True
+    prompts: Sequence[int] = (0,),
+    *,
+    backbone: Backbone | None = None,
+    name: str | Mapping[str, Any] = "plain",
+    head: bool = True,
+    max_rms: float | None = None,
 ) -> Method[Any]:
     """Prompts of the given seeds at their starts."""
     model = backbone or llama()
@@ -108,11 +113,17 @@ def method(
     vectors = head_from_answers(model.output_vectors, [ids[:-1] for ids in LABELS]) if head else None
     starts = [
         start_prompt(
-            {"soft": (4, from_vocabulary(words))}, scale=words.statistics.rms, seed=seed, head=vectors, head_scale=0.2
+            {"soft": (4, from_vocabulary(words))},
+            scale=words.statistics.rms,
+            seed=seed,
+            head=vectors,
+            head_scale=0.2,
+            words=words,
+            kept={"soft": 1},
         )
         for seed in prompts
     ]
-    return start_method(parse_method(name), starts)
+    return start_method(parse_method(name), starts, max_rms=max_rms)
 
 
 def trainer(
@@ -123,14 +134,14 @@ def trainer(
     backbone: Backbone | None = None,
     rates: Sequence[float] | None = None,
     store: StateStore | None = None,
-    name: str = "plain",
+    name: str | Mapping[str, Any] = "plain",
     answers: str = "vectors",
     change: Callable[[Method[Any]], None] = lambda method: None,
     **rest: Any,
 ) -> Trainer:
     """A trainer of small prompts, not yet run."""
     model = backbone or llama()
-    made = method(prompts, backbone=model, name=name, head=answers == "vectors")
+    made = method(prompts, backbone=model, name=name, head=answers == "vectors", max_rms=settings.max_rms)
     with torch.no_grad():
         change(made)
     return Trainer(

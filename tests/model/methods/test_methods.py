@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -12,36 +12,26 @@ from torch import Tensor, nn
 from softprompt.core.errors import ConfigError
 from softprompt.core.tensors import Head, PromptTensors, SlotTensors
 from softprompt.model.methods.base import Method, MethodSettings
-from softprompt.model.methods.plain import Plain, PlainSettings
+from softprompt.model.methods.plain import PlainSettings
 from softprompt.model.methods.residual import Residual, ResidualSettings
 from softprompt.model.methods.starts import Start
 from softprompt.model.methods.table import METHODS, parse_method, start_method
+from tests.model.methods.begun import STARTS, WIDTH, words_at
 
-WIDTH, HIDDEN = 6, 4
+#: Every method of the table as it comes, and what else changes its code's way.
 CONFIGS = [
-    PlainSettings(),
-    PlainSettings(max_rms=0.9),
-    ResidualSettings(bottleneck=3),
-    ResidualSettings(bottleneck=3, layer_norm=False),
+    *(parse_method(name) for name in METHODS),
+    *(
+        parse_method(data)
+        for data in (
+            {"name": "residual", "bottleneck": 3, "layer_norm": False},
+            {"name": "superposition", "words": 4},
+            {"name": "p_tuning", "encoder": "lstm", "hidden": 3},
+            {"name": "context", "epsilon": None},
+        )
+    ),
 ]
 every_method = pytest.mark.parametrize("config", CONFIGS, ids=lambda config: str(config))
-
-
-def start(seed: int, *, lengths: dict[str, int], labels: int | None = None, scale: float = 0.02) -> Start:
-    rng = torch.Generator().manual_seed(seed)
-    slots = {name: torch.randn(length, WIDTH, generator=rng) * scale for name, length in lengths.items()}
-    head = None
-    if labels is not None:
-        head = Head(torch.randn(labels, HIDDEN, generator=rng) * 0.3, torch.randn(labels, generator=rng))
-    return Start(slots, scale, seed, head, 0.3)
-
-
-STARTS = (
-    start(0, lengths={"soft": 3}, labels=2),
-    start(1, lengths={"tone": 2, "topic": 5}),
-    start(2, lengths={"soft": 1}, labels=3, scale=4.0),
-    start(3, lengths={}, labels=2),
-)
 
 
 def assert_equal(left: PromptTensors, right: PromptTensors, **tolerance: float) -> None:
@@ -128,7 +118,7 @@ def test_what_is_materialised_is_what_was_trained_and_does_not_move_with_it(conf
 def test_a_state_dict_resumes_exactly(config: MethodSettings):
     trained = start_method(config, STARTS)
     train(trained, steps=3)
-    others = [Start(s.slots, 1.0, s.seed + 9, s.head, 1.0) for s in STARTS]
+    others = [replace(begun, scale=1.0, seed=begun.seed + 9, head_scale=1.0) for begun in STARTS]
     fresh = start_method(config, others)
     fresh.load_state_dict(trained.state_dict())
     for one, two in zip(trained.materialise(), fresh.materialise(), strict=True):
@@ -137,7 +127,8 @@ def test_a_state_dict_resumes_exactly(config: MethodSettings):
 
 @every_method
 def test_low_precision_starts_are_trained_in_fp32(config: MethodSettings):
-    begun = Start({"soft": torch.full((2, WIDTH), 0.5, dtype=torch.bfloat16)}, 0.5)
+    vectors = torch.full((2, WIDTH), 0.5, dtype=torch.bfloat16)
+    begun = Start({"soft": vectors}, 0.5, words=words_at(0.5), kept={"soft": 1})
     (prompt,) = train(start_method(config, [begun]), steps=1)
     assert prompt.slots["soft"].embed is not None
     assert prompt.slots["soft"].embed.dtype == torch.float32
@@ -149,12 +140,13 @@ def test_a_rate_means_the_same_at_every_scale(name: str):
     factor = 64.0
     small = STARTS[0]
     assert small.head is not None
-    large = Start(
-        {k: v * factor for k, v in small.slots.items()},
-        small.scale * factor,
-        small.seed,
-        Head(small.head.weight * factor, small.head.bias),
-        small.head_scale * factor,
+    large = replace(
+        small,
+        slots={k: v * factor for k, v in small.slots.items()},
+        scale=small.scale * factor,
+        head=Head(small.head.weight * factor, small.head.bias),
+        head_scale=small.head_scale * factor,
+        words=words_at(small.scale * factor),
     )
 
     def path(begun: Start, unit: float) -> PromptTensors:
@@ -184,21 +176,40 @@ def test_noise_comes_from_the_caller_in_units_of_the_scale():
         return torch.ones_like(vectors)
 
     noisy, quiet = method(perturb=ones), method()
-    assert asked == [(0, "soft", (3, 6)), (1, "tone", (2, 6)), (1, "topic", (5, 6)), (2, "soft", (1, 6))]
+    assert asked == [(0, "soft", (3, 6)), (1, "tone", (2, 6)), (1, "topic", (5, 6)), (2, "soft", (2, 6))]
     for k, scale in [(0, 0.02), (1, 0.02), (2, 4.0)]:
         for slot, content in noisy[k].slots.items():
             torch.testing.assert_close(content.embed, quiet[k].slots[slot].embed + scale)
     assert_equal(noisy[3], quiet[3])
 
 
-def test_vectors_are_held_below_the_bound_and_small_ones_are_left_alone():
-    begun = Start({"soft": torch.tensor([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])}, 1.0)
-    method = Plain.start(PlainSettings(max_rms=1.0), [begun])
-    method.after_step()
-    vectors = method.materialise()[0].slots["soft"].embed
+@every_method
+def test_vectors_are_held_below_the_bound_and_stay_where_they_are_below_it(config: MethodSettings):
+    """In training, in what is kept, and with a gradient for what lies beyond."""
+    free, bound = start_method(config, STARTS), start_method(config, STARTS, max_rms=0.9)
+    train(bound, steps=4)
+    free.load_state_dict(bound.state_dict())
+    held = 0
+    for begun, one, other in zip(STARTS, free.materialise(), bound.materialise(), strict=True):
+        for slot in begun.slots:
+            vectors, below = one.slots[slot].embed, other.slots[slot].embed
+            assert vectors is not None
+            assert below is not None
+            rms = vectors.square().mean(1).sqrt() / begun.scale
+            expected = vectors * (0.9 / rms).clamp(max=1)[:, None]
+            torch.testing.assert_close(below, expected)
+            held += int((rms > 0.9).sum())
+    assert held > 0
+
+
+def test_a_vector_of_zeros_has_a_gradient_under_a_bound():
+    method = start_method(PlainSettings(), [Start({"soft": torch.zeros(1, 2)}, 1.0)], max_rms=1.0)
+    vectors = method()[0].slots["soft"].embed
     assert vectors is not None
-    torch.testing.assert_close(vectors.square().mean(1).sqrt(), torch.tensor([1.0, 0.125**0.5, 0.0]))
-    torch.testing.assert_close(vectors[1:], begun.slots["soft"][1:])
+    vectors.sum().backward()
+    (parameter,) = method.parameters()
+    assert parameter.grad is not None
+    assert parameter.grad.tolist() == [[1.0, 1.0]]
 
 
 def test_the_residual_network_is_shared_by_the_slots_and_its_seed_decides_it():
@@ -223,25 +234,31 @@ def test_settings_come_from_a_name_or_a_mapping():
         parse_method("plane")
 
 
-def test_the_documented_example_is_a_method(repository: Path):
-    """A prompt's seed decides its parameters, the start is the start, and training lowers every loss."""
+def test_dept_is_refused_with_its_reason():
+    with pytest.raises(ConfigError, match=r"embeddings of the text.*config.unsupported_method.*use low_rank"):
+        parse_method("DePT")
+
+
+def test_the_documented_sizes_are_true(repository: Path):
+    """The table of docs/methods.md, for 20 tokens of width 256 and 20 earlier ones."""
     page = (repository / "docs/methods.md").read_text("utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
-    names: dict[str, Any] = {"__name__": "example"}
-    exec(code, names)
-    starts = [begun for begun in STARTS if begun.slots]
-    method = names["LowRank"].start(names["LowRankSettings"](rank=2), starts)
-    kept = method.materialise()
-    for prompt, begun in zip(kept, starts, strict=True):
-        assert_equal(prompt, PromptTensors({k: SlotTensors(embed=v) for k, v in begun.slots.items()}, begun.head))
-    trained = train(method, steps=10)
-    assert all(loss_of(new) < loss_of(old) for new, old in zip(trained, kept, strict=True))
+    rows = re.findall(r"^\| \[`(\w+)`\]\S+ \| ([\d,]+)", page, re.M)
+    sizes = {}
+    for name in METHODS:
+        earlier = 20 if name == "progressive" else 0
+        vectors = torch.randn(20 + earlier, 256)
+        begun = Start({"soft": vectors}, 1.0, words=words_at(1.0, 256), kept={"soft": earlier})
+        sizes[name] = sum(parameter.numel() for parameter in start_method(parse_method(name), [begun]).parameters())
+    assert {name: int(size.replace(",", "")) for name, size in rows} == sizes
 
 
-def test_the_documented_sizes_are_true():
-    start = Start({"soft": torch.ones(20, 256)}, 1.0)
-    sizes = {name: sum(p.numel() for p in start_method(parse_method(name), [start]).parameters()) for name in METHODS}
-    assert sizes == {"plain": 5_120, "residual": 71_552}
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_has_a_page_with_a_command(name: str, repository: Path):
+    page = (repository / f"docs/methods/{name}.md").read_text("utf-8")
+    assert f"--method {name}" in page
+    assert "https://" in page
+    for field in METHODS[name].settings.model_fields:
+        assert f"`{field}`" in page or field == "name"
 
 
 def test_the_table_names_each_settings_class_by_its_own_name():

@@ -23,7 +23,15 @@ def prompts_of(backbone, name: str, *, num_prompts: int = 1):
     output = TableStatistics.measure(lambda ids: backbone.output_vectors(ids)[0], size=backbone.spec.vocab_size)
     slots = {"soft": (3, from_vocabulary(words)), "tail": (2, from_gaussian(words))}
     starts = [
-        start_prompt(slots, scale=words.statistics.rms, seed=seed, head=head, head_scale=output.rms)
+        start_prompt(
+            slots,
+            scale=words.statistics.rms,
+            seed=seed,
+            head=head,
+            head_scale=output.rms,
+            words=words,
+            kept={"tail": 1},
+        )
         for seed in range(num_prompts)
     ]
     return start_method(parse_method(name), starts)

@@ -34,7 +34,9 @@ def tune(
     place: options.Place = None,
     method: Annotated[
         str | None,
-        typer.Option(metavar="plain|residual", help="How vectors are parametrised.", rich_help_panel=TRAINING),
+        typer.Option(
+            metavar="NAME", help="plain, residual, low_rank, ...: see docs/methods.md.", rich_help_panel=TRAINING
+        ),
     ] = None,
     effort: Annotated[
         str | None,

@@ -1,4 +1,4 @@
-"""The gradients of one step: in pieces that fit the memory, the noise a function of seed and step.
+"""The gradients of one step: in pieces that fit the memory, what is drawn a function of seed and step.
 
 Knows methods, rows and the model; no optimiser and no schedule.
 """
@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from softprompt.core.records import Batch, Row
 from softprompt.data.loader import micro_batches
+from softprompt.lab.training.perturbations import Adversary, drawn
 from softprompt.lab.training.problem import Problem
 from softprompt.lab.training.settings import TrainingSettings
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.methods.base import Method, Perturbation
-from softprompt.model.methods.starts import generator
 from softprompt.model.prompted import PromptedModel
 from softprompt.model.states import StateStore
 
@@ -57,7 +56,7 @@ class Gradients:
         model: The frozen model.
         method: K prompts.
         problem: For losses and seeds.
-        settings: Smoothing, noise, memory.
+        settings: Smoothing, perturbations, memory.
         store: Frozen states; None computes every row whole.
     """
 
@@ -85,7 +84,7 @@ class Gradients:
         while True:
             pieces = micro_batches([asked.live for asked in rows], token_budget=self.micro_tokens)
             try:
-                return self._pass([[rows[i] for i in piece] for piece in pieces], step)
+                return self._passes([[rows[i] for i in piece] for piece in pieces], step)
             except torch.OutOfMemoryError:
                 self.forget()
                 largest = max((len(piece) * rows[piece[0]].live for piece in pieces if len(piece) > 1), default=0)
@@ -98,16 +97,25 @@ class Gradients:
         for parameter in self.method.parameters():
             parameter.grad = None
 
-    def _pass(self, pieces: Sequence[Sequence[Asked]], step: int) -> Sums:
+    def _passes(self, pieces: Sequence[Sequence[Asked]], step: int) -> Sums:
+        """One pass over the rows, or a second one where the first found the vectors to be weakest."""
+        seeds = self.problem.seeds or range(self.problem.num_prompts)
+        change = drawn(self.settings, seeds=seeds, step=step)
+        if not self.settings.adversarial:
+            return self._pass(pieces, change)
+        adversary = Adversary(self.settings.adversarial, change)
+        first, second = self._pass(pieces, adversary.watch), self._pass(pieces, adversary.attack)
+        return {k: (total + second[k][0], weight + second[k][1]) for k, (total, weight) in first.items()}
+
+    def _pass(self, pieces: Sequence[Sequence[Asked]], change: Perturbation | None) -> Sums:
         sums: dict[int, tuple[float, float]] = {}
-        noise = self._noise(step) if self.settings.noise else None
         for piece in pieces:
             batch = Batch(tuple(asked.row for asked in piece))
             state = self.store.get(batch) if self.store is not None else None
             scores = self.model.scores(
                 batch,
                 state,
-                prompts=self.method(perturb=noise),
+                prompts=self.method(perturb=change),
                 checkpoint=self.settings.recompute == "always" and state is None,
             )
             losses = self.problem.losses(scores, batch.rows, smoothing=self.settings.smoothing)
@@ -116,13 +124,3 @@ class Gradients:
                 total, count = sums.get(k, (0.0, 0.0))
                 sums[k] = (total + float(loss.detach()), count + float(weight))
         return sums
-
-    def _noise(self, step: int) -> Perturbation:
-        """The same in every piece of a step, and in a resumed run."""
-        seeds = self.problem.seeds or range(self.problem.num_prompts)
-
-        def draw(prompt: int, slot: str, vectors: Tensor) -> Tensor:
-            rng = generator(seeds[prompt], f"noise {slot} {step}")
-            return torch.randn(vectors.shape, generator=rng) * self.settings.noise
-
-        return draw

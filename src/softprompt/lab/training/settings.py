@@ -60,6 +60,13 @@ class TrainingSettings(Settings):
     )
     smoothing: float = Field(0.0, ge=0, lt=1, description="label smoothing of the choice objective")
     noise: float = Field(0.0, ge=0, description="standard deviation of noise on the vectors, in units of the scale")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of the vectors' numbers that are 0 in a step")
+    adversarial: float = Field(
+        0.0, ge=0, description="also learn where a step of this size (RMS) hurts most, in units of the scale; 2 passes"
+    )
+    max_rms: float | None = Field(
+        None, gt=0, description="upper bound of each vector's RMS, in units of the scale; None: no bound"
+    )
     evaluations: int | None = Field(None, ge=1, description="looks at the validation rows, evenly spaced")
     patience: int | None = Field(None, ge=1, description="looks without progress before a prompt stops")
     keep: Literal["auto", "best", "last"] = Field(

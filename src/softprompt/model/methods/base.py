@@ -18,7 +18,7 @@ Knows no backbone, no optimiser, no task: it yields :class:`~softprompt.core.ten
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from softprompt.core.config import Settings
 from softprompt.core.tensors import Head, PromptTensors, SlotTensors
-from softprompt.model.methods.starts import Start
+from softprompt.model.methods.starts import Start, StartKind
 
 __all__ = ["LabelVectors", "Method", "MethodSettings", "Parametrisation", "Perturbation", "SoftVectors"]
 
@@ -36,7 +36,13 @@ Perturbation = Callable[[int, str, Tensor], Tensor]
 
 
 class MethodSettings(Settings):
-    """Base of every method's settings; ``name`` is its key in the table of methods."""
+    """Base of every method's settings; ``name`` is its key in the table of methods.
+
+    Attributes:
+        start_kind: Where prompts of this method start if the run does not say; None: as all do.
+    """
+
+    start_kind: ClassVar[StartKind | None] = None
 
     name: str
 
@@ -64,7 +70,7 @@ class NoSlots(Parametrisation):
 
 
 class SoftVectors(Parametrisation):
-    """Base of parametrisations of embedding vectors: one parameter [P, E] over all slots, in units of the scale."""
+    """Base of parametrisations of embedding vectors: all slots of a prompt are one [P, E], in units of the scale."""
 
     scale: Tensor
 
@@ -72,10 +78,12 @@ class SoftVectors(Parametrisation):
         super().__init__()
         self.names = sorted(start.slots)
         self.lengths = [len(start.slots[name]) for name in self.names]
-        vectors = torch.cat([start.slots[name].detach().float() for name in self.names])
         assert start.scale > 0, "the scale of an embedding table is positive"
-        self.vectors = nn.Parameter(vectors / start.scale)
-        self.register_buffer("scale", torch.tensor(start.scale, device=vectors.device))
+        self.register_buffer("scale", torch.tensor(start.scale, device=start.slots[self.names[0]].device))
+
+    def begun(self, start: Start) -> Float[Tensor, "P E"]:
+        """Where the vectors of all slots start, in units of the scale."""
+        return torch.cat([start.slots[name].detach().float() for name in self.names]) / start.scale
 
     def split(self, vectors: Float[Tensor, "P E"]) -> dict[str, SlotTensors]:
         """Vectors in units of the scale -> slots at the model's scale."""

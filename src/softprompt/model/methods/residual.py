@@ -61,6 +61,7 @@ class ResidualVectors(SoftVectors):
 
     def __init__(self, start: Start, config: ResidualSettings) -> None:
         super().__init__(start)
+        self.vectors = nn.Parameter(self.begun(start))
         rng = generator(start.seed, "residual network")
         network = Bottleneck(self.vectors.shape[1], config.bottleneck, layer_norm=config.layer_norm, rng=rng)
         self.network = network.to(self.vectors.device)

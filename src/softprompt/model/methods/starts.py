@@ -24,9 +24,13 @@ from softprompt.core.tensors import Head, PromptTensors
 from softprompt.model.methods.vocabulary import OutputVectors, Vocabulary
 
 __all__ = [
+    "FROM_SAVED",
+    "Demonstrate",
     "Initialiser",
     "Start",
+    "StartKind",
     "StartSettings",
+    "from_demonstrations",
     "from_gaussian",
     "from_labels",
     "from_prompt",
@@ -34,12 +38,20 @@ __all__ = [
     "from_vocabulary",
     "generator",
     "head_from_answers",
+    "in_front",
     "initialiser",
+    "kept_of",
     "start_prompt",
 ]
 
 #: Number of soft tokens and the prompt's own generator -> vectors [P, E] in fp32 at the model's scale.
 Initialiser = Callable[[int, torch.Generator], Tensor]
+#: Number of soft tokens and the prompt's own generator -> ids of worked examples, as many.
+Demonstrate = Callable[[int, torch.Generator], Sequence[int]]
+
+StartKind = Literal["vocabulary", "text", "labels", "random", "prompt", "demonstrations", "in_front"]
+#: Kinds that need a saved prompt.
+FROM_SAVED: tuple[StartKind, ...] = ("prompt", "in_front")
 
 
 @dataclass(frozen=True)
@@ -68,9 +80,10 @@ class Start:
 class StartSettings(Settings):
     """How soft tokens start; a slot with a text of its own in the template starts from that text instead."""
 
-    kind: Literal["vocabulary", "text", "labels", "random", "prompt"] = Field(
+    kind: StartKind = Field(
         "vocabulary",
-        description="sampled frequent tokens, a text, the answers' words, random at the table's scale, a saved prompt",
+        description="sampled frequent tokens, a text, the answers' words, random at the table's scale, a saved prompt, "
+        "worked examples (training rows), new tokens in front of a saved prompt; left out, it is the method's own",
     )
     text: str | None = Field(None, description="the text, for kind: text")
     num_frequent: int = Field(5000, ge=1, description="sample from this many of the most frequent tokens")
@@ -81,6 +94,14 @@ class StartSettings(Settings):
         if (self.kind == "text") != (self.text is not None):
             raise ValueError("'text' belongs to kind: text, and kind: text needs it")
         return self
+
+    def or_else(self, kind: StartKind | None) -> "StartSettings":
+        """The same, with the kind that a method starts from where none was chosen.
+
+        >>> StartSettings().or_else("demonstrations").kind, StartSettings(kind="random").or_else("demonstrations").kind
+        ('demonstrations', 'random')
+        """
+        return self if kind is None or "kind" in self.model_fields_set else self.model_copy(update={"kind": kind})
 
 
 def generator(seed: int, purpose: str) -> torch.Generator:
@@ -185,6 +206,37 @@ def from_prompt(saved: PromptTensors, slot: str, *, width: int, fill: Initialise
     return continue_from
 
 
+def from_demonstrations(vocabulary: Vocabulary, demonstrate: Demonstrate) -> Initialiser:
+    """Vectors of worked examples, as long as the slot.
+
+    >>> words = Vocabulary(torch.nn.Embedding.from_pretrained(torch.arange(9.0)[:, None]), lambda text: (), 9)
+    >>> start = from_demonstrations(words, lambda length, rng: range(length))
+    >>> start(3, generator(0, "slot soft")).squeeze(1).tolist()
+    [0.0, 1.0, 2.0]
+    """
+    return lambda length, rng: vocabulary.vectors(demonstrate(length, rng))
+
+
+def in_front(saved: Initialiser, kept: int, *, slot: str, new: Initialiser) -> Initialiser:
+    """New vectors in front of the ``kept`` vectors of a saved prompt.
+
+    Raises:
+        PromptError: ``prompt.other_slots`` for a slot that leaves no room for new ones.
+    """
+
+    def draw(length: int, rng: torch.Generator) -> Tensor:
+        if length <= kept:
+            raise PromptError(
+                "prompt.other_slots",
+                f"slot {slot!r} has {length} soft tokens and the saved prompt {kept}: none is new",
+                cure=f"make it longer: <soft {kept + 20}> learns 20 in front of them",
+            )
+        first = new(length - kept, rng)
+        return torch.cat([first, saved(kept, rng).to(first.device)])
+
+    return draw
+
+
 def initialiser(
     settings: StartSettings,
     vocabulary: Vocabulary,
@@ -193,6 +245,7 @@ def initialiser(
     text: str | None = None,
     says: Sequence[str] = (),
     saved: PromptTensors | None = None,
+    demonstrate: Demonstrate | None = None,
 ) -> Initialiser:
     """The initialiser of one slot.
 
@@ -202,10 +255,11 @@ def initialiser(
         slot: Name of the slot.
         text: The slot's own start text in the template; wins over ``settings``.
         says: Texts of the answers, for ``labels``.
-        saved: The prompt to continue, for ``prompt``.
+        saved: The prompt to continue, for ``prompt``, or to stand in front of, for ``in_front``.
+        demonstrate: Worked examples, for ``demonstrations``.
 
     Raises:
-        ConfigError: ``config.invalid`` where ``says`` or ``saved`` is needed and absent.
+        ConfigError: ``config.invalid`` where ``says``, ``saved`` or ``demonstrate`` is needed and absent.
     """
     if text is not None:
         return from_text(vocabulary, text)
@@ -218,12 +272,30 @@ def initialiser(
         case "prompt" if saved is not None:
             width = len(vocabulary.statistics.mean)
             return from_prompt(saved, slot, width=width, fill=sampled if settings.adapt_length else None)
+        case "in_front" if saved is not None:
+            width = len(vocabulary.statistics.mean)
+            earlier = from_prompt(saved, slot, width=width)
+            return in_front(earlier, kept_of(saved, slot), slot=slot, new=sampled)
+        case "demonstrations" if demonstrate is not None:
+            return from_demonstrations(vocabulary, demonstrate)
         case "vocabulary":
             return sampled
         case "random":
             return from_gaussian(vocabulary)
-    needs = {"labels": "a task with fixed labels", "prompt": "a saved prompt to continue"}[settings.kind]
+    needs = {
+        "labels": "a task with fixed labels",
+        "prompt": "a saved prompt to continue",
+        "in_front": "a saved prompt to stand in front of",
+        "demonstrations": "training rows",
+    }[settings.kind]
     raise ConfigError("config.invalid", f"start kind {settings.kind!r} needs {needs}", cure="use kind: vocabulary")
+
+
+def kept_of(saved: PromptTensors, slot: str) -> int:
+    """How many vectors a saved prompt has for a slot; any name will do where it has one slot only."""
+    name = slot if slot in saved.slots or len(saved.slots) != 1 else next(iter(saved.slots))
+    vectors = saved.slots[name].embed if name in saved.slots else None
+    return 0 if vectors is None else len(vectors)
 
 
 def start_prompt(
@@ -233,6 +305,8 @@ def start_prompt(
     seed: int,
     head: Head | None = None,
     head_scale: float = 1.0,
+    words: Vocabulary | None = None,
+    kept: Mapping[str, int] | None = None,
 ) -> Start:
     """The start of one prompt: every slot draws from a generator of its own.
 
@@ -242,6 +316,8 @@ def start_prompt(
         seed: Seed of this prompt.
         head: Label vectors to start from, see :func:`head_from_answers`.
         head_scale: RMS of the model's output vectors.
+        words: The model's words.
+        kept: By slot, how many of its last vectors are an earlier prompt's.
 
     >>> words = Vocabulary(torch.nn.Embedding(50, 4), lambda text: [3], 50)
     >>> start = start_prompt({"soft": (6, from_vocabulary(words))}, scale=words.statistics.rms, seed=1)
@@ -249,7 +325,7 @@ def start_prompt(
     torch.Size([6, 4])
     """
     vectors = {name: init(length, generator(seed, f"slot {name}")) for name, (length, init) in slots.items()}
-    return Start(vectors, scale, seed, head, head_scale)
+    return Start(vectors, scale, seed, head, head_scale, words, kept or {})
 
 
 def centred(head: Head, shares: Sequence[float]) -> Head:

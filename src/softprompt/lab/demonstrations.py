@@ -1,0 +1,101 @@
+"""Worked examples as tokens: training rows with their right answers, for soft tokens that start from them.
+
+A demonstration is what the template makes of a row without its soft slots, then the right answer in words, then an
+empty line. Labels take turns, in an order that the prompt's seed decides; whole demonstrations are taken while they
+fit, and what remains free at the beginning holds the end of one more, so that no answer stands without its text.
+
+Knows rows and tokens; no models and no methods.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
+
+import torch
+
+from softprompt.core.errors import TrainingError
+from softprompt.core.records import Example
+from softprompt.core.tasks import Task
+from softprompt.model.templates.rows import RowBuilder
+from softprompt.model.templates.segments import SlotSpec, join
+
+__all__ = ["Demonstrations", "packed", "said_of"]
+
+_BETWEEN = "\n\n"  # as in text prompts
+
+
+class Demonstrations:
+    """Draws worked examples: ``(number of tokens, generator) -> ids``.
+
+    Args:
+        builder: Template, task and tokenizer.
+        examples: Training rows; those without an answer are left out.
+        special: Ids that begin or end texts, which stand in no demonstration.
+
+    Raises:
+        TrainingError: ``training.no_rows`` on drawing, without any row to show.
+    """
+
+    def __init__(
+        self, builder: RowBuilder, examples: Sequence[Example | None], *, special: frozenset[int] = frozenset()
+    ) -> None:
+        self.builder, self.special = builder, special
+        said = [(one, said_of(builder.task, one)) for one in examples if one is not None and one.target is not None]
+        self.examples = [(one, text) for one, text in said if text]
+
+    def __call__(self, length: int, rng: torch.Generator) -> tuple[int, ...]:
+        """Exactly ``length`` ids."""
+        if not self.examples:
+            raise TrainingError("training.no_rows", "no training row has an answer to show", cure="give labelled rows")
+        order = torch.randperm(len(self.examples), generator=rng).tolist()
+        by_answer: dict[str, list[int]] = {}
+        for i in order:
+            by_answer.setdefault(self.examples[i][1], []).append(i)
+        turns = [i for turn in zip_longest(*by_answer.values()) for i in turn if i is not None]
+        return packed((self._ids(*self.examples[i]) for i in turns), length)
+
+    def _ids(self, example: Example, said: str) -> tuple[int, ...]:
+        reading = self.builder.reading(example)
+        encode = self.builder.tokenizer.encode
+        text = [token for piece, ids in reading.pieces if not isinstance(piece, SlotSpec) for token in ids]
+        ids = (*text, *encode(join(reading.lead, said)), *encode(_BETWEEN))
+        return tuple(token for token in ids if token not in self.special)
+
+
+def packed(texts: Iterable[tuple[int, ...]], length: int) -> tuple[int, ...]:
+    """Texts while they fit, the first one last, and in front of them the end of one that did not fit.
+
+    A text too many is passed over for a shorter one; where nothing fits, or all do, the first is repeated or cut.
+
+    >>> packed([(1, 2), (3, 4, 5, 6), (7,)], 4)
+    (6, 7, 1, 2)
+    """
+    taken: list[tuple[int, ...]] = []
+    over: tuple[int, ...] = ()
+    free = length
+    for text in texts:
+        if len(text) <= free:
+            taken.append(text)
+            free -= len(text)
+        elif not over:
+            over = text
+        if not free:
+            break
+    over = over or taken[0]
+    whole = over * -(-free // len(over))
+    return (*whole[len(whole) - free :], *(token for text in reversed(taken) for token in text))
+
+
+def said_of(task: Task, example: Example) -> str:
+    """The right answer of a row in words; empty where it has none.
+
+    >>> said_of(Task.classify(["no", "yes"]), Example({}, target="yes"))
+    'yes'
+    """
+    right = task.answer(example)
+    if isinstance(right, str):
+        return right
+    if isinstance(right, int):
+        return (task.candidates(example) or task.says)[right]
+    if task.independent:
+        return ", ".join(say for say, share in zip(task.says, right, strict=True) if share >= 0.5)
+    return task.says[max(range(len(right)), key=right.__getitem__)]

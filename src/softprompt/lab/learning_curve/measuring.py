@@ -12,7 +12,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from pydantic import Field
@@ -23,8 +23,8 @@ from softprompt.core.metrics import make_metric
 from softprompt.core.stats import Interval
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
-from softprompt.lab.comparison.contenders import Contender, judge
-from softprompt.lab.evaluation import interval_from
+from softprompt.lab.comparison.contenders import Contender
+from softprompt.lab.evaluation import CALIBRATION, evaluate, interval_from
 from softprompt.lab.learning_curve.document import SCHEMA, Curve, LearningCurve, Point
 from softprompt.lab.learning_curve.forecasts import forecast
 from softprompt.lab.learning_curve.subsets import nested, sizes
@@ -120,7 +120,7 @@ def learning_curve(
                 key = _key((identities or {}).get(name, name), task, place, rows.test, metric.name)
                 known = kept.get(key) if kept is not None else None
                 if known is None:
-                    known = _measured(name, contender, task, place, rows.test, metric.name)
+                    known = _measured(contender, task, place, rows.test, metric.name)
                     if kept is not None:
                         kept.put(key, known)
                 point = Point(**{**known["point"], "draw": draw})
@@ -144,13 +144,16 @@ def learning_curve(
     )
 
 
-def _measured(name: str, contender: Contender, task: Task, place: _Place, test: Dataset, metric: str) -> dict[str, Any]:
+def _measured(contender: Contender, task: Task, place: _Place, test: Dataset, metric: str) -> dict[str, Any]:
     """Learn and judge; what cannot be learnt from these rows is a point without a score."""
     begun, count = time.perf_counter(), len(place.subset)
     try:
         fitted = contender.fit(place.subset, None, task, seed=place.seed)
         seconds = time.perf_counter() - begun
-        score = judge(name, fitted, task, test=test, fit_seconds=seconds).evaluation.metrics[metric]
+        said = fitted.predict(test)
+        if metric not in CALIBRATION:  # whose intervals would take longer than many a contender
+            said = [replace(one, probabilities=None) for one in said]
+        score = evaluate(said, test, task.model_copy(update={"metrics": (metric,)})).metrics[metric]
     except SoftpromptError as error:
         if error.code.startswith(_FATAL):
             raise

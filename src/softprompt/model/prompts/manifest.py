@@ -177,6 +177,8 @@ class Manifest(_Record):
         parents: Hashes of the prompts it came from.
         routes: Confidences from which on a precision is reached; left out of the file while there are none.
         ensemble: Where it is several prompts; left out of the file where it is one.
+        origin: Where it comes from, where it was not trained here for this model; left out of the file for the others.
+        unevaluated: Whether nobody has judged it with this model yet; left out of the file where it has been.
     """
 
     schema_version: int = Field(SCHEMA, alias="schema")
@@ -199,6 +201,8 @@ class Manifest(_Record):
     notes: str = ""
     routes: tuple[Route, ...] = ()
     ensemble: EnsembleRecord | None = None
+    origin: Origin | None = None
+    unevaluated: bool = False
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -218,7 +222,7 @@ class Manifest(_Record):
 
     def to_dict(self) -> dict[str, Any]:
         """The content of manifest.json, unknown keys included."""
-        empty = {name for name in ("routes", "ensemble") if not getattr(self, name)}
+        empty = {name for name in ("routes", "ensemble", "origin", "unevaluated") if not getattr(self, name)}
         return self.model_dump(mode="json", by_alias=True, exclude=empty)
 
     def route(self, precision: float) -> Route | None:

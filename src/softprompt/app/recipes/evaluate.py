@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from softprompt.app.config import ModelSettings
+from softprompt.app.recipes.judged import keep_first_scores
 from softprompt.app.recipes.leftout import said_of
 from softprompt.app.recipes.runs import is_run
 from softprompt.app.recipes.saved import ask_of, backbone_for, strips_html
@@ -13,6 +14,7 @@ from softprompt.app.recipes.sealed import looks_at, note_look, sealed_hash, warn
 from softprompt.app.recipes.tracked import track_evaluation
 from softprompt.app.tracking import open_trackers
 from softprompt.app.watch import Watcher
+from softprompt.core.cards.views import origin_words
 from softprompt.core.errors import DataError
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
@@ -140,6 +142,8 @@ def open_prompts(
         asks.append(ask)
         for note in notes:
             watcher.note(f"{prompt.name}: {note}")
+        if prompt.manifest.unevaluated:
+            watcher.note(f"{prompt.name}: {origin_words(prompt.manifest.to_dict())}; nobody has judged it so far")
     return backbone, asks
 
 
@@ -225,6 +229,9 @@ def judge(
             track_evaluation(track, evaluation, saved, rows, watcher=watcher)
         if isinstance(prompt, str | Path) and (said := _looked(Path(prompt), rows, ask)):
             watcher.note(f"{ask.name}: {said}")
+        first = keep_first_scores(prompt, evaluation, split=rows.name) if bar is None else ""
+        if first:
+            watcher.note(f"{ask.name}: {first}")
 
 
 def _looked(prompt: Path, rows: Dataset, ask: Ask) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from softprompt.app.config import ModelSettings, RunConfig
 from softprompt.app.live import watcher_here
+from softprompt.app.recipes import ensemble as joining
 from softprompt.app.recipes import evaluate as evaluating
 from softprompt.app.recipes import examine as examining
 from softprompt.app.recipes import plan as planning
@@ -32,7 +33,7 @@ from softprompt.model.prompts.prompt import Prompt
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["data_page", "evaluate", "examine", "load", "load_model", "plan", "predict", "tune", "wrap"]
+__all__ = ["data_page", "ensemble", "evaluate", "examine", "load", "load_model", "plan", "predict", "tune", "wrap"]
 
 OnBadRow = Literal["error", "skip"]
 Prompts = str | Path | Prompt | Sequence[str | Path | Prompt]
@@ -148,6 +149,50 @@ def evaluate(  # noqa: PLR0913 - what users may ask of a call
         on_bad_row=on_bad_row,
         group=group,
         track=[track] if isinstance(track, str) else track,
+        watcher=watcher or watcher_here(),
+        **_model(model),
+    )
+
+
+def ensemble(  # noqa: PLR0913 - what users may ask of a call
+    prompts: Sequence[str | Path | Prompt],
+    data: Source,
+    *,
+    by: str = "mean",
+    out: str | Path | None = None,
+    name: str = "ensemble",
+    calibrate: bool = True,
+    overwrite: bool = False,
+    model: Backbone | str | None = None,
+    columns: dict[str, str] | None = None,
+    read: Mapping[str, Any] | None = None,
+    on_bad_row: OnBadRow = "error",
+    group: str | None = None,
+    watcher: Watcher | None = None,
+) -> joining.EnsembleReport:
+    """Join saved prompts of one model and one task into one that answers for all of them: ``report.prompt``.
+
+    The arguments are those of :func:`evaluate`, and:
+
+    Args:
+        data: Labelled rows that choose: validation rows, none that the prompts learnt from.
+        by: ``mean`` probability, ``majority``, ``weights`` learnt on the rows, or ``greedy`` selection.
+        out: Where to save it; None saves nothing.
+        name: Of the ensemble.
+        calibrate: Whether a temperature is fitted too.
+        overwrite: Whether a saved prompt at ``out`` may be replaced.
+    """
+    return joining.ensemble(
+        prompts,
+        _file(data, read),
+        by=by,
+        out=out,
+        name=name,
+        calibrate=calibrate,
+        overwrite=overwrite,
+        columns=columns,
+        on_bad_row=on_bad_row,
+        group=group,
         watcher=watcher or watcher_here(),
         **_model(model),
     )

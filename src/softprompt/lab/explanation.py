@@ -288,7 +288,9 @@ def _log_odds(prediction: Prediction, answer: str) -> float:
 def _by_gradient(
     predictor: Predictor, asked: Ask, ask: int, example: Example, words: Sequence[tuple[str, int, str]]
 ) -> Explanation | None:
-    """None where there is nothing to differentiate by, or tokens cannot be led back to characters."""
+    """None where there is nothing to differentiate by (an ensemble), or tokens cannot be led back to characters."""
+    if asked.members:
+        return None
     (said,) = predictor.variants([example], ask=ask)
     row = asked.builder.row(example, target=False)
     places = token_ends(asked, row, example)

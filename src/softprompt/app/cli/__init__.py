@@ -12,7 +12,22 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from softprompt.app.cli import cache, check, data, demo, doctor, evaluate, init, predict, serve, show, template, tune
+from softprompt.app.cli import (
+    cache,
+    check,
+    data,
+    demo,
+    doctor,
+    ensemble,
+    evaluate,
+    exchange,
+    init,
+    predict,
+    serve,
+    show,
+    template,
+    tune,
+)
 from softprompt.app.cli.face import Face
 from softprompt.app.cli.failures import BROKEN_PIPE, INTERRUPTED, usage_error
 from softprompt.app.cli.streams import is_broken_pipe, silence, speak_plainly
@@ -31,8 +46,12 @@ ORDER = (
     "template",
     "data",
     "evaluate",
+    "ensemble",
     "predict",
     "serve",
+    "export",
+    "import",
+    "convert",
     "show",
     "runs",
     "cache",
@@ -79,8 +98,12 @@ def make_app() -> typer.Typer:
     made.command(rich_help_panel=LEARN)(tune.tune)
     made.command(rich_help_panel=LOOK)(check.check)
     made.command(rich_help_panel=USE)(evaluate.evaluate)
+    made.command(rich_help_panel=USE)(ensemble.ensemble)
     made.command(rich_help_panel=USE)(predict.predict)
     made.command(rich_help_panel=USE)(serve.serve)
+    made.command(rich_help_panel=USE)(exchange.export)
+    made.command("import", rich_help_panel=USE)(exchange.import_)
+    made.command(rich_help_panel=USE)(exchange.convert)
     made.command(rich_help_panel=USE)(show.show)
     made.command(rich_help_panel=USE)(show.runs)
     for name, what, commands, panel in (

@@ -1,5 +1,6 @@
 """Thresholds that saved prompts keep: from which confidence on a precision is reached, and answers need no human."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from softprompt.core.errors import ConfigError, PromptError
@@ -42,4 +43,4 @@ def keep_route(path: str | Path, route: Route) -> None:
         PromptError: ``prompt.unwritable``, or what is wrong with the prompt.
     """
     prompt = Prompt.load(path)
-    Prompt(prompt.tensors, prompt.manifest.with_route(route)).save(path, overwrite=True)
+    replace(prompt, manifest=prompt.manifest.with_route(route)).save(path, overwrite=True)

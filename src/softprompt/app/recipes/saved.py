@@ -1,6 +1,7 @@
 """Between a saved prompt and what the floors below work with: identity, manifest, and the way back to an ask."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from softprompt.app.config import ModelSettings
@@ -12,8 +13,9 @@ from softprompt.core.tasks import parse_task
 from softprompt.core.tensors import PromptTensors
 from softprompt.lab.evaluation import Evaluation
 from softprompt.model.backbones.base import Backbone, Spec
+from softprompt.model.ensemble import Pooling
 from softprompt.model.prediction import Ask
-from softprompt.model.prompts.manifest import Manifest, MethodRecord, ModelIdentity, Score
+from softprompt.model.prompts.manifest import Manifest, MemberRecord, MethodRecord, ModelIdentity, Score
 from softprompt.model.prompts.prompt import Prompt
 from softprompt.model.templates import RowBuilder, Template
 
@@ -116,27 +118,38 @@ def backbone_for(
 
 
 def ask_of(prompt: Prompt, backbone: Backbone) -> tuple[Ask, tuple[str, ...]]:
-    """A saved prompt as an ask, and what to note about the pair.
+    """A saved prompt as an ask, and what to note about the pair; an ensemble asks its members.
 
     Raises:
         PromptError: ``prompt.other_model``, ``prompt.other_tokenizer``, ``prompt.bad_manifest``.
     """
     notes = prompt.check(identity(backbone.spec))
     manifest = prompt.manifest
-    described = dict(manifest.template)
+    group = _group_of(manifest.config)
+    if manifest.ensemble is None:
+        return _ask(manifest, prompt.tensors, backbone, group=group), notes
+    pooling = Pooling.parse(manifest.ensemble.model_dump(include=set(Pooling.model_fields)), where="ensemble")
+    records = zip(manifest.ensemble.members, prompt.members, strict=True)
+    members = tuple(_ask(record, tensors, backbone, group=group) for record, tensors in records)
+    whole = _ask(manifest, PromptTensors(), backbone, group=group)
+    return replace(whole, members=members, pooling=pooling), notes
+
+
+def _ask(record: Manifest | MemberRecord, tensors: PromptTensors, backbone: Backbone, *, group: str | None) -> Ask:
+    """What a manifest describes, with its numbers."""
+    described = dict(record.template)
     limit = described.pop("max_tokens", backbone.spec.max_positions)
     stripped = described.pop("strip_html", False) is True
-    answers = AnswerSettings.parse(manifest.answers, where="answers")
+    answers = AnswerSettings.parse(record.answers, where="answers")
     builder = RowBuilder(
         Template.from_dict(described),
-        parse_task(manifest.task),
+        parse_task(record.task),
         backbone.tokenizer,
         max_tokens=min(int(str(limit)), backbone.spec.max_positions),
         answers="vectors" if answers.form == "vectors" else "words",
     )
-    tensors = prompt.tensors.to(device=backbone.spec.device)
-    group = _group_of(manifest.config)
-    return Ask(builder, tensors, answers, name=manifest.name, strip_html=stripped, group=group), notes
+    placed = tensors.to(device=backbone.spec.device)
+    return Ask(builder, placed, answers, name=record.name, strip_html=stripped, group=group)
 
 
 def _group_of(config: Mapping[str, Any]) -> str | None:

@@ -23,6 +23,7 @@ __all__ = [
     "OUT_OF_FOLD",
     "data_card",
     "evaluation_card",
+    "origin_words",
     "plan_card",
     "plan_facts",
     "prompt_card",
@@ -158,13 +159,16 @@ def prompt_facts(prompt: Document) -> list[tuple[str, str]]:
         ("task", f"{task.get('kind', '?')} {task.get('target', '')}".strip()),
         ("labels", ", ".join(task.get("labels", {}))),
         ("template", str(manifest["template"].get("text", "")).replace("\n", "⏎")),
-        ("soft tokens", f"{slots or 'none'}{place}{vectors}"),
+        ("soft tokens", f"{slots or 'none'}{place}{vectors}" if "ensemble" not in manifest else ""),
+        ("ensemble", ensemble_sentence(manifest["ensemble"]) if "ensemble" in manifest else ""),
         ("method", manifest["method"]["name"]),
         ("model", f"{model['id']}{' at ' + model['revision'] if model.get('revision') else ''}, {model['dtype']}"),
         ("fingerprint", f"{model['fingerprint'][:12]}, tokenizer {model['tokenizer'][:12]}"),
         ("size", f"{size(prompt['num_bytes'])} of numbers"),
         ("made", f"{manifest['created']} by softprompt {manifest['softprompt']}"),
         ("data", manifest["data_hash"][:12]),
+        ("from", origin_words(manifest)),
+        ("judged", "not yet with this model" if manifest.get("unevaluated") else ""),
         ("parents", ", ".join(parent[:12] for parent in manifest["parents"])),
         ("author", manifest["author"]),
         ("licence", manifest["licence"]),
@@ -172,6 +176,30 @@ def prompt_facts(prompt: Document) -> list[tuple[str, str]]:
         ("hash", prompt["content_hash"][:12]),
     ]
     return [(name, value) for name, value in facts if value]
+
+
+def ensemble_sentence(ensemble: Document) -> str:
+    """The members of an ensemble with their weights, in a line.
+
+    >>> ensemble_sentence({"by": "mean", "weights": [1, 3], "members": [{"name": "a"}, {"name": "b"}]})
+    'by mean: a 25 %, b 75 %'
+    """
+    total = sum(ensemble["weights"])
+    pairs = zip(ensemble["members"], ensemble["weights"], strict=True)
+    return f"by {ensemble['by']}: " + ", ".join(f"{one['name'] or '?'} {100 * w / total:.0f} %" for one, w in pairs)
+
+
+def origin_words(manifest: Document) -> str:
+    """Where a prompt comes from that was not trained here; empty for the others.
+
+    >>> origin_words({"origin": {"kind": "imported", "format": "peft", "source": "tone", "model": "gpt2"}})
+    'imported from peft tone for gpt2'
+    """
+    origin = manifest.get("origin")
+    if not origin:
+        return ""
+    told = f"{origin['kind']} from {origin['format']} {origin['source']}".replace("  ", " ").strip()
+    return f"{told} for {origin['model']}" if origin["model"] else told
 
 
 # ---------------------------------------------------------------- evaluations

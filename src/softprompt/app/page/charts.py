@@ -33,8 +33,22 @@ class Bar:
     kind: Literal["main", "second", "other"] = "main"
 
 
-def interval_row(interval: Mapping[str, Any], *, reference: Number | None = None, strong: bool = False) -> Markup:
-    """A score as a dot on its interval, on a scale from 0 to 1; a dashed line marks the reference.
+def interval_row(
+    interval: Mapping[str, Any],
+    *,
+    reference: Number | None = None,
+    strong: bool = False,
+    scale: tuple[Number, Number] = (0, 1),
+    factor: Number = 100,
+) -> Markup:
+    """A score as a dot on its interval; a dashed line marks the reference. What leaves the scale ends at its end.
+
+    Args:
+        interval: With ``estimate``, ``low`` and ``high``.
+        reference: Where the dashed line stands.
+        strong: Whether it is what the table is about.
+        scale: Its ends.
+        factor: What numbers are told in: 100 for per cent.
 
     >>> print(interval_row({"estimate": 0.5, "low": 0.4, "high": 0.6}))
     <svg class="dots" role="img" aria-label="50 percent, 40 to 60" width="100%" height="24">...
@@ -44,24 +58,29 @@ def interval_row(interval: Mapping[str, Any], *, reference: Number | None = None
     high = estimate if interval["high"] is None else interval["high"]
     parts = [Markup('<line class="rail" x1="0" x2="100%" y1="12" y2="12"/>')]
     if reference is not None:
-        x = _at(reference)
+        x = _at(reference, scale)
         parts.append(Markup('<line class="reference" x1="{0}" x2="{0}" y1="0" y2="24"/>').format(x))
-    parts.append(Markup('<line class="range" x1="{}" x2="{}" y1="12" y2="12"/>').format(_at(low), _at(high)))
+    parts.append(
+        Markup('<line class="range" x1="{}" x2="{}" y1="12" y2="12"/>').format(_at(low, scale), _at(high, scale))
+    )
     radius = 5.5 if strong else 4.5
-    parts.append(Markup('<circle class="dot" cx="{}" cy="12" r="{}"/>').format(_at(estimate), radius))
-    label = f"{100 * estimate:.0f} percent, {100 * low:.0f} to {100 * high:.0f}"
+    parts.append(Markup('<circle class="dot" cx="{}" cy="12" r="{}"/>').format(_at(estimate, scale), radius))
+    told = [f"{factor * value:.0f}" if factor == 100 else f"{value:.3g}" for value in (estimate, low, high)]
+    label = f"{told[0]}{' percent' if factor == 100 else ''}, {told[1]} to {told[2]}"
     head = Markup('<svg class="dots" role="img" aria-label="{}" width="100%" height="24">').format(label)
     return head + Markup("").join(parts) + Markup("</svg>")
 
 
-def axis(ticks: Sequence[Number] = (0, 0.25, 0.5, 0.75, 1)) -> Markup:
-    """The scale above the dots, in per cent."""
+def axis(
+    ticks: Sequence[Number] = (0, 0.25, 0.5, 0.75, 1), *, scale: tuple[Number, Number] = (0, 1), factor: Number = 100
+) -> Markup:
+    """The scale above the dots, in per cent unless another factor is given."""
     parts = []
     for tick in ticks:
         anchor = {ticks[0]: "start", ticks[-1]: "end"}.get(tick, "middle")
-        sign = "\u202f%" if tick == ticks[-1] else ""
-        mark = Markup('<text x="{}" y="11" text-anchor="{}">{:.0f}{}</text>')
-        parts.append(mark.format(_at(tick), anchor, 100 * tick, sign))
+        sign = "\u202f%" if tick == ticks[-1] and factor == 100 else ""
+        mark = Markup('<text x="{}" y="11" text-anchor="{}">{:.10g}{}</text>')
+        parts.append(mark.format(_at(tick, scale), anchor, round(factor * tick, 6), sign))
     head = Markup('<svg class="axis" aria-hidden="true" width="100%" height="16">')
     return head + Markup("").join(parts) + Markup("</svg>")
 
@@ -89,6 +108,7 @@ def _bar(row: Bar, longest: Number) -> Markup:
     return Markup('<div class="bar {}">').format(row.kind) + words + picture + Markup("</div>")
 
 
-def _at(share: Number) -> str:
+def _at(value: Number, scale: tuple[Number, Number] = (0, 1)) -> str:
     """A place on the scale; a little room at both ends, so that no dot is cut."""
-    return f"{2 + 96 * share:.2f}%"
+    share = (value - scale[0]) / (scale[1] - scale[0])
+    return f"{2 + 96 * min(1.0, max(0.0, share)):.2f}%"

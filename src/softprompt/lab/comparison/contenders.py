@@ -12,12 +12,13 @@ from typing import Any, Protocol, Self
 import numpy as np
 from jaxtyping import Float
 
-from softprompt.core.records import Example
+from softprompt.core.records import Example, merge
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.lab.evaluation import Evaluation, evaluate
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.prediction import Ask, Prediction, Predictor, candidate_names
+from softprompt.model.prompted import num_tokens as count_tokens
 
 __all__ = ["Asked", "Contender", "Fitted", "Standing", "contend", "judge", "label_predictions"]
 
@@ -142,15 +143,45 @@ class Asked:
 
     def predict(self, examples: Sequence[Example]) -> list[Prediction]:
         # Prompts share one reading of the text; each text prompt has a beginning of its own, read once for all rows.
-        soft = all(ask.builder.template.slots for ask in self.asks)
-        together = [self.asks] if soft else [(ask,) for ask in self.asks]
-        parts = [Predictor(self.backbone, asks, batch_tokens=self.batch_tokens).predict(examples) for asks in together]
+        parts = [
+            Predictor(self.backbone, asks, batch_tokens=self.batch_tokens).predict(examples) for asks in self._together
+        ]
         task = self.asks[0].task
         rows = (tuple(chain.from_iterable(row)) for row in zip(*parts, strict=True))
         return [
             _mean(row, example, task) if len(row) > 1 and row[0].probabilities is not None else row[0]
             for row, example in zip(rows, examples, strict=True)
         ]
+
+    def num_tokens(self, example: Example) -> int:
+        """Tokens that the model reads for one request, candidate answers included; prompts after one text read it once.
+
+        >>> from softprompt.model.templates import RowBuilder, Template
+        >>> from softprompt.testing import tiny
+        >>> task, tokenizer = Task.classify(["no", "yes"]), tiny().tokenizer
+        >>> builder = RowBuilder(Template.parse("{text}<soft 3> is {answer}"), task, tokenizer, max_tokens=64)
+        >>> one, two = (Asked(backbone=tiny(), asks=(Ask(builder),) * k) for k in (1, 2))
+        >>> two.num_tokens(Example({"text": "abcd"})) < 2 * one.num_tokens(Example({"text": "abcd"}))
+        True
+        """
+        blank = Example(example.fields, id=example.id, candidates=example.candidates)
+        total = 0
+        for asks in self._together:
+            parts = [ask.builder.windows(blank) for ask in asks]
+            for n in range(max(map(len, parts))):
+                rows = [
+                    ask.builder.row(mine[n], prompt_index=k, target=False)
+                    for k, (ask, mine) in enumerate(zip(asks, parts, strict=True))
+                    if n < len(mine)
+                ]
+                total += count_tokens(merge(rows))
+        return total
+
+    @property
+    def _together(self) -> list[tuple[Ask, ...]]:
+        """Those that are asked over one reading."""
+        soft = all(ask.builder.template.slots for ask in self.asks)
+        return [self.asks] if soft else [(ask,) for ask in self.asks]
 
 
 def contend(

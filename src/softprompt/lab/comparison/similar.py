@@ -245,6 +245,6 @@ def _behind(template: Template, name: str) -> Template:
         raise TemplateError("template.invalid", "turns in a chat format have no place for demonstrations by request")
     first: list[Part] = [part for part in template.parts if isinstance(part, Bos)]
     rest = [part for part in template.parts if not isinstance(part, Bos)]
-    parts = parse(f"{unparse(first)}{{{name}}}{unparse(rest)}")
+    parts = parse(f"{unparse(first) if first else ''}{{{name}}}{unparse(rest)}")
     order = template.truncate if template.truncate is not None else template.fields
     return Template(parts, (name, *order), {**template.keep, name: "tail"}, False, windows=template.windows)

@@ -21,7 +21,7 @@ from torch import nn
 
 from softprompt.core.answers import AnswerSettings
 from softprompt.core.errors import ConfigError, ExtraError, TrainingError
-from softprompt.core.records import Batch, Example, Row
+from softprompt.core.records import Example
 from softprompt.core.tensors import PromptTensors
 from softprompt.lab.comparison.contenders import Asked
 from softprompt.lab.comparison.settings import FullSettings, LoraSettings
@@ -317,11 +317,3 @@ def add_adapters(module: nn.Module, settings: LoraSettings, *, seed: int) -> Non
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     module.eval()
-
-
-def live_tokens_a_row(backbone: Backbone, rows: Sequence[Row | None], *, cached: bool) -> float:
-    """Tokens that a step computes for a row, the mean over the rows."""
-    found = [
-        backbone.plan(Batch((row,)), frozen="soft" if cached else None).live_tokens for row in rows if row is not None
-    ]
-    return sum(found) / max(1, len(found))

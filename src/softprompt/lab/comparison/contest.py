@@ -1,0 +1,270 @@
+"""A comparison, held: every contender that fits is fitted and judged once, and never again.
+
+What a contender's numbers depend on makes its key; under it its line is kept as soon as it is complete. So a comparison
+that was stopped goes on behind the last complete line, and one with a further contender runs that one only. Contenders
+that do not fit, or cannot be had, stay in the table with the reason.
+
+Knows entrants, lines and files; no settings of a run.
+"""
+
+import hashlib
+import json
+import math
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from softprompt.core.errors import ModelError, SoftpromptError
+from softprompt.core.files import remove, write_whole
+from softprompt.core.records import Example
+from softprompt.lab.comparison.contenders import Asked, Fitted
+from softprompt.lab.comparison.deciding import score_of, spread_of
+from softprompt.lab.comparison.entrants import Entrant
+from softprompt.lab.comparison.meter import Meter
+from softprompt.lab.comparison.stage import Attempt, Stage
+from softprompt.lab.comparison.table import Cost, Line, RunRecord
+from softprompt.lab.evaluation import Evaluation, evaluate
+from softprompt.lab.settling import decided, settled
+from softprompt.model.prediction import Prediction
+
+__all__ = ["CODE", "Kept", "hold", "key_of"]
+
+#: Of what a contender does. Raised when the same settings would give other numbers, so that nothing old is shown.
+CODE = 1
+
+#: Requests that are sent alone to see how long one takes, and seconds that this may last.
+ALONE, ALONE_SECONDS = 8, 5.0
+
+#: Test rows whose tokens are counted.
+_COUNTED = 200
+
+
+def key_of(entrant: Entrant) -> str:
+    """Content hash of everything that a contender's numbers depend on (32 hex digits)."""
+    facts = json.dumps({"code": CODE, **entrant.facts()}, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(facts.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Complete lines by key, and the work of those that are not complete.
+
+    Attributes:
+        folder: Of the comparison; None keeps nothing.
+    """
+
+    folder: Path | None
+
+    def line(self, key: str) -> Line | None:
+        """A complete line; None where there is none that can be read."""
+        if self.folder is None:
+            return None
+        try:
+            return Line.from_dict(json.loads((self.folder / "lines" / f"{key}.json").read_text("utf-8")))
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+
+    def put(self, line: Line) -> None:
+        """Keep a complete line, and throw away what it was made from."""
+        if self.folder is None:
+            return
+        place = self.folder / "lines"
+        place.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(line.to_dict(), ensure_ascii=False, allow_nan=False)
+        write_whole(place / f"{line.key}.json", text.encode("utf-8"))
+        shutil.rmtree(self.folder / "work" / line.key, ignore_errors=True)
+
+    def work(self, key: str) -> Path | None:
+        """Where a contender keeps its checkpoints."""
+        if self.folder is None:
+            return None
+        place = self.folder / "work" / key
+        place.mkdir(parents=True, exist_ok=True)
+        return place
+
+    def spent(self, key: str, seconds: float = 0.0) -> float:
+        """Seconds of work that was cut short, these included."""
+        if self.folder is None or not (self.folder / "work" / key).is_dir():
+            return seconds
+        place = self.folder / "work" / key / "seconds"
+        before = float(place.read_text()) if place.exists() else 0.0
+        if seconds:
+            write_whole(place, f"{before + seconds}".encode())
+        return before + seconds
+
+    def clear(self) -> None:
+        """Forget all lines and all work; what was paid for is kept."""
+        if self.folder is not None:
+            for name in ("lines", "work"):
+                shutil.rmtree(self.folder / name, ignore_errors=True)
+            remove(self.folder / "table.json")
+
+
+def hold(
+    stage: Stage,
+    entrants: Sequence[Entrant],
+    *,
+    kept: Kept | None = None,
+    metric: str | None = None,
+    on_start: Callable[[str], None] = lambda name: None,
+    on_line: Callable[[Line, bool], None] = lambda line, fresh: None,
+) -> tuple[Line, ...]:
+    """Fit and judge everybody.
+
+    Args:
+        stage: Rows, model, template.
+        entrants: In the order of the table; they have one stage.
+        kept: Lines that are complete already.
+        metric: The score that decides; None: the task's first.
+        on_start: Told the name of a contender that is fitted now.
+        on_line: Told each line, and whether it is fresh.
+
+    Raises:
+        ModelError: ``model.changed``: a contender changed the loaded model.
+        KeyboardInterrupt: Lines that are complete are kept, and so are checkpoints.
+    """
+    kept = kept or Kept(None)
+    decides = metric or stage.task.metrics[0]
+    lines = []
+    for entrant in entrants:
+        key, name = key_of(entrant), entrant.settings.called
+        about = {"name": name, "kind": _kind(entrant), "config": _config(entrant)}
+        if reason := entrant.unfit():
+            line, fresh = Line(key=key, left_out=reason, **about), False
+        elif (found := kept.line(key)) is not None:
+            line, fresh = _renamed(replace(found, **about), name), False
+        else:
+            on_start(name)
+            line, fresh = _held(stage, entrant, kept, Line(key=key, **about), decides), True
+        lines.append(line)
+        on_line(line, fresh)
+    return tuple(lines)
+
+
+def _held(stage: Stage, entrant: Entrant, kept: Kept, line: Line, metric: str) -> Line:
+    try:
+        runs = _runs(stage, entrant, kept, line)
+    except ModelError as error:
+        if error.code == "model.changed":
+            raise
+        return replace(line, left_out=_reason(error))
+    except SoftpromptError as error:
+        return replace(line, left_out=_reason(error))
+    line = replace(line, runs=runs, score=score_of(runs, metric), spread=spread_of(runs, metric))
+    kept.put(line)
+    return line
+
+
+def _runs(stage: Stage, entrant: Entrant, kept: Kept, line: Line) -> tuple[RunRecord, ...]:
+    """Every attempt, judged; the time of fitting is shared by all of them alike."""
+    device, runs = stage.backbone.spec.device, list[RunRecord]()
+    seconds, joules, peak = 0.0, [], 0
+    attempts = entrant.attempts(kept.work(line.key))
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    while True:
+        meter = Meter(device)
+        try:
+            with meter:
+                attempt = next(attempts, None)
+        except BaseException:
+            kept.spent(line.key, seconds + meter.taken.seconds)
+            raise
+        seconds, peak = seconds + meter.taken.seconds, max(peak, meter.taken.peak_bytes)
+        joules.append(meter.taken.joules)
+        if attempt is None:
+            break
+        runs.append(_judged(stage, attempt, line.name, started))
+        del attempt
+    whole = kept.spent(line.key) + seconds
+    energy = None if None in joules or whole > seconds else sum(one for one in joules if one is not None)
+    each = {"fit_seconds": whole / len(runs), "joules": None if energy is None else energy / len(runs)}
+    return tuple(replace(run, cost=replace(run.cost, **each, peak_bytes=peak)) for run in runs)
+
+
+def _judged(stage: Stage, attempt: Attempt, name: str, started: str) -> RunRecord:
+    test, task, fitted = stage.splits["test"], stage.task, attempt.fitted
+    if task.settles and isinstance(fitted, Asked):
+        rows = stage.splits["validation"]
+        task = settled(task, fitted.predict(rows), rows)
+    begun = time.perf_counter()
+    said = decided_by(task, fitted.predict(test), test, was=stage.task)
+    seconds = time.perf_counter() - begun
+    outcome = attempt.outcome
+    return RunRecord(
+        seed=attempt.seed,
+        evaluation=evaluate(said, test, task, name=name, seconds=seconds),
+        cost=_cost(stage, fitted, seconds),
+        note=", ".join(part for part in (attempt.note, fitted.note) if part),
+        probe={f"{rate:g}": _finite(value) for rate, value in attempt.probe.items()},
+        curve=() if outcome is None else tuple((step, loss) for step, loss in outcome.losses if math.isfinite(loss)),
+        looks=() if outcome is None else tuple((step, _finite(value)) for step, value, _ in outcome.evaluations),
+        started=started,
+    )
+
+
+def decided_by(task: Any, said: Sequence[Prediction], rows: Sequence[Example], *, was: Any) -> list[Prediction]:
+    """The predictions with what was chosen for the task; as they are where nothing was."""
+    return list(said) if task is was else decided(said, rows, task)
+
+
+def _cost(stage: Stage, fitted: Fitted, seconds: float) -> Cost:
+    test = stage.splits["test"]
+    read, written = getattr(fitted, "tokens", (None, None))
+    if (count := getattr(fitted, "num_tokens", None)) is not None:
+        read = statistics.fmean(count(one) for one in test[:_COUNTED])
+        written = None if stage.task.candidates(test[0]) is None else 0.0
+    latency = getattr(fitted, "latency_ms", None)
+    return Cost(
+        fit_seconds=0.0,
+        predict_seconds=seconds,
+        latency_ms=latency if latency is not None else _alone(fitted, test[:ALONE]),
+        num_trained=fitted.num_trained,
+        num_bytes=fitted.num_bytes,
+        tokens=read,
+        tokens_out=written,
+        usd=getattr(fitted, "usd", None),
+    )
+
+
+def _alone(fitted: Fitted, rows: Sequence[Example]) -> float | None:
+    """Milliseconds of one request alone, the median; the first one warms up."""
+    found: list[float] = []
+    begun = time.perf_counter()
+    for example in (rows[0], *rows):
+        start = time.perf_counter()
+        fitted.predict([example])
+        found.append(1000 * (time.perf_counter() - start))
+        if time.perf_counter() - begun > ALONE_SECONDS:
+            break
+    return statistics.median(found[1:] or found)
+
+
+def _renamed(line: Line, name: str) -> Line:
+    """A kept line under the name that it has in this table."""
+    runs = (replace(run, evaluation=_named(run.evaluation, name)) for run in line.runs)
+    return replace(line, runs=tuple(runs))
+
+
+def _named(evaluation: Evaluation, name: str) -> Evaluation:
+    return evaluation if evaluation.name == name else replace(evaluation, name=name)
+
+
+def _kind(entrant: Entrant) -> str:
+    return str(_config(entrant)["kind"])
+
+
+def _config(entrant: Entrant) -> Mapping[str, Any]:
+    return entrant.settings.model_dump(mode="json")
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _reason(error: SoftpromptError) -> str:
+    return " ".join(str(error).split())

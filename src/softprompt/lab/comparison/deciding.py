@@ -1,0 +1,239 @@
+"""What a table decides: every line beside the reference, over the same rows and over the seeds of both.
+
+Better or worse is said only where two things agree: the interval of the difference leaves out 0, and the p-value stays
+below 1 - level after Holm's correction for all lines of the table. Everything else is "cannot tell", with the rows that
+would decide if the difference that was measured were the true one. Nothing is picked by its score.
+
+Knows lines with evaluations; no models.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from softprompt.core.errors import DataError
+from softprompt.core.metrics import Metric, make_metric
+from softprompt.core.metrics import compare as paired_interval
+from softprompt.core.stats import (
+    Interval,
+    Verdict,
+    difference_over_seeds,
+    holm,
+    mcnemar_exact,
+    mean_over_seeds,
+    minimum_detectable_difference,
+    paired_permutation,
+    rows_to_decide,
+    verdict,
+)
+from softprompt.lab.comparison.table import Against, Line, RunRecord
+from softprompt.lab.evaluation import groups
+
+__all__ = ["decide", "metric_of", "score_of", "spread_of", "verdict_of"]
+
+#: Rows below which no difference of two scores could be shown, whatever it is: six disagreements, all one way.
+FEWEST_ROWS = 6
+
+POWER = 0.8
+
+
+def metric_of(line: Line) -> str:
+    """The score that decides: the first that can be had again from the items."""
+    evaluation = line.runs[0].evaluation
+    return next(iter(evaluation.comparable or evaluation.metrics))
+
+
+def score_of(runs: Sequence[RunRecord], metric: str) -> Interval:
+    """The score of a contender, over its seeds and the rows."""
+    if len(runs) == 1:
+        return runs[0].evaluation.metrics[metric]
+    maker = _maker(runs, metric)
+    found = mean_over_seeds(_items(runs, metric), maker.total, groups=groups(runs[0].evaluation.items))
+    return found.interval(bounds=maker.bounds)
+
+
+def spread_of(runs: Sequence[RunRecord], metric: str) -> float | None:
+    """Standard deviation of the score over the seeds; None with fewer than two."""
+    values = [run.evaluation.metrics[metric].estimate for run in runs]
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def decide(lines: Sequence[Line], *, reference: str, metric: str, level: float = 0.95) -> tuple[Against, ...]:
+    """Every other line with numbers beside the reference.
+
+    Args:
+        lines: Judged on the same rows.
+        reference: Name of a line with numbers.
+        metric: The score that decides.
+        level: Of the intervals, and 1 - the share of false claims over the whole table.
+
+    Raises:
+        DataError: ``data.lengths_differ`` for lines that were judged on different rows.
+    """
+    first = next(line for line in lines if line.name == reference)
+    others = [line for line in lines if line.runs and line.name != reference]
+    found = [_difference(line.runs, first.runs, metric, level) for line in others]
+    adjusted = holm([p for _, p, _ in found]).tolist() if found else []
+    return tuple(
+        _against(line, first, metric, one, p_all, level)
+        for line, one, p_all in zip(others, found, adjusted, strict=True)
+    )
+
+
+def verdict_of(reference: str, against: Sequence[Against]) -> str:
+    """One sentence for the whole table.
+
+    >>> verdict_of("soft prompt", [])
+    'soft prompt stands alone: there is nothing to compare it with'
+    """
+    if not against:
+        return f"{reference} stands alone: there is nothing to compare it with"
+    by = {name: [one.name for one in against if one.verdict == name] for name in ("better", "worse", "cannot tell")}
+    parts = []
+    if by["better"]:
+        parts.append(f"{_listed(by['better'])} {_is(by['better'])} better than {reference}")
+    else:
+        parts.append(f"nothing is shown to be better than {reference}")
+    if by["worse"]:
+        parts.append(f"{_listed(by['worse'])} {_is(by['worse'])} worse")
+    if by["cannot tell"]:
+        parts.append(f"{_listed(by['cannot tell'])} cannot be told from it on these rows")
+    return "; ".join(parts)
+
+
+def _difference(
+    runs: Sequence[RunRecord], reference: Sequence[RunRecord], metric: str, level: float
+) -> tuple[Interval, float, str]:
+    """Interval, p-value and the test."""
+    one, two = runs[0].evaluation, reference[0].evaluation
+    _check_same_rows(runs, reference)
+    maker, clusters = _maker(runs, metric), groups(one.items)
+    if len(runs) > 1 or len(reference) > 1:
+        found = difference_over_seeds(_items(runs, metric), _items(reference, metric), maker.total, groups=clusters)
+        width = maker.bounds[1] - maker.bounds[0]
+        return found.interval(level=level, bounds=(-width, width)), found.p_value, "t over seeds and rows"
+    a, b = one.score(metric), two.score(metric)
+    interval = paired_interval(maker, a, b, level=level, groups=clusters)
+    if maker.proportion and clusters is None:
+        right, wrong = a.items[:, 0], b.items[:, 0]
+        return interval, mcnemar_exact(int((right > wrong).sum()), int((right < wrong).sum())), "exact McNemar"
+    return interval, paired_permutation(a.items, b.items, maker.total, groups=clusters), "paired permutation"
+
+
+def _against(
+    line: Line, first: Line, metric: str, found: tuple[Interval, float, str], adjusted: float, level: float
+) -> Against:
+    interval, p, test = found
+    maker, n = _maker(line.runs, metric), len(line.runs[0].evaluation.items)
+    says: Verdict = verdict(interval, higher_is_better=maker.higher_is_better)
+    if adjusted > 1 - level:
+        says = "cannot tell"
+    rows = None if says != "cannot tell" else _rows(interval, n)
+    shown = _detectable(line.runs, first.runs, maker, interval, n)
+    return Against(
+        name=line.name,
+        reference=first.name,
+        verdict=says,
+        difference=interval,
+        p_value=p,
+        p_adjusted=adjusted,
+        test=test,
+        detectable=shown,
+        rows_to_decide=rows,
+        sentence=_sentence(line.name, first.name, says, interval, maker, adjusted, rows, n),
+    )
+
+
+def _rows(interval: Interval, n: int) -> int | None:
+    """Rows that would decide; where only Holm's correction stands in the way, somewhat more than there are."""
+    found = rows_to_decide(interval, n, power=POWER)
+    return None if found is None else max(found, n + 1)
+
+
+def _detectable(
+    runs: Sequence[RunRecord], reference: Sequence[RunRecord], maker: Metric, interval: Interval, n: int
+) -> float | None:
+    """The smallest true difference that so many rows would show."""
+    if maker.proportion and groups(runs[0].evaluation.items) is None:
+        a, b = (
+            np.array([[item.correct for item in run.evaluation.items] for run in side]) for side in (runs, reference)
+        )
+        differ = float(np.mean([(one != two).mean() for one in a for two in b]))
+        if differ > 0:
+            found = minimum_detectable_difference(n, discordance=differ, power=POWER, level=interval.level)
+            return found if math.isfinite(found) else None
+    half = (interval.high - interval.low) / 2
+    if not math.isfinite(half):
+        return None
+    z, power = stats.norm.ppf((1 + interval.level) / 2), stats.norm.ppf(POWER)
+    return float(half * (z + power) / z)
+
+
+def _sentence(
+    name: str,
+    reference: str,
+    says: Verdict,
+    interval: Interval,
+    maker: Metric,
+    adjusted: float,
+    rows: int | None,
+    n: int,
+) -> str:
+    points = maker.bounds == (0.0, 1.0)
+    by = _amount(interval, points=points, magnitude=says != "cannot tell")
+    measured = f"{by} of {maker.name} on {n:,} rows, p = {adjusted:.2g} after Holm"
+    if says != "cannot tell":
+        return f"{name} is {says} than {reference} by {measured}"
+    more = ""
+    if rows is not None and interval.estimate:
+        more = f"; if that were the true difference, about {_rounded(rows):,} rows would show it"
+    return f"cannot tell {name} from {reference}: {measured}{more}"
+
+
+def _amount(interval: Interval, *, points: bool, magnitude: bool) -> str:
+    factor = 100 if points else 1
+    values = [factor * one for one in (interval.estimate, interval.low, interval.high)]
+    if magnitude and values[0] < 0:
+        values = [-values[0], -values[2], -values[1]]
+    sign = "" if magnitude else "+"
+    shown = [format(round(one, 1) + 0.0, f"{sign}.3g") for one in values]
+    return f"{shown[0]}{' points' if points else ''} [{shown[1]}, {shown[2]}]"
+
+
+def _rounded(rows: int) -> int:
+    """Two digits: more would pretend.
+
+    >>> _rounded(1637), _rounded(98)
+    (1600, 98)
+    """
+    step = 10 ** max(0, len(str(rows)) - 2)
+    return round(rows / step) * step
+
+
+def _maker(runs: Sequence[RunRecord], metric: str) -> Metric:
+    return make_metric(metric, labels=runs[0].evaluation.labels)
+
+
+def _items(runs: Sequence[RunRecord], metric: str) -> Float[np.ndarray, "S n d"]:
+    """Sufficient statistics by seed and row."""
+    return np.stack([run.evaluation.score(metric).items for run in runs])
+
+
+def _check_same_rows(runs: Sequence[RunRecord], reference: Sequence[RunRecord]) -> None:
+    first = [(item.id, item.reference) for item in reference[0].evaluation.items]
+    for run in runs:
+        if [(item.id, item.reference) for item in run.evaluation.items] != first:
+            names = f"{run.evaluation.name!r} and {reference[0].evaluation.name!r}"
+            message, cure = f"{names} were judged on different rows", "judge both on the same test rows"
+            raise DataError("data.lengths_differ", message, cure=cure)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _is(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"

@@ -1,0 +1,161 @@
+"""The stage that all contenders of a comparison share: rows, template, answers, batches, steps and seeds.
+
+Knows models and rows; no contender.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from softprompt.core.answers import AnswerSettings
+from softprompt.core.records import Batch, Example, Row
+from softprompt.core.tensors import PromptTensors
+from softprompt.data.dataset import Dataset
+from softprompt.lab.comparison.contenders import Fitted
+from softprompt.lab.comparison.endpoint import Purse
+from softprompt.lab.comparison.settings import BudgetSettings, SoftSettings
+from softprompt.lab.training import checkpoint
+from softprompt.lab.training.outcome import Event, Outcome
+from softprompt.lab.training.settings import TrainingSettings
+from softprompt.model.backbones.base import Backbone
+from softprompt.model.methods.starts import StartSettings
+from softprompt.model.methods.table import AnyMethodSettings
+from softprompt.model.templates import RowBuilder, Template
+
+__all__ = ["Attempt", "Stage"]
+
+#: Steps that a budget of minutes ends at: twice what the thorough effort has.
+MOST_STEPS = 2000
+
+#: Rows by which the tokens of a training row are counted.
+_COUNTED = 200
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One contender, fitted with one seed.
+
+    Attributes:
+        seed: Of every random choice.
+        fitted: Answers.
+        note: What was chosen on the way, beside what ``fitted`` says itself.
+        probe: Validation score by rate.
+        outcome: Of the training.
+    """
+
+    seed: int
+    fitted: Fitted
+    note: str = ""
+    probe: Mapping[float, float] = field(default_factory=dict)
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What all contenders share.
+
+    Attributes:
+        backbone: The loaded model; nobody changes it.
+        builder: Of the run: template, task, longest row, form of the answers.
+        answers: How scores become probabilities, decided.
+        splits: ``train``, ``validation`` and ``test``.
+        weighted: Rows to learn from, with the weights of their labels where these are balanced.
+        correction: Offsets for those that learn without a prompt.
+        training: Resolved; its steps and seeds are those of every trained contender.
+        method: Of soft prompts that name none.
+        start: Of the soft tokens.
+        budget: Beside the steps of ``training``.
+        template_of: (place, length, text) -> template of a soft prompt; None: as the run has it.
+        purse: What APIs may cost.
+        folder: Where answers of APIs are kept; None keeps none.
+        keep: Told every trained soft prompt: its settings, seed, builder, method and tensors.
+        recall: Tensors of a soft prompt that was kept, by its settings and seed; None: there are none.
+        on_event: Told the stage of a training and what happened.
+    """
+
+    backbone: Backbone
+    builder: RowBuilder
+    answers: AnswerSettings
+    splits: Mapping[str, Dataset]
+    weighted: Sequence[Example]
+    training: TrainingSettings
+    method: AnyMethodSettings
+    correction: tuple[float, ...] = ()
+    start: StartSettings = field(default_factory=StartSettings)
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
+    template_of: Callable[[SoftSettings], Template]
+    purse: Purse = field(default_factory=Purse)
+    folder: Path | None = None
+    keep: Callable[[SoftSettings, int, RowBuilder, AnyMethodSettings, PromptTensors], None] = lambda *parts: None
+    recall: Callable[[SoftSettings, int], PromptTensors | None] = lambda *parts: None
+    on_event: Callable[[str, Event], None] = lambda stage, event: None
+
+    @property
+    def task(self) -> Any:
+        """What is asked."""
+        return self.builder.task
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of the trained contenders."""
+        return self.training.seeds or (0,)
+
+    @property
+    def max_seconds(self) -> float | None:
+        """Wall time of a contender; None: none is set."""
+        return None if self.budget.minutes is None else 60.0 * self.budget.minutes
+
+    def building(self, template: Template) -> RowBuilder:
+        """Rows of another template, the same otherwise."""
+        one = self.builder
+        return RowBuilder(template, one.task, one.tokenizer, max_tokens=one.max_tokens, answers=one.answers)
+
+    def spending(self, builder: RowBuilder, *, cached: bool) -> TrainingSettings:
+        """The training with as many steps as the budget has for rows like these.
+
+        Args:
+            builder: Of the rows.
+            cached: Whether what stands before the first soft slot is computed once.
+        """
+        steps = self.budget.steps or self.training.steps or 1
+        if self.budget.minutes is not None:
+            steps = max(steps, MOST_STEPS)
+        if self.budget.tokens is not None:
+            rows = [builder.row(part) for one in self.weighted[:_COUNTED] for part in builder.windows(one)]
+            a_step = self.training.batch_size * _live(self.backbone, rows, cached=cached)
+            steps = max(1, math.floor(self.budget.tokens / a_step))
+        return self.training.model_copy(update={"steps": steps})
+
+    def facts(self, *, model: bool, trained: bool) -> dict[str, Any]:
+        """What the numbers of a contender depend on besides its own settings."""
+        found: dict[str, Any] = {
+            "rows": {name: part.hash for name, part in sorted(self.splits.items())},
+            "ids": checkpoint.digest([row.id for row in self.splits["test"]]),
+            "task": self.task.model_dump(mode="json", by_alias=True),
+            "fields": list(self.builder.template.fields),
+            "correction": list(self.correction),
+        }
+        if model:
+            spec = self.backbone.spec
+            found |= {
+                "model": [spec.fingerprint, spec.tokenizer_hash, str(spec.dtype)],
+                "template": self.builder.template.to_dict(),
+                "max_tokens": self.builder.max_tokens,
+                "answers": self.answers.model_dump(mode="json"),
+            }
+        if trained:
+            free = {"max_time", "checkpoint_every", "cache_memory", "cache_device", "cache_file", "keep_cache"}
+            found |= {
+                "training": self.training.model_dump(mode="json", exclude=free),
+                "budget": self.budget.given,
+                "weights": sorted({row.weight for row in self.weighted}),
+            }
+        return found
+
+
+def _live(backbone: Backbone, rows: Sequence[Row], *, cached: bool) -> float:
+    """Tokens that a step computes for a row, the mean over the rows."""
+    found = [backbone.plan(Batch((row,)), frozen="soft" if cached else None).live_tokens for row in rows]
+    return sum(found) / max(1, len(found))

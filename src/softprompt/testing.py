@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 import transformers as hf
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.backbones.devices import cast
 from softprompt.model.backbones.loading import wrap
 
-__all__ = ["FAMILIES", "tiny", "tiny_tokenizer"]
+__all__ = ["ENCODERS", "FAMILIES", "SEQ2SEQ", "tiny", "tiny_tokenizer"]
 
 _VOCAB = 300
 
@@ -45,7 +45,7 @@ _GPT2 = {
 }
 _GEMMA = {**_BASE, **_HEADS, "sliding_window": 7, "query_pre_attn_scalar": 8}
 
-#: Family -> a fresh model of it.
+#: Causal family -> a fresh model of it.
 FAMILIES: dict[str, Callable[[], hf.PreTrainedModel]] = {
     "llama": lambda: hf.LlamaForCausalLM(hf.LlamaConfig(**_BASE, **_HEADS, tie_word_embeddings=True)),
     "qwen2": lambda: hf.Qwen2ForCausalLM(hf.Qwen2Config(**_BASE, num_key_value_heads=1, tie_word_embeddings=False)),
@@ -75,6 +75,80 @@ FAMILIES: dict[str, Callable[[], hf.PreTrainedModel]] = {
     ),
 }
 
+_T5 = {
+    "vocab_size": _VOCAB,
+    "d_model": 32,
+    "d_kv": 8,
+    "num_heads": 4,
+    "d_ff": 48,
+    "num_layers": 3,
+    "num_decoder_layers": 2,
+    "relative_attention_num_buckets": 8,
+    "relative_attention_max_distance": 12,
+    "bos_token_id": None,
+    "eos_token_id": 257,
+    "pad_token_id": 258,
+    "decoder_start_token_id": 258,
+}
+_BART = {
+    "vocab_size": _VOCAB,
+    "d_model": 32,
+    "encoder_layers": 3,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 48,
+    "decoder_ffn_dim": 48,
+    "max_position_embeddings": 256,
+    "bos_token_id": 256,
+    "eos_token_id": 257,
+    "pad_token_id": 258,
+    "decoder_start_token_id": 257,
+    "forced_eos_token_id": None,
+}
+#: What the tokenizer of a family writes around a text.
+_MARKED = dict.fromkeys(("t5", "flan_t5", "mt5", "umt5", "mbart", "pegasus"), "$A <eos>") | {"bart": "<bos> $A <eos>"}
+_GATED = {**_T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
+
+#: Encoder-decoder family -> a fresh model of it: distances as positions, or tables of them; tied and untied heads.
+SEQ2SEQ: dict[str, Callable[[], hf.PreTrainedModel]] = {
+    "t5": lambda: hf.T5ForConditionalGeneration(hf.T5Config(**_T5)),
+    "flan_t5": lambda: hf.T5ForConditionalGeneration(hf.T5Config(**_GATED)),
+    "mt5": lambda: hf.MT5ForConditionalGeneration(hf.MT5Config(**_GATED)),
+    "umt5": lambda: hf.UMT5ForConditionalGeneration(hf.UMT5Config(**_GATED)),
+    "bart": lambda: hf.BartForConditionalGeneration(hf.BartConfig(**_BART)),
+    "mbart": lambda: hf.MBartForConditionalGeneration(hf.MBartConfig(**_BART, scale_embedding=True)),
+    "pegasus": lambda: hf.PegasusForConditionalGeneration(hf.PegasusConfig(**{**_BART, "decoder_start_token_id": 258})),
+}
+
+_ENCODER = {key: value for key, value in _BASE.items() if key not in ("bos_token_id", "eos_token_id")}
+_ROBERTA = {**_ENCODER, "pad_token_id": 1, "max_position_embeddings": 258}
+_DISTANCES = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "max_relative_positions": 256}
+
+#: Encoder family -> a fresh model of it: with a mask head, or bare.
+ENCODERS: dict[str, Callable[[], hf.PreTrainedModel]] = {
+    "bert": lambda: hf.BertForMaskedLM(hf.BertConfig(**_ENCODER)),
+    "roberta": lambda: hf.RobertaForMaskedLM(hf.RobertaConfig(**_ROBERTA)),
+    "albert": lambda: hf.AlbertForMaskedLM(hf.AlbertConfig(**_ENCODER, embedding_size=20)),
+    "distilbert": lambda: hf.DistilBertForMaskedLM(
+        hf.DistilBertConfig(
+            vocab_size=_VOCAB, dim=32, n_layers=3, n_heads=4, hidden_dim=48, max_position_embeddings=256,
+            pad_token_id=258,
+        )
+    ),
+    "electra": lambda: hf.ElectraForMaskedLM(hf.ElectraConfig(**_ENCODER, embedding_size=20)),
+    "mpnet": lambda: hf.MPNetForMaskedLM(hf.MPNetConfig(**_ROBERTA)),
+    "deberta_v2": lambda: hf.DebertaV2ForMaskedLM(
+        hf.DebertaV2Config(
+            **_ENCODER, **_DISTANCES, position_buckets=8, share_att_key=True, norm_rel_ebd="layer_norm",
+            position_biased_input=False, type_vocab_size=0,
+        )
+    ),
+    "deberta_v2_unbucketed": lambda: hf.DebertaV2ForMaskedLM(hf.DebertaV2Config(**_ENCODER, **_DISTANCES)),
+    "minilm": lambda: hf.BertModel(hf.BertConfig(**_ENCODER), add_pooling_layer=False),
+    "electra_discriminator": lambda: hf.ElectraModel(hf.ElectraConfig(**_ENCODER, embedding_size=20)),
+}  # fmt: skip
+
 
 def tiny(
     family: str = "llama", *, seed: int = 0, dtype: torch.dtype = torch.float32, attention: str | None = None
@@ -82,7 +156,7 @@ def tiny(
     """A tiny frozen model.
 
     Args:
-        family: One of :data:`FAMILIES`.
+        family: One of :data:`FAMILIES`, :data:`SEQ2SEQ` or :data:`ENCODERS`.
         seed: Of the weights; equal seeds give equal models.
         dtype: Of the weights.
         attention: ``sdpa`` or ``eager``; None leaves transformers' choice.
@@ -93,20 +167,31 @@ def tiny(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = FAMILIES[family]()
+        model = {**FAMILIES, **SEQ2SEQ, **ENCODERS}[family]()
         _scale_up(model)
     if attention:
         model.set_attn_implementation(attention)
     cast(model, dtype)
-    return wrap(model, tiny_tokenizer(), name=f"tiny-{family}")
+    tokenizer = tiny_tokenizer(_MARKED.get(family))
+    if family in ENCODERS:
+        tokenizer.add_special_tokens({"mask_token": "<mask>"})
+    return wrap(model, tokenizer, name=f"tiny-{family}")
 
 
-def tiny_tokenizer() -> hf.PreTrainedTokenizerFast:
-    """Bytes as tokens, with ``<bos>``, ``<eos>`` and ``<pad>``; ids up to 258 of a vocabulary of 300."""
+def tiny_tokenizer(marked: str | None = None) -> hf.PreTrainedTokenizerFast:
+    """Bytes as tokens, with ``<bos>``, ``<eos>`` and ``<pad>``; ids up to 258 of a vocabulary of 300.
+
+    Args:
+        marked: What a call of the tokenizer writes around a text ``$A``, e.g. ``$A <eos>``; None: nothing.
+    """
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     backend = Tokenizer(models.BPE(vocab={symbol: i for i, symbol in enumerate(alphabet)}, merges=[]))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.decoder = decoders.ByteLevel()
+    if marked:
+        special = [("<bos>", 256), ("<eos>", 257)]
+        backend.add_special_tokens([token for token, _ in special])
+        backend.post_processor = processors.TemplateProcessing(single=marked, special_tokens=special)
     return hf.PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>")
 
 

@@ -114,6 +114,7 @@ def check_decoding(backbone: Backbone, texts: Sequence[Sequence[int]], *, num_to
     logits, state = output.last, output.state
     assert logits is not None
     assert state is not None
+    begun = state.lengths
     taken: list[list[int]] = [[] for _ in texts]
     for _ in range(num_tokens):
         logits = logits.clone()
@@ -122,7 +123,7 @@ def check_decoding(backbone: Backbone, texts: Sequence[Sequence[int]], *, num_to
         for row, token in zip(taken, tokens.tolist(), strict=True):
             row.append(token)
         logits, state = backbone.step(state, tokens[:, None])
-        assert state.lengths == tuple(len(text) + len(row) for text, row in zip(texts, taken, strict=True))
+        assert state.lengths == tuple(length + len(row) for length, row in zip(begun, taken, strict=True))
     expected = [greedy(backbone, text, num_tokens=num_tokens) for text in texts]
     assert taken == expected
 

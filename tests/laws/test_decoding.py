@@ -5,18 +5,18 @@ import torch
 
 from softprompt.core.records import Batch, Node, Row, Soft, Text
 from softprompt.model.backbones.base import Want
-from softprompt.testing import FAMILIES, tiny
+from softprompt.testing import tiny
 from tests.laws.checks import check_decoding
 from tests.laws.examples import TEXTS, text_of
-from tests.laws.strategies import prompts_for
+from tests.laws.strategies import EVERY, prompts_for
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY)
 def test_greedy_decoding_equals_transformers(family):
     check_decoding(tiny(family), TEXTS)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY)
 def test_feeding_tokens_equals_reading_them(family):
     backbone = tiny(family)
     prompts = prompts_for(backbone)

@@ -9,20 +9,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softprompt.testing import FAMILIES, tiny
+from softprompt.testing import tiny
 from tests.laws.oracle import oracle
 from tests.laws.roads import ROADS, assert_equal, travel
-from tests.laws.strategies import prompts_for, rows_of, sketches
+from tests.laws.strategies import EVERY, prompts_for, rows_of, sided, sketches
 
 batches = st.lists(sketches(), min_size=1, max_size=3)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY)
 @settings(max_examples=8)
 @given(drawn=batches)
 def test_every_road_equals_plain_transformers(family, drawn):
-    rows = rows_of(drawn)
     backbone = tiny(family)
+    rows = sided(backbone, rows_of(drawn))
     prompts = prompts_for(backbone)
     with torch.no_grad():
         truth = oracle(backbone, rows, prompts)

@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from softprompt.core.errors import ModelError
 from softprompt.core.records import Batch, Node, Row, Soft, Text
-from softprompt.core.tensors import PromptTensors, State
+from softprompt.core.tensors import PromptTensors, SlotTensors, State
 from softprompt.core.tokens import Tokenizer
 from softprompt.model.backbones.lines import Trunk
 from softprompt.model.backbones.lowering import Frozen
@@ -44,6 +45,7 @@ class Spec:
         fingerprint: Hash over every tensor, independent of the dtype it was loaded in.
         tokenizer_hash: Hash of the tokenizer's whole definition.
         kind: What kind of model it is.
+        words: Whether answers in words can be scored; an encoder without a trained mask head has label vectors only.
         wide_shapes: As ``kv_shapes``, of a larger form of the same states that saves work where there is room for it;
             empty where there is none.
     """
@@ -63,6 +65,7 @@ class Spec:
     fingerprint: str
     tokenizer_hash: str
     kind: Kind = "causal"
+    words: bool = True
     wide_shapes: tuple[tuple[int, int, int], ...] = ()
 
     @property
@@ -82,7 +85,7 @@ class Want:
 
 @dataclass(frozen=True)
 class AnswerScores:
-    """Log-probabilities of the candidates of one prompt, one entry an answer; those of a (row, candidate) pair add up."""
+    """Log-probabilities of the candidates of one prompt, one entry an answer; a (row, candidate) pair's add up."""
 
     rows: Int[Tensor, " N"]
     candidates: Int[Tensor, " N"]
@@ -158,6 +161,25 @@ class Backbone(ABC):
     @abstractmethod
     def output_vectors(self, ids: Int[Tensor, " n"]) -> tuple[Float[Tensor, "n H"], Float[Tensor, " n"]]:
         """Rows of the output layer and their biases (zeros where it has none): start values of label vectors."""
+
+    def prefill(
+        self, vectors: Float[Tensor, "P E"], *, before: Sequence[int] = (), layer: int | None = None
+    ) -> SlotTensors:
+        """What soft tokens that stand at the beginning of a text become in the layers: where deeper ones may start.
+
+        Args:
+            vectors: As among the embeddings.
+            before: Ids of what stands before them.
+            layer: Vectors that go into this layer; keys and values of all layers if None.
+
+        Raises:
+            ModelError: ``model.unsupported_prompt`` for models without such slots.
+        """
+        raise ModelError(
+            "model.unsupported_prompt",
+            f"{self.spec.name} is no causal model: its soft tokens stand among the embeddings only",
+            cure="use another method, such as plain",
+        )
 
     @abstractmethod
     def plan(self, batch: Batch, *, frozen: Frozen | None = "soft") -> Plan:

@@ -5,7 +5,7 @@ call and, when checkpointing is asked for, the layers' forwards during a call; t
 one where that computes the same.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -149,13 +149,13 @@ def _with_fast_attention(forward: Callable[..., Any], hidden: Tensor, *args: Any
 
 
 @contextmanager
-def checkpointed(model: PreTrainedModel, *, enabled: bool) -> Iterator[None]:
+def checkpointed(layers: Sequence[nn.Module], *, enabled: bool) -> Iterator[None]:
     """Layers forget their activations and recompute them backwards; all but the last, with which backwards begins.
 
     transformers' own checkpointing does nothing in evaluation mode and drops the cache in training mode. The model is
     frozen and in evaluation mode, so there is no dropout whose random numbers would have to be kept.
     """
-    layers = layers_of(model)[:-1] if enabled else []
+    layers = layers[:-1] if enabled else []
     originals = [layer.forward for layer in layers]
     try:
         for layer, original in zip(layers, originals, strict=True):

@@ -14,12 +14,12 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from softprompt.core.errors import ModelError
-from softprompt.core.records import Batch
-from softprompt.core.tensors import PromptTensors, State
+from softprompt.core.records import Batch, Node, Row, Soft, Text
+from softprompt.core.tensors import PromptTensors, SlotTensors, State
 from softprompt.core.tokens import Tokenizer
 from softprompt.model.backbones.base import Backbone, Hidden, Output, Plan, Spec, Want
 from softprompt.model.backbones.calls import cache_of, call, checkpointed, layers_of, mask_for, tensors_of
-from softprompt.model.backbones.entering import entering, layered_cache
+from softprompt.model.backbones.entering import entering, going_into, layered_cache
 from softprompt.model.backbones.families import Family
 from softprompt.model.backbones.lines import Line, Lowered, Trunk
 from softprompt.model.backbones.lowering import Frozen, chain, lower, trunks
@@ -57,6 +57,19 @@ class CausalBackbone(Backbone):
         weight = layer.weight.detach().index_select(0, index).float()
         bias = getattr(layer, "bias", None)
         return weight, weight.new_zeros(len(ids)) if bias is None else bias.detach()[index].float()
+
+    def prefill(
+        self, vectors: Float[Tensor, "P E"], *, before: Sequence[int] = (), layer: int | None = None
+    ) -> SlotTensors:
+        row = Row((Node(Text(tuple(before))), Node(Soft("start", len(vectors)), 0), Node(Text((0,), "end"), 1)))
+        prompt = PromptTensors({"start": SlotTensors(embed=vectors)})
+        first = len(before)
+        with going_into(layers_of(self.model)[layer or 0]) as gone:
+            state = self.read(Batch((row,)), [prompt], frozen="field")
+        if layer is not None:
+            return SlotTensors(hidden={layer: gone[0][0, first:].float()})
+        pairs = zip(state.keys, state.values, strict=True)
+        return SlotTensors(kv={n: (k[0, :, first:].float(), v[0, :, first:].float()) for n, (k, v) in enumerate(pairs)})
 
     def plan(self, batch: Batch, *, frozen: Frozen | None = "soft") -> Plan:
         lowered = lower(batch, tree=self.spec.tree, frozen=frozen)
@@ -103,7 +116,7 @@ class CausalBackbone(Backbone):
             assert len(state) == len(lowered.trunks), "one row of state a trunk"
             state = by_line(state, lowered.lines)
         project = bool(lowered.answers) or want.last
-        with checkpointed(self.model, enabled=checkpoint and state is None and not want.state):
+        with checkpointed(layers_of(self.model), enabled=checkpoint and state is None and not want.state):
             run = self._compute(readers, prompts, state, project=project, keep=want.state)
         hidden, logits = run.hidden, run.logits
         rows, ends = readers.ends() if want.last or want.hidden else (None, None)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from huggingface_hub.errors import GatedRepoError
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as hf_logging
 
 from softprompt.core.errors import ModelError, SoftpromptError
@@ -23,8 +23,13 @@ from softprompt.model.backbones.base import Backbone, Spec
 from softprompt.model.backbones.calls import cache_of, call, tensors_of
 from softprompt.model.backbones.causal import CausalBackbone
 from softprompt.model.backbones.devices import DTYPES, cast, dtype_of, fastest_dtype, pick_device
+from softprompt.model.backbones.encoder_loading import read_encoder, wrap_encoder
+from softprompt.model.backbones.encoders import is_encoder
 from softprompt.model.backbones.families import Family, family_of
 from softprompt.model.backbones.fingerprint import fingerprint
+from softprompt.model.backbones.kinds import auto_class, frame_of, kind_of, measure_seq2seq, positions_of
+from softprompt.model.backbones.seq2seq import Seq2SeqBackbone
+from softprompt.model.backbones.sides import Frame
 from softprompt.model.backbones.tokenizer import TextTokenizer
 
 __all__ = ["DTYPES", "embedded_folder", "fastest_dtype", "load", "pick_device", "wrap"]
@@ -69,21 +74,19 @@ def load(
     source = str(folder) if local else str(name)
     options: dict[str, Any] = {"trust_remote_code": False}
     options |= {"local_files_only": True} if local else {"revision": revision}
-    extra = {"attn_implementation": attention} if attention else {}
+    extra: dict[str, Any] = {"attn_implementation": attention} if attention else {}
     try:
         with _quiet():
             config = AutoConfig.from_pretrained(source, **options)
             _refuse_remote_code(config, str(name))
             tokenizer = _tokenizer(source, str(name), options)
-            model, report = AutoModelForCausalLM.from_pretrained(
-                source,
-                config=config,
-                dtype="auto",
-                use_safetensors=True,
-                output_loading_info=True,
-                **options,
-                **extra,
-            )
+            extra |= {"dtype": "auto", "use_safetensors": True}
+            if is_encoder(config):
+                model, report = read_encoder(source, config, options | extra)
+            else:
+                model, report = auto_class(config).from_pretrained(
+                    source, config=config, output_loading_info=True, **options, **extra
+                )
     except SoftpromptError:
         raise
     except Exception as error:  # transformers raises OSError, ValueError, RuntimeError, safetensors and hub errors
@@ -105,7 +108,7 @@ def wrap(
     """Use a live transformers model; it is frozen and set to evaluation mode, in place.
 
     Args:
-        model: A causal language model.
+        model: A causal language model, an encoder-decoder, a masked language model or a bare encoder.
         tokenizer: Its tokenizer, with a fast form.
         name: For messages and manifests.
         dtype: ``keep``, ``auto``, ``bf16``, ``fp16`` or ``fp32``.
@@ -115,10 +118,15 @@ def wrap(
     Raises:
         ModelError: ``model.unsupported``, ``model.no_tokenizer``, ``model.unknown_dtype``.
     """
-    config = model.config.get_text_config(decoder=True)
-    family = family_of(model, config)
+    if is_encoder(model.config):
+        return wrap_encoder(model, tokenizer, name=name, dtype=dtype, device=device, revision=revision)
+    kind = kind_of(model.config)
+    config = model.config.get_text_config(decoder=True) if kind == "causal" else model.config
     if model.get_output_embeddings() is None:
-        raise ModelError("model.unsupported", f"{type(model).__name__} has no output layer; load a ...ForCausalLM")
+        wanted = {"causal": "...ForCausalLM", "seq2seq": "...ForConditionalGeneration"}[kind]
+        raise ModelError("model.unsupported", f"{type(model).__name__} has no output layer; load a {wanted}")
+    family = family_of(model, config) if kind == "causal" else None
+    frame = None if family else frame_of(model, tokenizer)
     texts = TextTokenizer(tokenizer)
     model.eval().requires_grad_(False)
     mark = fingerprint(model)
@@ -127,24 +135,46 @@ def wrap(
     place = next(model.parameters()).device
     if dtype != "keep":
         cast(model, fastest_dtype(place, config.hidden_size) if dtype == "auto" else dtype_of(dtype))
+    facts: dict[str, Any] = {
+        "name": name or getattr(config, "_name_or_path", "") or type(model).__name__,
+        "kind": kind,
+        "family": config.model_type,
+        "revision": revision,
+        "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "head_dim": model.get_output_embeddings().weight.shape[1],
+        "vocab_size": model.get_output_embeddings().weight.shape[0],
+        "dtype": next(model.parameters()).dtype,
+        "device": place,
+        "fingerprint": mark,
+        "tokenizer_hash": texts.hash,
+    }
+    if frame is not None:
+        return _seq2seq(model, tokenizer, texts, frame, facts)
+    assert family is not None
     embed_dim, kv_shapes = _measure(model, family)
-    spec = Spec(
-        name=name or getattr(config, "_name_or_path", "") or type(model).__name__,
-        family=config.model_type,
-        revision=revision,
-        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        embed_dim=embed_dim,
-        head_dim=model.get_output_embeddings().weight.shape[1],
-        vocab_size=model.get_output_embeddings().weight.shape[0],
-        kv_shapes=kv_shapes,
-        max_positions=int(getattr(config, "max_position_embeddings", None) or getattr(config, "seq_length", 0) or 2048),
-        tree=family.tree,
-        dtype=next(model.parameters()).dtype,
-        device=place,
-        fingerprint=mark,
-        tokenizer_hash=texts.hash,
-    )
+    length = getattr(config, "max_position_embeddings", None) or getattr(config, "seq_length", None)
+    spec = Spec(**facts, embed_dim=embed_dim, kv_shapes=kv_shapes, max_positions=int(length or 2048), tree=family.tree)
     return CausalBackbone(model, texts, spec=spec, family=family)
+
+
+def _seq2seq(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: TextTokenizer,
+    frame: Frame,
+    facts: Mapping[str, Any],
+) -> Seq2SeqBackbone:
+    embed_dim, output, cross = measure_seq2seq(model)
+    columns = positions_of(model, tokenizer)
+    spec = Spec(
+        **facts,
+        embed_dim=embed_dim,
+        kv_shapes=(output,),
+        wide_shapes=cross,
+        max_positions=columns - max(len(frame.closing), len(frame.opening)),
+        tree=False,
+    )
+    return Seq2SeqBackbone(model, texts, spec=spec, frame=frame, max_columns=columns)
 
 
 def _tokenizer(source: str, name: str, options: dict[str, Any]) -> PreTrainedTokenizerBase:

@@ -15,6 +15,7 @@ from softprompt.core.config import Settings
 from softprompt.core.files import portable_name
 from softprompt.core.tasks import Task, parse_task, require_known
 from softprompt.data.dialect import ReadSettings
+from softprompt.lab.comparison.settings import CompareSettings
 from softprompt.lab.second import SecondSettings, TeacherSettings
 from softprompt.lab.training.settings import TrainingSettings
 from softprompt.model.methods.plain import PlainSettings
@@ -160,6 +161,7 @@ class RunConfig(Settings):
     second: SecondSettings = SecondSettings()
     teacher: TeacherSettings | None = Field(None, description="a model whose answers are learnt from; a name will do")
     baselines: bool = Field(True, description="also score majority, TF-IDF and the text prompt")
+    compare: CompareSettings = Field(default_factory=CompareSettings)
     output: Path | None = Field(None, description="run folder; None: runs/<name>")
     track: tuple[Literal["mlflow", "tensorboard", "wandb"], ...] = Field((), description="also tell these of the run")
     licence: str = Field("", description="of the prompt")

@@ -82,6 +82,7 @@ class Purse:
     def __init__(self, limit: float | None = None) -> None:
         self.limit, self.spent = limit, 0.0
         self._reserved, self._lock = 0.0, threading.Lock()
+        self._counted: set[Path] = set()
 
     def reserve(self, usd: float) -> None:
         """Set the worst case of a request aside.
@@ -95,6 +96,13 @@ class Purse:
                 cure = "raise --max-usd and run again: what was answered is kept"
                 raise ResourceError("resource.budget", message, cure=cure)
             self._reserved += usd
+
+    def paid(self, path: Path, usd: float) -> None:
+        """Note what the answers of a file cost when they were asked for; a file counts once."""
+        with self._lock:
+            if path not in self._counted:
+                self._counted.add(path)
+                self.spent += usd
 
     def settle(self, reserved: float, usd: float) -> None:
         """Give back what was set aside, and note what the request really cost."""
@@ -111,9 +119,6 @@ class Endpoint:
         purse: What may be spent.
         folder: Where answers are kept; None keeps none.
         sleep: Between tries.
-
-    Raises:
-        ConfigError: ``config.invalid`` where the environment variable of the key is not set.
     """
 
     def __init__(
@@ -125,18 +130,22 @@ class Endpoint:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.settings, self.purse, self._sleep = settings, purse, sleep
-        self._path = folder / "answers.jsonl" if folder is not None else None
-        self._lock = threading.Lock()
-        self._key = self._read_key()
+        place = json.dumps([settings.url, settings.endpoint, settings.model])
+        name = f"{hashlib.sha256(place.encode()).hexdigest()[:16]}.jsonl"
+        self._path = folder / name if folder is not None else None
+        self._lock, self._key = threading.Lock(), ""
         self._kept = self._read()
-        self.purse.settle(0.0, sum(self.cost(one) or 0.0 for one in self._kept.values()))
+        if self._path is not None:
+            self.purse.paid(self._path, sum(self.cost(one) or 0.0 for one in self._kept.values()))
 
     def ask(self, prompts: Sequence[str], *, max_tokens: int) -> list[Answered]:
         """Answers in the order of the prompts; several are asked at a time.
 
         Raises:
+            ConfigError: ``config.invalid`` where the environment variable of the key is not set.
             ResourceError: ``resource.endpoint``, ``resource.budget``. What was answered before is kept.
         """
+        self._key = self._read_key()
         with ThreadPoolExecutor(self.settings.parallel) as pool:
             futures = [pool.submit(self._one, prompt, max_tokens) for prompt in prompts]
             try:

@@ -47,16 +47,21 @@ def travel(
             batch,
             prompts,
             state,
-            want=Want(last=True),
+            want=Want(last=_predicts(backbone)),
             frozen=frozen or "soft",
             checkpoint=checkpoint,  # type: ignore[arg-type]
         )
-        return _seen(output, rows)
+        return _seen(output, rows, last=_predicts(backbone))
     finally:
         backbone.spec = spec
 
 
-def _seen(output: Output, rows: Sequence[Row]) -> Seen:
+def _predicts(backbone: Backbone) -> bool:
+    """Whether the model has an output layer: a bare encoder has none."""
+    return backbone.spec.kind != "masked" or backbone.marks.mask is not None  # type: ignore[attr-defined]
+
+
+def _seen(output: Output, rows: Sequence[Row], *, last: bool = True) -> Seen:
     seen: Seen = {}
     for prompt, scores in output.answers.items():
         pairs = zip(scores.rows.tolist(), scores.candidates.tolist(), scores.scores, strict=True)
@@ -64,6 +69,8 @@ def _seen(output: Output, rows: Sequence[Row]) -> Seen:
     for prompt, hidden in output.readouts.items():
         pairs = zip(hidden.rows.tolist(), hidden.values, strict=True)
         seen |= {("readout", row, prompt, 0): value for row, value in pairs}
+    if not last:
+        return seen
     assert output.last is not None
     owners = [number for number, row in enumerate(rows) for _ in range(_num_ends(row))]
     for n, (row, logits) in enumerate(zip(owners, output.last, strict=True)):

@@ -79,7 +79,7 @@ class AnswerSettings(Settings):
         """Whether scores of words are corrected."""
         return self.normalise != "none" or self.calibrate != "none"
 
-    def resolved(self, task: Task, *, num_parameters: int) -> "AnswerSettings":
+    def resolved(self, task: Task, *, num_parameters: int, words: bool = True) -> "AnswerSettings":
         """The same with ``auto`` decided.
 
         Label vectors need fixed labels; there they are taken for a model below :data:`LARGE_MODEL` parameters or from
@@ -88,6 +88,7 @@ class AnswerSettings(Settings):
         Args:
             task: What is asked.
             num_parameters: Of the frozen model.
+            words: Whether the model can score words.
 
         Raises:
             ConfigError: ``config.invalid`` for a form that the kind of task does not have.
@@ -101,7 +102,7 @@ class AnswerSettings(Settings):
         if self.form != "auto" or len(task.forms) == 1:
             return self.model_copy(update={"form": task.forms[0]}) if self.form == "auto" else self
         vectors = not self.corrected
-        if vectors and num_parameters >= LARGE_MODEL:
+        if vectors and words and num_parameters >= LARGE_MODEL:
             vectors = len(getattr(task, "names", ())) >= MANY_LABELS
         return self.model_copy(update={"form": "vectors" if vectors else "words"})
 

@@ -57,7 +57,8 @@ class VariantModel(CompiledModel):
     ) -> dict[int, Scores]:
         assert store is None, "variants of a text are not worth keeping"
         shared = [shared_length(row, rows[0]) for row in rows]
-        if len(rows) < 2 or not all(_goes_on(row, length) for row, length in zip(rows, shared, strict=True)):
+        alone = not self.backbone.trunks(Batch((_chain(rows[0]),)), frozen=self.frozen)  # read both ways: all is new
+        if len(rows) < 2 or alone or not all(_goes_on(*pair) for pair in zip(rows, shared, strict=True)):
             plain = PromptedModel(self.backbone, self.prompts)
             return plain.score_all(rows, prompts=prompts, batch_tokens=batch_tokens)
         tensors = self.prompts if prompts is None else prompts

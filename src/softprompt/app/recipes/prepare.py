@@ -20,7 +20,8 @@ from softprompt.data.page import DataPage
 from softprompt.data.sources import Source, load
 from softprompt.data.splits import Fold, folds, k_shot, num_units, split
 from softprompt.model.backbones import loading
-from softprompt.model.backbones.base import Backbone
+from softprompt.model.backbones.base import Backbone, Spec
+from softprompt.model.backbones.cloze import cannot_write, no_mask_head
 from softprompt.model.prediction import Ask
 from softprompt.model.templates import RowBuilder, Template
 from softprompt.model.templates.rows import Answers
@@ -343,7 +344,9 @@ def prepare(
     notes.extend(_say_turns(config, template, splits))
     if not written and len(fields) > 1:
         notes.append(f"template over the columns {', '.join(fields)}: {template}")
-    answers = config.answers.resolved(task, num_parameters=backbone.spec.num_parameters)
+    spec = backbone.spec
+    answers = config.answers.resolved(task, num_parameters=spec.num_parameters, words=spec.words)
+    notes.extend(_say_masks(task, answers, spec))
     answers = _with_prior(config, answers, task, splits["train"])
     if answers.offsets and config.answers.prior == "auto" and not config.answers.offsets:
         notes.append(f"uneven labels: their scores are corrected for their shares by half (answers.prior: {HALF:g})")
@@ -365,6 +368,21 @@ def prepare(
         repeated,
         taught,
     )
+
+
+def _say_masks(task: Task, answers: AnswerSettings, spec: Spec) -> list[str]:
+    """What a masked model scores, in a note; none for models that write.
+
+    Raises:
+        ModelError: ``model.cannot_write``, ``model.no_mask_head``.
+    """
+    if spec.kind == "masked" and task.objective == "likelihood":
+        raise cannot_write(spec.name)
+    if answers.form == "words" and not spec.words:
+        raise no_mask_head(spec.name)
+    if spec.kind != "masked" or answers.form == "vectors":
+        return []
+    return ["answers are scored by their pseudo-log-likelihood, at masks and from left to right (a masked model)"]
 
 
 def _say_turns(config: RunConfig, template: Template, splits: Mapping[str, Dataset]) -> list[str]:

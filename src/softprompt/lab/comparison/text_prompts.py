@@ -48,7 +48,7 @@ class ZeroShot:
     name: str = "zero-shot text prompt"
 
     def supports(self, task: Task) -> bool:
-        return "words" in task.forms
+        return "words" in task.forms and self.backbone.spec.words
 
     def fit(self, train: Dataset, validation: Dataset | None, task: Task, *, seed: int = 0) -> Fitted:
         longest = self.max_tokens or self.backbone.spec.max_positions
@@ -85,7 +85,7 @@ class FewShot:
 
     def supports(self, task: Task) -> bool:
         """Not where each label is a question of its own: a demonstration answers one question."""
-        return "words" in task.forms and not task.independent
+        return "words" in task.forms and self.backbone.spec.words and not task.independent
 
     def fit(self, train: Dataset, validation: Dataset | None, task: Task, *, seed: int = 0) -> Fitted:
         """Raises what building a row of the training data raises."""

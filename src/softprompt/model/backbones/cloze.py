@@ -4,19 +4,19 @@ The same rows that causal models read from left to right are read here like this
 something is read.
 
 * **Soft tokens before the text, or none**: everything on the path sees everything; the line is computed whole.
-* **Soft tokens after a field** (splice rule 9): the text before the first of them is the *trunk*. It is read alone, both
-  ways, closed like a text in pre-training, and never sees what follows; so it can be computed once. What follows are
-  *observers*: they see the trunk and each other, and their positions go on where it ends.
+* **Soft tokens after a field** (splice rule 9): the text before the first of them is the *trunk*. It is read alone,
+  both ways, closed like a text in pre-training, and never sees what follows; so it can be computed once. What follows
+  are *observers*: they see the trunk and each other, and their positions go on where it ends.
 
-Behind the path stand the answer's tokens as masks and then the closing token, as a text ends in pre-training. An answer's
-terminator is that closing token: it is there, and is not scored. The score is the left-to-right pseudo-log-likelihood
-of Kauf & Ivanova (2023): token i is predicted with the tokens before it present and those from i on masked, so
-that a rare word's pieces do not give each other away. Answers of equal length share their first line, and of one token
-all of it.
+Behind the path stand the answer's tokens as masks and then the closing token, as a text ends in pre-training. An
+answer's terminator is that closing token: it is there, and is not scored. The score is the left-to-right
+pseudo-log-likelihood of Kauf & Ivanova (2023): token i is predicted with the tokens before it present and those from i
+on masked, so that a rare word's pieces do not give each other away. Answers of equal length share their first line,
+and of one token all of it.
 
 Where label vectors read, a mask is read, as if an answer of one token began there; a model without a trained mask head
-is read at the token before. A row that is nothing but a chain of text with several readouts (a linear probe) is one line:
-those inside read their own token of it.
+is read at the token before. A row that is nothing but a chain of text with several readouts (a linear probe) is one
+line: those inside read their own token of it.
 
 Pure Python on ids: knows no tensors and no model.
 """
@@ -28,7 +28,7 @@ from softprompt.core.errors import ModelError
 from softprompt.core.records import Answer, Readout, Row, Soft, Text
 from softprompt.model.backbones.lines import Candidate, Line, Lowered, Place, Read, SoftRun, Trunk
 
-__all__ = ["Marks", "cloze", "cloze_trunks"]
+__all__ = ["Marks", "cannot_write", "cloze", "cloze_trunks", "no_mask_head"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ def cloze(batch: Iterable[Row], marks: Marks, *, ends: bool = False) -> Lowered:
         ends: Whether the ends of branches are read, too.
 
     Raises:
-        ModelError: ``model.empty_row`` where an answer or head has no token before it; ``model.no_mask_head`` for answers
-            in words where no head was trained to predict them; ``model.empty_answer``.
+        ModelError: ``model.empty_row`` where an answer or head has no token before it; ``model.no_mask_head`` for
+            answers in words where no head was trained to predict them; ``model.empty_answer``.
 
     >>> from softprompt.core.records import Node
     >>> nodes = (Node(Text((5, 6))), Node(Soft("s", 2), 0), Node(Answer((9, 0), 0), 1), Node(Answer((8, 7, 0), 1), 1))
@@ -191,11 +191,7 @@ class _Reader:
     def answer(self, answer: Answer) -> Candidate:
         """Where the tokens of an answer are predicted; its terminator closes the line and is not predicted."""
         if self.marks.mask is None:
-            raise ModelError(
-                "model.no_mask_head",
-                "an answer in words is asked of a model that has no trained head to predict words at masks",
-                cure="choose 'answers: vectors'",
-            )
+            raise no_mask_head("this model")
         ids = answer.ids[:-1]
         if not ids:
             raise ModelError("model.empty_answer", "an answer has no tokens, and a masked model scores tokens alone")
@@ -218,6 +214,24 @@ class _Reader:
             assert self.marks.mask is not None
             yield from [self.marks.mask] * masks
         yield self.marks.close
+
+
+def cannot_write(name: str) -> ModelError:
+    """What a masked model says that is asked for text."""
+    return ModelError(
+        "model.cannot_write",
+        f"{name} fills in masks and cannot write text from left to right",
+        cure="ask for one of several answers (classify, choose), or use a causal or seq2seq model",
+    )
+
+
+def no_mask_head(name: str) -> ModelError:
+    """What an encoder says that is asked for words."""
+    return ModelError(
+        "model.no_mask_head",
+        f"{name} has no trained head that predicts words at masks, so it cannot score answers in words",
+        cure="choose 'answers: vectors'",
+    )
 
 
 def _empty() -> ModelError:

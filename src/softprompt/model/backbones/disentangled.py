@@ -5,8 +5,8 @@ from how far away it is (He et al. 2021, equation 4): with d = bucket(i - j)
 
     score(i, j) = (q_i . k_j  +  q_i . K_d  +  k_j . Q_d) / sqrt(head width * number of the terms)
 
-K_d and Q_d are projections of one vector a bucket. The cached keys are those of the content alone, so what was read once
-serves at every distance.
+K_d and Q_d are projections of one vector a bucket. The cached keys are those of the content alone, so what was read
+once serves at every distance.
 
 Each function stands in for the ``forward`` of an attention module; ``body`` is the encoder that it belongs to.
 """
@@ -49,11 +49,10 @@ def mpnet(
     view: Seen,
     extend: Extend,
     hidden: Float[Tensor, "S L E"],
-    attention_mask: Tensor | None = None,
-    position_bias: Tensor | None = None,
-    **_: Any,
+    *_: Any,
+    **__: Any,
 ) -> tuple[Float[Tensor, "S L E"]]:
-    """``MPNetSelfAttention``; ``position_bias`` is what the encoder made of the live tokens alone, and is made again."""
+    """``MPNetSelfAttention``; its ``position_bias`` is that of the live tokens alone, and another is made."""
     query, key, value = (_heads(part(hidden), module.num_attention_heads) for part in (module.q, module.k, module.v))
     key, value = extend(key, value)
     if "bias" not in view.shared:
@@ -69,11 +68,9 @@ def disentangled(
     view: Seen,
     extend: Extend,
     hidden: Float[Tensor, "S L E"],
-    attention_mask: Tensor | None = None,
-    output_attentions: bool = False,
-    query_states: Tensor | None = None,
-    relative_pos: Tensor | None = None,
+    *_: Any,
     rel_embeddings: Tensor | None = None,
+    **__: Any,
 ) -> tuple[Float[Tensor, "S L E"], None]:
     """``DisentangledSelfAttention`` of DeBERTa-v2."""
     parts = (module.query_proj, module.key_proj, module.value_proj)

@@ -97,6 +97,7 @@ def wrap_encoder(
         fingerprint=mark,
         tokenizer_hash=texts.hash,
         kind="masked",
+        words=head is not None,
     )
     return MaskedBackbone(model, texts, spec=spec, mask=None if head is None else texts.mask_id)
 

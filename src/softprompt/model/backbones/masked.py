@@ -19,7 +19,7 @@ from softprompt.core.tensors import PromptTensors, State
 from softprompt.core.tokens import Tokenizer
 from softprompt.model.backbones.attention import fast_attention
 from softprompt.model.backbones.base import Backbone, Hidden, Output, Plan, Spec, Want
-from softprompt.model.backbones.cloze import Marks, cloze, cloze_trunks
+from softprompt.model.backbones.cloze import Marks, cannot_write, cloze, cloze_trunks, no_mask_head
 from softprompt.model.backbones.encoders import encoder_of, mask_head_of
 from softprompt.model.backbones.lines import Line, Lowered, Trunk
 from softprompt.model.backbones.lowering import Frozen
@@ -112,14 +112,20 @@ class MaskedBackbone(Backbone):
         checkpoint: bool = False,
     ) -> Output:
         if want.state:
-            raise _cannot_write(self.spec.name)
+            raise cannot_write(self.spec.name)
+        if want.last and self.marks.mask is None:
+            raise no_mask_head(self.spec.name)
         lowered = cloze(batch, self.marks, ends=want.last or want.hidden)
+        if not lowered.lines:
+            return Output()
         if lowered.trunks:
             state = self.reread([trunk.ids for trunk in lowered.trunks]) if state is None else state
             assert len(state) == len(lowered.trunks), "one row of state a trunk"
         _check_slots(lowered, prompts)
         readers = Readers.of(lowered, want, self.spec.device)
-        view = self._view(lowered.lines, by_line(state, lowered.lines) if lowered.trunks and state else None)
+        view = self._view(
+            lowered.lines, by_line(state, lowered.lines) if lowered.trunks and state is not None else None
+        )
         embeds = insert(self.embed(view.inputs.ids), lowered.lines, prompts)
         project = bool(lowered.answers) or want.last
         keep = readers.flat(view.inputs.ids.shape[1])
@@ -133,7 +139,7 @@ class MaskedBackbone(Backbone):
         )
 
     def step(self, state: State, ids: Int[Tensor, "B N"]) -> tuple[Float[Tensor, "B V"], State]:
-        raise _cannot_write(self.spec.name)
+        raise cannot_write(self.spec.name)
 
     def _view(self, lines: Sequence[Line], past: State | None, *, keep: bool = False) -> View:
         length, longest = max(line.length for line in lines), self.spec.max_positions + ROOM
@@ -203,14 +209,6 @@ def _check_slots(lowered: Lowered, prompts: Sequence[PromptTensors]) -> None:
             came = ", ".join(name.split(".")[0] for name, _ in slot.tensors())
             raise ModelError(
                 "model.unsupported_prompt",
-                f"slot {run.slot!r} of prompt {run.prompt} holds {came}; masked models take vectors among the embeddings",
+                f"slot {run.slot!r} of prompt {run.prompt} holds {came}; masked models take 'embed' alone",
                 cure="choose a method that learns vectors (plain, residual)",
             )
-
-
-def _cannot_write(name: str) -> ModelError:
-    return ModelError(
-        "model.cannot_write",
-        f"{name} fills in masks and cannot write text from left to right",
-        cure="ask for one of several answers (classify, choose), or use a causal or seq2seq model",
-    )

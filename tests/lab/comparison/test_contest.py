@@ -26,7 +26,7 @@ WORDS = {"no": "alpha", "yes": "beta"}
 TASK = Task.classify(list(WORDS), metrics=("accuracy",))
 BACKBONE = tiny()
 TRAINING = TrainingSettings(
-    steps=4, batch_size=4, probe_steps=2, rates=(0.03, 0.3), evaluations=2, seeds=(0, 1), micro_tokens=4096
+    steps=4, batch_size=4, probe_steps=2, rates=(0.03, 0.3), evaluations=1, seeds=(0, 1), micro_tokens=4096
 ).resolved()
 
 

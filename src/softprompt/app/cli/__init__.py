@@ -15,6 +15,7 @@ from typer.main import get_command
 from softprompt.app.cli import (
     cache,
     check,
+    compare,
     data,
     demo,
     doctor,
@@ -42,6 +43,7 @@ ORDER = (
     "demo",
     "init",
     "tune",
+    "compare",
     "check",
     "template",
     "data",
@@ -96,6 +98,7 @@ def make_app() -> typer.Typer:
     made.command(rich_help_panel=LEARN)(demo.demo)
     made.command(rich_help_panel=LEARN)(init.init)
     made.command(rich_help_panel=LEARN)(tune.tune)
+    made.command(rich_help_panel=LEARN)(compare.compare)
     made.command(rich_help_panel=LOOK)(check.check)
     made.command(rich_help_panel=USE)(evaluate.evaluate)
     made.command(rich_help_panel=USE)(ensemble.ensemble)

@@ -4,6 +4,7 @@ All work on one :class:`~softprompt.lab.comparison.stage.Stage`. An entrant says
 instead of failing; :func:`entrant_of` is the one place that knows them all.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -42,6 +43,9 @@ from softprompt.model.prediction import Ask
 from softprompt.model.templates import RowBuilder, Template
 
 __all__ = ["Entrant", "default_entrants", "entrant_of"]
+
+#: Share of the time there is before which nothing ends for want of it.
+IN_TIME = 0.8
 
 #: Parameters up to which full fine-tuning takes part unasked without an accelerator: 16 bytes each, and the copy.
 SMALL_MODEL = 150_000_000
@@ -133,7 +137,7 @@ class Soft:
         return {"kind": "soft", **own, "start": start, **self.stage.facts(model=True, trained=True)}
 
     def attempts(self, folder: Path | None) -> Iterator[Attempt]:
-        stage, builder = self.stage, self.builder
+        stage, builder, begun = self.stage, self.builder, time.monotonic()
         name = self.settings.called
         lesson = Lesson(
             name,
@@ -150,7 +154,8 @@ class Soft:
             stage.backbone, [lesson], method=self.method, settings=training, folder=folder, on_event=stage.on_event
         )
         (learnt,) = tuning.learnt
-        if any(outcome.stop == "interrupted" for outcome in learnt.outcomes):
+        # A run that is cut short may hand over the probe's best prompt; only the time limit makes that a result.
+        if tuning.interrupted and (stage.max_seconds is None or time.monotonic() - begun < IN_TIME * stage.max_seconds):
             raise KeyboardInterrupt
         shared = f"{len(learnt.seeds)} seeds in one pass, " if len(learnt.seeds) > 1 else ""
         for seed, outcome in zip(learnt.seeds, learnt.outcomes, strict=True):

@@ -21,7 +21,7 @@ from softprompt.core.errors import ModelError
 from softprompt.core.tensors import State
 from softprompt.model.backbones.slots import Layered, Vectors, Written
 
-__all__ = ["entering", "layered_cache"]
+__all__ = ["entering", "going_into", "layered_cache"]
 
 
 class _Layer(DynamicLayer):
@@ -87,6 +87,17 @@ def entering(layers: list[nn.Module], layered: Layered) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def going_into(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """What goes into a layer during calls."""
+    found: list[Tensor] = []
+    handle = layer.register_forward_pre_hook(lambda _layer, args: found.append(args[0]))
+    try:
+        yield found
+    finally:
+        handle.remove()
 
 
 class _Enter:

@@ -58,9 +58,8 @@ class Opening:
             raise PromptError("prompt.unsupported_export", message, cure="serve it: softprompt serve")
         slots = [n for n, part in enumerate(template.parts) if isinstance(part, Slot)]
         if any(isinstance(part, Field | OptionalPart) for part in template.parts[: slots[-1]]):
-            message = (
-                f"{prompt.name!r} has soft tokens {template.placement} the text, {format} puts them in front of it"
-            )
+            place = "between two texts" if template.placement == "before" else f"{template.placement} the text"
+            message = f"{prompt.name!r} has soft tokens {place}, {format} puts them in front of it"
             cure = "tune one with soft tokens before the text (--place before), or export to npy, raw or vllm"
             raise PromptError("prompt.unsupported_export", message, cure=cure)
         marked = {name: f"{{{name}}}" for name in template.fields}

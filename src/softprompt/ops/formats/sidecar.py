@@ -93,12 +93,14 @@ def digest(data: bytes) -> str:
 
 
 def format_at(folder: Path) -> str | None:
-    """The format that a folder's softprompt.json names; None where there is none, or none that can be read."""
-    try:
-        found = Sidecar.load(folder)
-    except PromptError:
+    """The format that a folder's softprompt.json names; None where there is none.
+
+    Raises:
+        PromptError: ``prompt.bad_manifest``: it is no JSON.
+    """
+    if not (folder / SIDECAR).is_file():
         return None
-    return None if found is None else found.format
+    return str(decode_document(read_file(folder / SIDECAR, max_bytes=MAX_MANIFEST_BYTES)).get("format"))
 
 
 def read_part(folder: Path, name: str, *, max_bytes: int) -> bytes:

@@ -52,25 +52,29 @@ def _describe(cls: type[BaseModel], fault: Any) -> str:
         owners = _owners(cls, path[:-1])
         known = sorted({field.alias or name for owner in owners for name, field in owner.model_fields.items()})
         return f"{'.'.join(path)}: unknown key; {nearest(path[-1], known)}"
-    came = "" if fault["type"] == "missing" else f", got {fault['input']!r}"
+    came = "" if fault["type"] == "missing" or not path else f", got {fault['input']!r}"  # not all settings again
     message = fault["msg"].removeprefix("Value error, ")
     return f"{'.'.join(path) or 'settings'}: {message[0].lower() + message[1:]}{came}"
 
 
 def _owners(cls: type[BaseModel], path: list[str]) -> Iterator[type[BaseModel]]:
-    """The settings classes that stand at ``path`` below ``cls``; unions give several."""
+    """The settings classes that stand at ``path`` below ``cls``; unions give several, or the one that a name chose."""
     if not path:
         yield cls
         return
     name, rest = path[0], path[1:]
     annotation = cls.model_fields[name].annotation if name in cls.model_fields else cls
-    stack, found = [annotation], False
+    stack, found = [annotation], list[type[BaseModel]]()
     while stack:
         part = stack.pop()
         if isinstance(part, type) and issubclass(part, BaseModel):
-            found = True
-            yield from _owners(part, rest)
+            found.append(part)
         else:
             stack.extend(get_args(part))
+    chosen = [
+        part for part in found if rest and "name" in part.model_fields and part.model_fields["name"].default == rest[0]
+    ]
+    for part in chosen or found:
+        yield from _owners(part, rest[1:] if chosen else rest)
     if not found:
         yield cls

@@ -86,7 +86,10 @@ def test_names_come_from_the_file_or_the_rows(path: Path) -> None:
         ("training.steps", "config.usage", "KEY=VALUE"),
         ("=1", "config.usage", "KEY=VALUE"),
         ("training..steps=1", "config.usage", "KEY=VALUE"),
-        ("method=residul", "config.invalid", "residul"),
+        ("method=residul", "config.unknown_name", "did you mean 'residual'"),
+        ("method=dept", "config.unsupported_method", "use low_rank or plain"),
+        ("method={name: low_rank, rnk: 3}", "config.unknown_key", "did you mean 'rank'? known: name, rank"),
+        ("method=progressive", "config.invalid", "it is in_front here [config.invalid]"),
     ],
 )
 def test_wrong_settings_are_named(path: Path, change: str, code: str, words: str) -> None:

@@ -145,6 +145,7 @@ CATALOGUE: dict[str, str] = {
     "template.bos_not_first": "{bos} stands elsewhere than at the start.",
     "template.changed": "The frozen chat skeleton of a saved template is not the one that was saved.",
     "template.chat": "A chat template that cannot be frozen around the given turns.",
+    "template.decoder": "<decoder> twice, with nothing before it, in a chat, or for a model without such a side.",
     "template.invalid": "A setting of a template has a wrong value.",
     "template.missing_field": "A row lacks a field that the template needs.",
     "template.no_answer": "The template has no {answer}.",

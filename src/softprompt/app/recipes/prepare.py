@@ -333,7 +333,13 @@ def prepare(
         notes.extend(said)
     backbone = backbone or load_backbone(config.model, watcher)
     fields = splits["train"].fields()
-    template = config.template.build(config.task.kind, fields=fields, tokenizer=backbone.tokenizer, words=task.words)
+    template = config.template.build(
+        config.task.kind,
+        fields=fields,
+        tokenizer=backbone.tokenizer,
+        words=task.words,
+        model=backbone.spec.kind,
+    )
     for name in template.required_fields:
         if name not in fields:
             raise TemplateError(

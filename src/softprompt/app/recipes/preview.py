@@ -148,6 +148,8 @@ def template_view(
     backbone = load_backbone(model, watcher)
     watcher.done()
     asked = task.build(STAND_IN_LABELS)
-    built = template.build(task.kind, fields=fields, tokenizer=backbone.tokenizer, words=asked.words)
+    built = template.build(
+        task.kind, fields=fields, tokenizer=backbone.tokenizer, words=asked.words, model=backbone.spec.kind
+    )
     builder = RowBuilder(built, asked, backbone.tokenizer, max_tokens=backbone.spec.max_positions, answers="words")
     return show_template(builder)

@@ -31,6 +31,7 @@ def identity(spec: Spec) -> ModelIdentity:
         fingerprint=spec.fingerprint,
         tokenizer=spec.tokenizer_hash,
         dtype=str(spec.dtype).removeprefix("torch."),
+        kind=spec.kind,
     )
 
 

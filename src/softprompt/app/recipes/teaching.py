@@ -117,8 +117,10 @@ def _load(
         return backbone, ask_of(prompt, backbone)[0]
     model = config.model
     backbone = loading.load(config.teacher.name, dtype=model.dtype, device=model.device, attention=model.attention)
-    template = config.template.build(config.task.kind, fields=fields, tokenizer=backbone.tokenizer).without_slots()
-    builder = RowBuilder(template, task, backbone.tokenizer, max_tokens=backbone.spec.max_positions)
+    template = config.template.build(
+        config.task.kind, fields=fields, tokenizer=backbone.tokenizer, model=backbone.spec.kind
+    )
+    builder = RowBuilder(template.without_slots(), task, backbone.tokenizer, max_tokens=backbone.spec.max_positions)
     return backbone, Ask(builder, answers=AnswerSettings(form="words", calibrate="contextual"))
 
 

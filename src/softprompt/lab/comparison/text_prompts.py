@@ -18,7 +18,7 @@ from softprompt.model.backbones.base import Backbone
 from softprompt.model.prediction import Ask
 from softprompt.model.templates import RowBuilder, Template
 from softprompt.model.templates.grammar import parse
-from softprompt.model.templates.parts import AnswerPlace, Bos, Field, Part, Slot, Special, Words, unparse
+from softprompt.model.templates.parts import AnswerPlace, Bos, Decoder, Field, Part, Slot, Special, Words, unparse
 from softprompt.model.templates.segments import resolve
 
 __all__ = ["FewShot", "ZeroShot", "draw_demonstrations", "with_demonstrations"]
@@ -204,6 +204,8 @@ def _demonstration(template: Template, example: Example, task: Task) -> list[Par
                 parts.append(Words(answer_text(task, example) + _BETWEEN))
             case Words() | Special():
                 parts.append(part)
+            case Decoder():
+                parts.append(Words(" "))
             case Slot() | Bos():
                 pass
     return parts

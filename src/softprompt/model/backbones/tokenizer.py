@@ -72,6 +72,12 @@ class TextTokenizer:
         return _first(self._source.mask_token_id)
 
     @property
+    def first_blank(self) -> str:
+        """The blank that the model's own tokenizer puts before the first word of a text, or nothing."""
+        parts = (self._definition.get("normalizer"), self._definition.get("pre_tokenizer"))
+        return " " if any(_prepends(part) for part in parts) else ""
+
+    @property
     def vocab_size(self) -> int:
         return self._skeleton.get_vocab_size(with_added_tokens=True)
 
@@ -182,6 +188,15 @@ def _without_prefix(definition: dict[str, Any]) -> dict[str, Any]:
     return changed
 
 
+def _prepends(part: Any) -> bool:
+    """Whether a part of the definition puts a blank before the first word."""
+    if not isinstance(part, dict):
+        return False
+    inner = part.get("normalizers") or part.get("pretokenizers") or ()
+    own = part.get("type") == "Prepend" or part.get("add_prefix_space") is True
+    return own or part.get("prepend_scheme") in ("first", "always") or any(_prepends(one) for one in inner)
+
+
 def _neutral(part: Any) -> Any:
     if not isinstance(part, dict):
         return part
@@ -194,5 +209,7 @@ def _neutral(part: Any) -> Any:
         return part | {"add_prefix_space": False}
     if kind == "Sequence":
         (name,) = part.keys() & {"normalizers", "pretokenizers", "decoders"}
+        if any(one.get("type") == "WhitespaceSplit" for one in part[name]):
+            return part  # T5, ALBERT: white space is gone, and the mark before each word is all that is left of it
         return part | {name: [kept for one in part[name] if (kept := _neutral(one)) is not None]}
     return part

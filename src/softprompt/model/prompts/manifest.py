@@ -53,6 +53,7 @@ class ModelIdentity(_Record):
         fingerprint: Hash over every tensor; the same in every dtype the model is loaded in.
         tokenizer: Hash of the tokenizer.
         dtype: Dtype it was trained with.
+        kind: ``causal``, ``seq2seq`` or ``masked``.
     """
 
     id: str
@@ -61,6 +62,7 @@ class ModelIdentity(_Record):
     fingerprint: str = Field(min_length=1)
     tokenizer: str = Field(min_length=1)
     dtype: str = ""
+    kind: str = "causal"
 
     def differences(self, other: "ModelIdentity") -> Iterator[tuple[str, str, str]]:
         """Field, own value and the other's value, where they differ.
@@ -69,7 +71,7 @@ class ModelIdentity(_Record):
         >>> list(one.differences(ModelIdentity(id="a", fingerprint="f2", tokenizer="t")))
         [('fingerprint', 'f1', 'f2')]
         """
-        for name in ("id", "revision", "architecture", "fingerprint", "tokenizer", "dtype"):
+        for name in ("id", "kind", "revision", "architecture", "fingerprint", "tokenizer", "dtype"):
             own, others = getattr(self, name), getattr(other, name)
             if own != others:
                 yield name, str(own or "none"), str(others or "none")

@@ -24,7 +24,11 @@ from softprompt.model.prompts.tensorfile import check_tensors, decode_tensors, d
 
 __all__ = ["Prompt"]
 
-_IDENTITY = {"fingerprint": "prompt.other_model", "tokenizer": "prompt.other_tokenizer"}
+_IDENTITY = {
+    "kind": ("prompt.other_model", "kind of model"),
+    "fingerprint": ("prompt.other_model", "model"),
+    "tokenizer": ("prompt.other_tokenizer", "tokenizer"),
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -132,10 +136,9 @@ class Prompt:
         """
         differences = list(self.manifest.model.differences(model))
         names = [name for name, _, _ in differences]
-        for name, code in _IDENTITY.items():
+        for name, (code, what) in _IDENTITY.items():
             if name in names:
                 listed = ", ".join(f"{field} {_short(old)} -> {_short(new)}" for field, old, new in differences)
-                what = "model" if name == "fingerprint" else "tokenizer"
                 raise PromptError(
                     code,
                     f"the prompt was trained with another {what}: {listed}",

@@ -5,11 +5,12 @@ r"""The grammar of templates: text to parts, and errors that point; nothing in a
     {answer}                where the answer goes: once, at the end
     {bos}                   the model's beginning-of-sequence token, nothing where it has none: at the start only
     <soft 20>               20 learned vectors; also <soft 20 name>, <soft 20 "start text">, <soft 20 name "start text">
+    <decoder>               of an encoder-decoder: the text is read up to here, from here on the model writes
     {? words {name} ?}      an optional part: left out when a field inside is empty
     {special "<|user|>"}    text of the model's own chat skeleton, where special-token strings are special tokens
 
-One rule of escaping: what has a meaning is written twice to be plain: ``{{``, ``}}``, ``<<soft``, and ``""`` inside
-quotes.
+One rule of escaping: what has a meaning is written twice to be plain: ``{{``, ``}}``, ``<<soft``, ``<<decoder>``, and
+``""`` inside quotes.
 
 Knows nothing of tokens, examples or tasks.
 """
@@ -21,7 +22,7 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 from softprompt.core.errors import TemplateError
-from softprompt.model.templates.parts import AnswerPlace, Bos, Field, OptionalPart, Part, Slot, Special, Words
+from softprompt.model.templates.parts import AnswerPlace, Bos, Decoder, Field, OptionalPart, Part, Slot, Special, Words
 
 __all__ = ["parse"]
 
@@ -30,7 +31,8 @@ MAX_LENGTH = 10_000  # soft tokens a slot: far above use, far below what would e
 _NAME = re.compile(r"[^\W\d](?:[\w.\- ]*\w)?")
 _BRACES = re.compile(r"\{([^{}\n]*)\}")
 _SPECIAL = re.compile(r'\{special\s+"((?:[^"]|"")*)"\s*\}')
-_SOFT = re.compile(r"(<+)soft(?![^\W\d])")  # "<software>" is plain text, "<soft20>" a typing error worth a message
+# "<software>" is plain text, "<soft20>" a typing error worth a message
+_ANGLE = re.compile(r"(<+)(soft(?![^\W\d])|decoder>)")
 _SLOT = re.compile(r'<soft\s+(\d+)(?:\s+([A-Za-z_][\w-]*))?(?:\s+"((?:[^"]|"")*)")?\s*>', re.ASCII)
 _CLOSE = re.compile(r"\?(\}+)")
 _PLAIN = re.compile(r"[^{}<?]+|[<?]")
@@ -47,7 +49,8 @@ def parse(source: str, *, bos: bool = True, answer: bool = True) -> tuple[Part, 
 
     Raises:
         TemplateError: ``template.syntax``, ``template.unclosed``, ``template.slot``, ``template.optional``,
-            ``template.bos_not_first``, ``template.no_answer``, ``template.answer_not_last``; with the line and a caret.
+            ``template.bos_not_first``, ``template.no_answer``, ``template.answer_not_last``, ``template.decoder``; with
+            the line and a caret.
 
     >>> parse("{text}<soft 20> It was {answer}")
     (Field(name='text'), Slot(length=20, name=None, start_text=None), Words(text=' It was '), AnswerPlace())
@@ -82,8 +85,13 @@ class _Scanner:
         """The part in braces or angle brackets that begins here, None where words begin."""
         if self.source[self.at] == "{" and not self.source.startswith("{{", self.at):
             return self._braces()
-        found = _SOFT.match(self.source, self.at)
-        return self._slot() if found and len(found[1]) == 1 else None
+        found = _ANGLE.match(self.source, self.at)
+        if found is None or len(found[1]) != 1:
+            return None
+        if found[2] == "soft":
+            return self._slot()
+        self.at = found.end()
+        return Decoder()
 
     def _words(self) -> str:
         """The next few characters of plain text, escapes resolved."""
@@ -93,11 +101,11 @@ class _Scanner:
             return self.source[start]
         if self.source[start] == "}":
             self.fail("template.unclosed", start, "a } closes nothing", cure="write }} for a plain brace")
-        if found := _SOFT.match(self.source, start):
+        if found := _ANGLE.match(self.source, start):
             # two brackets are one plain one; an odd one out opens a slot and stays for the next round
             pairs, odd = divmod(len(found[1]), 2)
             self.at = start + 2 * pairs if odd else found.end()
-            return "<" * pairs + ("" if odd else "soft")
+            return "<" * pairs + ("" if odd else found[2])
         found = _PLAIN.match(self.source, start)
         assert found is not None
         self.at = found.end()
@@ -189,6 +197,15 @@ def _check_order(scanner: _Scanner, placed: list[tuple[int, Part]], *, bos: bool
         if isinstance(part, Bos) and (index or not bos):
             where = "at the very start" if bos else "not in a part of a chat"
             scanner.fail("template.bos_not_first", start, f"{{bos}} stands {where}", cure="move or remove it")
+    marks = [(index, start) for index, (start, part) in enumerate(placed) if isinstance(part, Decoder)]
+    if marks and not (bos and answer):
+        cure = "remove it: chat formats belong to causal models"
+        scanner.fail("template.decoder", marks[0][1], "<decoder> stands in a part of a chat", cure=cure)
+    if len(marks) > 1:
+        scanner.fail("template.decoder", marks[1][1], "<decoder> stands a second time", cure="keep one of them")
+    if marks and not any(not isinstance(part, Bos) for _, part in placed[: marks[0][0]]):
+        message = "nothing stands before <decoder> for the encoder to read"
+        scanner.fail("template.decoder", marks[0][1], message, cure="write the text before <decoder>")
     answers = [index for index, (_, part) in enumerate(placed) if isinstance(part, AnswerPlace)]
     if answers and not answer:
         cure = "remove it, or write it into the assistant's part"

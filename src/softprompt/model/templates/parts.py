@@ -10,6 +10,7 @@ from dataclasses import dataclass
 __all__ = [
     "AnswerPlace",
     "Bos",
+    "Decoder",
     "Field",
     "OptionalPart",
     "Part",
@@ -50,6 +51,11 @@ class Bos:
 
 
 @dataclass(frozen=True, slots=True)
+class Decoder:
+    """Where an encoder-decoder stops reading and begins to write: the end of one side and the start of the other."""
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerPlace:
     """Where the answer begins."""
 
@@ -68,7 +74,7 @@ class OptionalPart:
     parts: tuple[Words | Field, ...]
 
 
-Part = Words | Field | Slot | Bos | AnswerPlace | Special | OptionalPart
+Part = Words | Field | Slot | Bos | Decoder | AnswerPlace | Special | OptionalPart
 
 
 def unparse(parts: Sequence[Part]) -> str:
@@ -88,14 +94,14 @@ def escape(text: str) -> str:
     'set {{x}} <<soft 3>'
     """
     text = text.replace("{", "{{").replace("}", "}}")
-    return re.sub(r"<+(?=soft(?![^\W\d]))", lambda run: run[0] * 2, text)
+    return re.sub(r"<+(?=soft(?![^\W\d])|decoder>)", lambda run: run[0] * 2, text)
 
 
 def _write(part: Part, after: Part | None) -> str:
     match part:
         case Words(text):
             written = escape(text)
-            if isinstance(after, Slot):  # "<" right before a slot would double the slot's own bracket
+            if isinstance(after, Slot | Decoder):  # "<" right before a slot would double the slot's own bracket
                 bare = written.rstrip("<")
                 written = bare + 2 * written[len(bare) :]
             return written
@@ -110,6 +116,8 @@ def _write(part: Part, after: Part | None) -> str:
             return f"{{?{unparse(parts)}?}}"
         case Bos():
             return "{bos}"
+        case Decoder():
+            return "<decoder>"
         case AnswerPlace():
             return "{answer}"
 

@@ -40,6 +40,7 @@ def preset_text(
     fields: Sequence[str] = ("text",),
     length: int = 20,
     start_text: str | None = None,
+    model: str = "causal",
 ) -> str:
     r"""The text of the preset template of a task kind.
 
@@ -49,6 +50,8 @@ def preset_text(
         fields: One field stands for itself; several are lines that begin with the field's name.
         length: Number of soft tokens; 0 gives a text prompt.
         start_text: Text that the start values may come from.
+        model: Kind of the model; of an encoder-decoder (``seq2seq``) the encoder reads all text, and the slot stands on
+            the encoder's side (before) or on the decoder's (after).
 
     Raises:
         ConfigError: ``config.unknown_name`` for another kind or placement.
@@ -60,6 +63,8 @@ def preset_text(
     {bos}<soft 5>premise: {premise}
     question: {question}
     Answer: {answer}
+    >>> preset_text("classify", model="seq2seq")
+    '{bos}{text} It was<decoder><soft 20>{answer}'
     """
     if reserved := {"answer", "bos", "eos"} & set(fields):
         message = f"a field cannot be called {min(reserved)!r}"
@@ -71,4 +76,7 @@ def preset_text(
     slot = unparse([Slot(length, None, start_text)]) if length else ""
     cue = unparse([Words(CUES[kind])])
     inner = f"{slot}{body}{cue}" if place == "before" else f"{body}{slot}{cue}"
+    if model == "seq2seq":
+        text = f"{body}{cue.rstrip()}"
+        inner = f"{slot}{text}<decoder>" if place == "before" else f"{text}<decoder>{slot}"
     return f"{{bos}}{inner}{{answer}}"

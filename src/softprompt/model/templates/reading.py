@@ -12,7 +12,7 @@ from functools import cached_property, lru_cache
 
 from softprompt.core.errors import TemplateError
 from softprompt.core.tokens import Tokenizer
-from softprompt.model.templates.parts import Bos, Field, Part
+from softprompt.model.templates.parts import Bos, Decoder, Field, Part
 from softprompt.model.templates.segments import Piece, SlotSpec, TextPiece, assemble, resolve
 from softprompt.model.templates.template import Template
 from softprompt.model.templates.truncation import allot, shorten
@@ -26,7 +26,8 @@ class Reading:
     """The segments before an answer.
 
     Attributes:
-        pieces: Each segment with its token ids (none for a soft slot), empty ones left out.
+        pieces: Each segment with its token ids (none for a soft slot and for where the decoder begins), empty ones left
+            out.
         lead: The blank that the answer begins with.
         uncut: Tokens that each field had before cutting.
     """
@@ -75,6 +76,8 @@ class Reader:
         self.template = template
         self.tokenizer = tokenizer
         self.max_tokens = max_tokens
+        # An encoder-decoder learnt whole texts as its tokenizer writes them, many with a blank before the first word.
+        self._begins = str(getattr(tokenizer, "first_blank", "")) if template.sided else ""
         # the template's own words come back in every row
         self._encode_words = lru_cache(maxsize=1024)(tokenizer.encode)
         self._encode_skeleton = lru_cache(maxsize=1024)(tokenizer.encode_skeleton)
@@ -176,9 +179,12 @@ class Reader:
             return self.max_tokens + 1
 
     def _encode(self, parts: Sequence[Part], texts: Mapping[str, str]) -> Reading:
-        pieces, lead = assemble(parts, texts, self.template.slots_in_place, turns=self.template.turns)
+        pieces, lead = assemble(
+            parts, texts, self.template.slots_in_place, turns=self.template.turns, begins=self._begins
+        )
         encoded = [(piece, self._ids(piece)) for piece in pieces]
-        reading = Reading(tuple((piece, ids) for piece, ids in encoded if ids or isinstance(piece, SlotSpec)), lead)
+        kept = tuple((piece, ids) for piece, ids in encoded if ids or isinstance(piece, SlotSpec | Decoder))
+        reading = Reading(kept, lead)
         return replace(reading, uncut=reading.fields)
 
     def _ids(self, piece: Piece) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ tells an answer from a longer one that begins alike (law 9).
 Knows neither models nor tensors.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
@@ -16,11 +16,12 @@ from softprompt.core.errors import TemplateError
 from softprompt.core.records import Answer, Example, Node, Readout, Row, Segment, Soft, Text, content_hash
 from softprompt.core.tasks import Task
 from softprompt.core.tokens import Tokenizer
+from softprompt.model.templates.parts import Decoder
 from softprompt.model.templates.reading import Reader, Reading
 from softprompt.model.templates.segments import Piece, SlotSpec, TextPiece, join
 from softprompt.model.templates.template import Template
 
-__all__ = ["Answers", "Lengths", "RowBuilder", "Split"]
+__all__ = ["Answers", "Lengths", "RowBuilder", "Split", "frozen_pieces"]
 
 #: Kinds of tasks whose answers have one score each, which windows can be pooled by.
 POOLED = ("classify", "choose", "multilabel", "score")
@@ -38,7 +39,7 @@ class Lengths:
         fields: Tokens that stand in the row, by field.
         cut: Tokens that were cut, by field; only fields that lost some.
         answer: The longest answer with its terminator, or the room kept for free text; 0 for label vectors.
-        frozen: Tokens before the first soft slot: read once.
+        frozen: Tokens that are read once: before the first soft slot, or of an encoder without one.
     """
 
     words: int
@@ -159,8 +160,8 @@ class RowBuilder:
         says, right = self._answers(example, target=target, candidates=candidates)
         reading = self._read(example, says)
         nodes = [
-            Node(_segment(piece, ids, prompt_index), parent)
-            for (piece, ids), parent in zip(reading.pieces, [None, *range(len(reading.pieces) - 1)], strict=False)
+            Node(_segment(piece, ids, prompt_index), n - 1 if n else None, side)
+            for n, (piece, ids, side) in enumerate(_sided(reading.pieces))
         ]
         if not nodes:
             message = "nothing stands before the answer of this row"
@@ -226,7 +227,7 @@ class RowBuilder:
         says, _ = self._answers(example, target=not self.task.fixed_candidates, candidates=None)
         reading = self._read(example, says)
         fields = reading.fields
-        first = next((i for i, (piece, _) in enumerate(reading.pieces) if isinstance(piece, SlotSpec)), None)
+        first = frozen_pieces([piece for piece, _ in reading.pieces])
         return Lengths(
             words=reading.words,
             slots=reading.slots,
@@ -289,6 +290,36 @@ class RowBuilder:
             return 0
         longest = max((len(self._encode_answer(join(lead, say))) + 1 for say in says), default=0)
         return max(longest, int(getattr(self.task, "max_new_tokens", 0)))
+
+
+def frozen_pieces(pieces: Sequence[Piece]) -> int:
+    """How many pieces at the beginning are read once: up to the first slot, or of an encoder all or nothing.
+
+    >>> slot = SlotSpec("soft", 2)
+    >>> text = TextPiece("text")
+    >>> [frozen_pieces(one) for one in ([text, slot, text], [text, Decoder(), text, slot], [text, slot, Decoder()])]
+    [1, 1, 0]
+    """
+    first = next((i for i, piece in enumerate(pieces) if isinstance(piece, SlotSpec)), len(pieces))
+    mark = next((i for i, piece in enumerate(pieces) if isinstance(piece, Decoder)), None)
+    if mark is None or first == len(pieces):
+        return first
+    return mark if first > mark else 0
+
+
+def _sided(
+    pieces: Iterable[tuple[Piece, tuple[int, ...]]],
+) -> Iterator[tuple[Piece, tuple[int, ...], Literal["main", "encoder", "decoder"]]]:
+    """The pieces with their side, without the mark between the sides."""
+    pieces = tuple(pieces)
+    side: Literal["main", "encoder", "decoder"] = "main"
+    if any(isinstance(piece, Decoder) for piece, _ in pieces):
+        side = "encoder"
+    for piece, ids in pieces:
+        if isinstance(piece, Decoder):
+            side = "decoder"
+        else:
+            yield piece, ids, side
 
 
 def _segment(piece: Piece, ids: tuple[int, ...], prompt_index: int) -> Segment:

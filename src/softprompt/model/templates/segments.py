@@ -4,7 +4,7 @@ Segments are tokenised one by one, so that a text's tokens never depend on its n
 it are usually one token; therefore **blanks at the end of a segment move to the front of the next text or answer**,
 past soft slots, and vanish where that text begins with white space itself. A line end stays with the words before it:
 it is mostly a token of its own, or one with the mark before it (``":\n"`` in the vocabularies of Llama 3 and Qwen), and
-never one with the word behind it.
+never one with the word behind it. No blank moves from the encoder's side to the decoder's.
 
 Knows nothing of tokens.
 """
@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from softprompt.model.templates.parts import Bos, Field, OptionalPart, Part, Slot, Special, Words
+from softprompt.model.templates.parts import Bos, Decoder, Field, OptionalPart, Part, Slot, Special, Words
 from softprompt.model.templates.turns import Turns
 
 __all__ = ["Piece", "SlotSpec", "TextPiece", "assemble", "join", "name_slots", "resolve"]
@@ -39,7 +39,7 @@ class TextPiece:
     special: bool = False
 
 
-Piece = TextPiece | SlotSpec | Bos
+Piece = TextPiece | SlotSpec | Bos | Decoder
 
 
 def join(lead: str, text: str) -> str:
@@ -63,7 +63,12 @@ def resolve(parts: Sequence[Part], texts: Mapping[str, str]) -> tuple[Part, ...]
 
 
 def assemble(
-    parts: Sequence[Part], texts: Mapping[str, str], slots: Sequence[SlotSpec] = (), *, turns: Turns | None = None
+    parts: Sequence[Part],
+    texts: Mapping[str, str],
+    slots: Sequence[SlotSpec] = (),
+    *,
+    turns: Turns | None = None,
+    begins: str = "",
 ) -> tuple[list[Piece], str]:
     """The segments of a row and the blank that its answer begins with.
 
@@ -72,6 +77,7 @@ def assemble(
         texts: Text by field.
         slots: The spec of each place of a slot in order, see :func:`name_slots`; without them slots are left out.
         turns: What stands around the turns of a field that is a conversation.
+        begins: The blank that the first word of an encoder's and of a decoder's text begins with.
 
     Raises:
         TemplateError: ``template.chat``: a turn that has no place.
@@ -81,7 +87,7 @@ def assemble(
     (['Where is it?', ' It was'], ' ')
     """
     pieces: list[Piece] = []
-    lead = ""
+    lead = begins
     specs = iter(slots)
     for part in parts:
         match part:
@@ -102,6 +108,10 @@ def assemble(
                 continue
             case Bos():
                 pieces.append(part)
+                continue
+            case Decoder():
+                pieces.append(part)
+                lead = begins
                 continue
             case _:  # the answer's place; optional parts are resolved
                 continue

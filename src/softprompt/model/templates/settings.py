@@ -88,6 +88,7 @@ class TemplateSettings(Settings):
         fields: Sequence[str] = ("text",),
         tokenizer: Tokenizer | None = None,
         words: Mapping[str, str] | None = None,
+        model: str | None = None,
     ) -> Template:
         """The template of these settings.
 
@@ -96,9 +97,11 @@ class TemplateSettings(Settings):
             fields: Of the data, for the preset.
             tokenizer: Of the model; a chat needs it.
             words: What the task says of itself, for places like ``{task.labels}``; they become the template's own.
+            model: Kind of the model, which decides whether there are two sides; None: not known yet, all is taken.
 
         Raises:
-            TemplateError: any fault of the text; ``template.chat`` for a chat without a tokenizer.
+            TemplateError: any fault of the text; ``template.chat`` for a chat without a tokenizer; ``template.decoder``
+                for a mark that the model has no use for.
             ModelError: ``model.no_chat_template``, ``model.chat_template``.
             ConfigError: ``config.invalid`` for turns where there is no conversation.
         """
@@ -110,17 +113,22 @@ class TemplateSettings(Settings):
             frozen = freeze_chat(
                 self.chat, tokenizer, truncate=self.truncate, keep=keep, strip=self.strip, windows=self.windows
             )
-            return frozen.saying(words or {})
+            return _sided(frozen.saying(words or {}), model)
         text = self.text
         if text is None and (found := self._conversation(kind, fields, tokenizer, keep)) is not None:
-            return found.saying(words or {})
+            return _sided(found.saying(words or {}), model)
         if text is None:
             preset = Template.preset(
-                kind, place=self.place, fields=fields, length=self.length, start_text=self.start_text
+                kind,
+                place=self.place,
+                fields=fields,
+                length=self.length,
+                start_text=self.start_text,
+                model=model or "causal",
             )
             text = str(preset)
         built = Template.parse(text, truncate=self.truncate, keep=keep, strip=self.strip, windows=self.windows)
-        return built.saying(words or {})
+        return _sided(built.saying(words or {}), model)
 
     def _conversation(
         self, kind: str, fields: Sequence[str], tokenizer: Tokenizer | None, keep: Keep | dict[str, Keep] | None
@@ -142,3 +150,7 @@ class TemplateSettings(Settings):
             raise ModelError(error.code, error.message, cure="write template.turns: lines") from None
         plain = Template.parse(unparse(parts), truncate=self.truncate, keep=keep, strip=self.strip)
         return replace(plain, turns=turns)
+
+
+def _sided(template: Template, model: str | None) -> Template:
+    return template if model is None else template.for_kind(model)

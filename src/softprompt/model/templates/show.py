@@ -8,8 +8,8 @@ from typing import Any
 
 from softprompt.core.records import Answer, Example
 from softprompt.core.tokens import Tokenizer
-from softprompt.model.templates.parts import Bos
-from softprompt.model.templates.rows import RowBuilder
+from softprompt.model.templates.parts import Bos, Decoder
+from softprompt.model.templates.rows import RowBuilder, frozen_pieces
 from softprompt.model.templates.segments import Piece, SlotSpec, TextPiece
 
 __all__ = ["AnswerView", "PartView", "TemplateView", "show", "visible"]
@@ -58,7 +58,7 @@ class TemplateView:
         example: Whether a row of the user's data is shown, else a stand-in.
         parts: Segments before the answer.
         answers: Candidate answers, none for free text.
-        frozen: Tokens before the first soft token.
+        frozen: Tokens that are read once for each example.
         live: Tokens that every training step computes, the answers' included.
         cut: Tokens that are not read, by field.
         max_tokens: The longest row.
@@ -118,8 +118,8 @@ def show(builder: RowBuilder, example: Example | None = None) -> TemplateView:
     split = builder.split(example or stand_in)
     shown = split.parts[0]
     pieces = builder.reading(shown).pieces
-    first_slot = next((i for i, (piece, _) in enumerate(pieces) if isinstance(piece, SlotSpec)), len(pieces))
-    parts = tuple(_part(piece, ids, tokenizer, frozen=i < first_slot) for i, (piece, ids) in enumerate(pieces))
+    num_frozen = frozen_pieces([piece for piece, _ in pieces])
+    parts = tuple(_part(piece, ids, tokenizer, frozen=i < num_frozen) for i, (piece, ids) in enumerate(pieces))
     row = builder.row(shown, target=False)
     segments = [node.segment for node in row.nodes if isinstance(node.segment, Answer)]
     says = builder.task.candidates(shown) or ()
@@ -154,6 +154,8 @@ def _part(piece: Piece, ids: tuple[int, ...], tokenizer: Tokenizer, *, frozen: b
             return PartView(kind, field, visible(text), _drawn(tokenizer, ids), len(ids), frozen)
         case Bos():
             return PartView("bos", None, "", _drawn(tokenizer, ids), len(ids), frozen)
+        case Decoder():
+            return PartView("decoder", None, "here the model begins to write", (), 0, frozen)
 
 
 def _drawn(tokenizer: Tokenizer, ids: tuple[int, ...]) -> tuple[str, ...]:

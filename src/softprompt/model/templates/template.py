@@ -12,9 +12,19 @@ from typing import Any, Literal, Self, get_args
 
 from softprompt.core.errors import ConfigError, TemplateError, nearest
 from softprompt.model.templates.grammar import parse
-from softprompt.model.templates.parts import Field, OptionalPart, Part, Slot, Special, Words, unparse
+from softprompt.model.templates.parts import (
+    AnswerPlace,
+    Decoder,
+    Field,
+    OptionalPart,
+    Part,
+    Slot,
+    Special,
+    Words,
+    unparse,
+)
 from softprompt.model.templates.presets import Place, preset_text
-from softprompt.model.templates.segments import SlotSpec, TextPiece, assemble, name_slots, resolve
+from softprompt.model.templates.segments import SlotSpec, assemble, name_slots, resolve
 from softprompt.model.templates.turns import Turns
 from softprompt.model.templates.windows import WindowSettings
 
@@ -108,6 +118,7 @@ class Template:
         fields: Sequence[str] = ("text",),
         length: int = 20,
         start_text: str | None = None,
+        model: str = "causal",
     ) -> Self:
         """The template that a task kind gets when nobody writes one; ``length=0`` is the text prompt without slots.
 
@@ -117,7 +128,8 @@ class Template:
         >>> str(Template.preset("generate", place="before"))
         '{bos}<soft 20>{text}\\nOutput: {answer}'
         """
-        return cls.parse(preset_text(kind, place=place, fields=fields, length=length, start_text=start_text))
+        text = preset_text(kind, place=place, fields=fields, length=length, start_text=start_text, model=model)
+        return cls.parse(text)
 
     def __str__(self) -> str:
         return unparse(self.parts)
@@ -154,7 +166,13 @@ class Template:
 
     @cached_property
     def placement(self) -> Placement:
-        """Where the first soft slot stands: before, between or after the fields; it decides what can be read once."""
+        """Where the first soft slot stands: before, between or after the fields; it decides what can be read once.
+
+        An encoder reads its side as a whole, so a slot anywhere on it stands before; on the decoder's it stands after.
+        """
+        if self.sided:
+            sides = [any(isinstance(part, Slot) for part in side) for side in self._sides()]
+            return "before" if sides[0] else "after" if sides[1] else "none"
         order = [part for part in self.parts if isinstance(part, Slot | Field | OptionalPart)]
         first = next((i for i, part in enumerate(order) if isinstance(part, Slot)), None)
         if first is None:
@@ -162,6 +180,37 @@ class Template:
         if first == 0:
             return "before"
         return "after" if all(isinstance(part, Slot) for part in order[first:]) else "between"
+
+    @cached_property
+    def sided(self) -> bool:
+        """Whether the template says where the decoder begins."""
+        return any(isinstance(part, Decoder) for part in self.parts)
+
+    def _sides(self) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
+        at = next(n for n, part in enumerate(self.parts) if isinstance(part, Decoder))
+        return self.parts[:at], self.parts[at + 1 :]
+
+    def for_kind(self, kind: str) -> Self:
+        """The template for a kind of model: an encoder-decoder reads all up to the answer where no mark says less.
+
+        Args:
+            kind: ``causal``, ``seq2seq`` or ``masked``.
+
+        Raises:
+            TemplateError: ``template.decoder`` where the model has no decoder of its own.
+
+        >>> str(Template.parse("{text}<soft 20> It was {answer}").for_kind("seq2seq"))
+        '{text}<soft 20> It was <decoder>{answer}'
+        """
+        if kind != "seq2seq":
+            if self.sided:
+                message = f"the template says where the decoder begins, and a {kind} model has no such side"
+                raise TemplateError("template.decoder", message, cure="remove <decoder>, or choose an encoder-decoder")
+            return self
+        if self.sided:
+            return self
+        at = next(n for n, part in enumerate(self.parts) if isinstance(part, AnswerPlace))
+        return replace(self, parts=(*self.parts[:at], Decoder(), *self.parts[at:]))
 
     @cached_property
     def skeleton(self) -> str | None:
@@ -221,7 +270,8 @@ class Template:
         """
         texts = self.texts(fields)
         pieces, lead = assemble(resolve(self.parts, texts), texts, turns=self.turns)
-        return "".join(piece.text for piece in pieces if isinstance(piece, TextPiece)) + lead + answer
+        said = (" " if isinstance(piece, Decoder) else getattr(piece, "text", "") for piece in pieces)
+        return "".join(said) + lead + answer
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for a manifest; the skeleton of a chat stands in the text, and once more with its hash."""

@@ -26,7 +26,7 @@ from softprompt.model.backbones.base import Backbone
 from softprompt.model.prompts.prompt import Prompt
 from softprompt.model.templates import RowBuilder
 from softprompt.model.templates.reading import Reading
-from softprompt.model.templates.segments import Piece, SlotSpec
+from softprompt.model.templates.segments import Piece, SlotSpec, TextPiece
 from softprompt.ops.formats.opening import template_of
 from softprompt.ops.formats.vllm import require_vectors
 

@@ -36,7 +36,7 @@ class Seen(Protocol):
     @property
     def mask(self) -> Bool[Tensor, "S 1 1 W"] | None: ...
     @property
-    def distances(self) -> Int[Tensor, "S L W"]: ...
+    def distances(self) -> Int[Tensor, "1 L W"]: ...
 
 
 #: Keys and values of the live tokens -> those of everything they see.
@@ -86,7 +86,7 @@ def disentangled(
     return _attend(query, key, value, bias, scale, view.mask), None
 
 
-def _buckets(module: Any, view: Seen) -> Int[Tensor, "S 1 L W"]:
+def _buckets(module: Any, view: Seen) -> Int[Tensor, "1 1 L W"]:
     """Number of the vector of each distance."""
     if "buckets" not in view.shared:
         span, distance = module.pos_ebd_size, view.distances
@@ -100,21 +100,21 @@ def _by_distance(
     module: Any,
     query: Float[Tensor, "S H L D"],
     key: Float[Tensor, "S H W D"],
-    bucket: Int[Tensor, "S 1 L W"],
+    bucket: Int[Tensor, "1 1 L W"],
     vectors: Float[Tensor, "1 N E"],
     kinds: set[str],
 ) -> Tensor:
     """q_i . K_d + k_j . Q_d, as far as the model has the terms."""
-    shared, heads = module.share_att_key, module.num_attention_heads
+    shared, heads, lines = module.share_att_key, module.num_attention_heads, len(query)
     found = query.new_zeros(())
     if "c2p" in kinds:
         of_keys = _heads((module.key_proj if shared else module.pos_key_proj)(vectors), heads)
         scores = query @ of_keys.transpose(-1, -2)  # [S, H, L, N]
-        found = found + scores.gather(-1, bucket.expand(-1, heads, -1, -1))
+        found = found + scores.gather(-1, bucket.expand(lines, heads, -1, -1))
     if "p2c" in kinds:
         of_queries = _heads((module.query_proj if shared else module.pos_query_proj)(vectors), heads)
         scores = key @ of_queries.transpose(-1, -2)  # [S, H, W, N]
-        found = found + scores.gather(-1, bucket.transpose(-1, -2).expand(-1, heads, -1, -1)).transpose(-1, -2)
+        found = found + scores.gather(-1, bucket.transpose(-1, -2).expand(lines, heads, -1, -1)).transpose(-1, -2)
     return found
 
 

@@ -7,7 +7,7 @@ of the text are put before those of the live tokens, and one mask over both says
 * models that dispatch their attention by name: a function that is registered with transformers and chosen by the
   model's config while one of its layers runs;
 * MPNet, whose attention adds a bias by distance, and DeBERTa-v2 and v3, whose keys and queries meet vectors of
-  distances (He et al. 2021, equation 4): short attentions of their own, by logical positions.
+  distances (He et al. 2021, equation 4): short attentions of their own.
 
 Layers are numbered by the order of their calls, because ALBERT calls one module many times. Knows no lines and no
 prompts.
@@ -79,11 +79,10 @@ class View:
         return inputs.mask[:, None, None]
 
     @cached_property
-    def distances(self) -> Int[Tensor, "S L W"]:
-        """Position of the query less that of the key, by logical positions."""
-        before = self.inputs.mask[:, : self.inputs.state_width].long().cumsum(1) - 1
-        positions = self.inputs.positions
-        return positions[:, :, None] - torch.cat([before, positions], 1)[:, None]
+    def distances(self) -> Int[Tensor, "1 L W"]:
+        """Position of the query less that of the key: of columns, for a line's tokens are physically contiguous."""
+        columns = torch.arange(self.inputs.mask.shape[1], device=self.inputs.mask.device)
+        return (columns[self.inputs.state_width :, None] - columns)[None]
 
 
 @dataclass(frozen=True)

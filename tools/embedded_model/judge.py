@@ -1,4 +1,4 @@
-"""Is a model good? Bits per byte on held-out texts, and what can be read from its frozen states.
+"""Is a model good? Bits per byte on held-out texts, what can be read from its frozen states, and how fast it reads.
 
     python -m tools.embedded_model.judge MODEL ... [--heldout DATA/heldout] [--rows 300 1000] [--tune] [--json FILE]
 
@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -30,6 +30,7 @@ from .model import load_model
 from .probe import fit_states, fit_words, text_states
 from .suite import HERE, Sample, SuiteTask, read_suite
 
+FEWEST_ROWS, SPEED_TEXTS = 50, 100
 Method = Callable[[Sample], Sequence[str]]  # rows -> a label for each test row
 
 
@@ -148,6 +149,22 @@ def judge_bits(models: Sequence[Path], heldout: Path, most_bytes: int | None) ->
     return bits
 
 
+def judge_speed(models: Sequence[Path], texts: Sequence[str]) -> dict[str, float]:
+    """Milliseconds of the processor for reading a text, one by one, by model: the median."""
+    speed = {}
+    for folder in models:
+        model, tokenizer = load_model(folder).eval(), Tokenizer.from_file(str(folder / "tokenizer.json"))
+        taken = []
+        for text in texts:
+            start = time.process_time()
+            text_states(model, tokenizer, [text])
+            taken.append(1000 * (time.process_time() - start))
+        speed[folder.name] = median(taken)
+    rows = [[name, f"{value:.1f}"] for name, value in speed.items()]
+    print(table([f"{len(texts)} texts of the first task", "processor ms a text"], rows), end="\n\n", flush=True)
+    return speed
+
+
 def judge_tasks(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Scores of every method on every task and number of training rows; prints a table for each number."""
     contestants = dict(methods(options.models, effort=options.tune))
@@ -190,6 +207,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.heldout:
             report["bits_per_byte"] = judge_bits(options.models, options.heldout, options.heldout_bytes)
         report["accuracy"] = judge_tasks(options)
+        sample = read_suite(options.suite)[0].sample(num_rows=FEWEST_ROWS, seed=0, most_test_rows=SPEED_TEXTS)
+        if sample is not None:
+            report["milliseconds"] = judge_speed(options.models, sample.test_texts)
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
 

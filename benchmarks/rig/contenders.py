@@ -8,7 +8,7 @@ traffic of cached states, as PEFT's covers forward, backward and optimiser.
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from softprompt.lab.training.problem import Problem
 from softprompt.lab.training.settings import TrainingSettings
 from softprompt.lab.training.trainer import Event, Trainer
 from softprompt.model.backbones.base import Backbone
-from softprompt.model.methods.plain import Plain, PlainSettings
+from softprompt.model.methods.starts import Layers
+from softprompt.model.methods.table import parse_method, start_method
 from softprompt.model.prompted import PromptedModel, Scores
 from softprompt.model.states import Budget, StateStore
 
@@ -120,10 +121,11 @@ class Peft(Contender):
 
 
 class Ours(Contender):
-    """Plain vectors through Trainer, PromptedModel, likelihood objective, PromptOptimiser and StateStore.
+    """A method through Trainer, PromptedModel, likelihood objective, PromptOptimiser and StateStore.
 
     Args:
-        after: Whether the vectors stand after the text.
+        after: Whether the soft tokens stand after the text.
+        method: How they are parametrised.
         budget: Of the cached states; None: no store, every row is computed whole.
         cold: Drop the state file from the system's page cache before every step.
     """
@@ -135,6 +137,7 @@ class Ours(Contender):
         *,
         name: str,
         after: bool,
+        method: str = "plain",
         budget: Budget | None = None,
         cold: bool = False,
         texts: Sequence[tuple[int, ...]] | None = None,
@@ -144,7 +147,11 @@ class Ours(Contender):
         self.rows = [row_of(setting, text, i % len(ANSWERS), after=after) for i, text in enumerate(texts)]
         self.judged = row_of(setting, texts_of(setting, 1, tokens=1)[0], 0, after=after)
         self.model = PromptedModel(backbone)
-        self.method = Plain.start(PlainSettings(), [start_of(setting, backbone)])
+        layers = Layers(
+            len(backbone.spec.kv_shapes), lambda vectors, layer: backbone.prefill(vectors, before=(256,), layer=layer)
+        )
+        start = replace(start_of(setting, backbone), layers={"soft": layers})
+        self.method = start_method(parse_method(method), [start])
         self.problem = Problem([self.rows], [[self.judged]], ["likelihood"], _no_judge)
         settings = TrainingSettings(steps=1, evaluations=1, batch_size=setting.batch, recompute="never", warmup=0.0)
         self.settings = settings.resolved()

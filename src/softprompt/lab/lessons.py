@@ -14,17 +14,19 @@ from torch import Tensor
 from softprompt.core.answers import answer_probabilities, pooled
 from softprompt.core.errors import ConfigError, DataError, TrainingError
 from softprompt.core.metrics import items_of, make_metric
-from softprompt.core.records import Example, Row
-from softprompt.core.tensors import PromptTensors
+from softprompt.core.records import Example, Row, Soft, Text
+from softprompt.core.tensors import PromptTensors, SlotTensors
 from softprompt.lab.demonstrations import Demonstrations
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.methods.starts import (
+    Layers,
     Start,
     StartSettings,
     centred,
     head_from_answers,
     initialiser,
     kept_of,
+    slot_of,
     start_prompt,
 )
 from softprompt.model.methods.vocabulary import TableStatistics, Vocabulary
@@ -49,6 +51,7 @@ class Lesson:
         offsets: Added to the scores of the labels before one is chosen, in their order; none if empty.
         seeds: Of this lesson; those of the settings if None.
         rate_from: Place of the lesson whose rate this one takes; None: it has a probe of its own.
+        rate: Peak rate, where it is decided already; then that of every lesson is.
         shares: What each candidate ought to get, by training example: instead of its answer; None leaves it that.
     """
 
@@ -62,6 +65,7 @@ class Lesson:
     offsets: tuple[float, ...] = ()
     seeds: tuple[int, ...] | None = None
     rate_from: int | None = None
+    rate: float | None = None
     shares: Sequence[tuple[float, ...] | None] = ()
 
 
@@ -160,7 +164,7 @@ class Learner:
             name: (
                 spec.length,
                 initialiser(
-                    one.start,
+                    one.start if self._deeper(name) is None else StartSettings(),
                     self.vocabulary,
                     slot=name,
                     text=spec.start_text,
@@ -185,9 +189,12 @@ class Learner:
             if len(head.bias) != len(answers):
                 came = f"the saved prompt has {len(head.bias)} label vectors, the task {len(answers)} labels"
                 raise ConfigError("config.invalid", came, cure="continue a prompt of the same labels")
-            scale = TableStatistics.measure(
-                lambda ids: self.backbone.output_vectors(ids)[0], size=self.backbone.spec.vocab_size
-            ).rms or self.backbone.spec.head_dim**-0.5  # no output layer: states of RMS 1 then give logits of about 1
+            scale = (
+                TableStatistics.measure(
+                    lambda ids: self.backbone.output_vectors(ids)[0], size=self.backbone.spec.vocab_size
+                ).rms
+                or self.backbone.spec.head_dim**-0.5
+            )  # no output layer: states of RMS 1 then give logits of about 1
         return start_prompt(
             slots,
             scale=self.vocabulary.statistics.rms,
@@ -196,7 +203,25 @@ class Learner:
             head_scale=scale,
             words=self.vocabulary,
             kept=kept,
+            layers={name: self._layers(name) for name in slots},
         )
+
+    def _layers(self, slot: str) -> Layers:
+        """What the model makes of a slot's tokens in its layers, read behind the words that stand before all fields."""
+        backbone, ids = self.backbone, _words_before(self.train, slot)
+        return Layers(
+            len(backbone.spec.kv_shapes),
+            lambda vectors, layer: backbone.prefill(vectors, before=ids, layer=layer),
+            self._deeper(slot),
+        )
+
+    def _deeper(self, slot: str) -> SlotTensors | None:
+        """The slot of the prompt to continue, where its tokens enter the layers."""
+        one = self.lesson
+        if one.saved is None or one.start.kind != "prompt":
+            return None
+        found = slot_of(one.saved, slot)
+        return found if found is not None and found.embed is None else None
 
     def judge(self, scores: Scores, indices: Sequence[int]) -> float:
         """Validation score, higher is better; for free text the negative loss a token.
@@ -231,6 +256,19 @@ class Learner:
 
 def _laid_out(parts: Sequence[Sequence[Row]], widths: Sequence[int]) -> list[Row | None]:
     return [rows[n] if n < len(rows) else None for rows, width in zip(parts, widths, strict=True) for n in range(width)]
+
+
+def _words_before(rows: Sequence[Row | None], slot: str) -> tuple[int, ...]:
+    """Ids of the template's own words at the beginning of the rows, up to a slot or the first field."""
+    row = next(row for row in rows if row is not None)
+    at = next(i for i, node in enumerate(row.nodes) if isinstance(node.segment, Soft) and node.segment.slot == slot)
+    ids: list[int] = []
+    for index in row.path(at):
+        segment = row.nodes[index].segment
+        if not isinstance(segment, Text) or segment.field is not None:
+            break
+        ids.extend(segment.ids)
+    return tuple(ids)
 
 
 def vocabulary_of(backbone: Backbone) -> Vocabulary:

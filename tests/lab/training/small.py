@@ -14,7 +14,7 @@ from softprompt.lab.training.settings import TrainingSettings
 from softprompt.lab.training.trainer import Trainer
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.methods.base import Method
-from softprompt.model.methods.starts import from_vocabulary, head_from_answers, start_prompt
+from softprompt.model.methods.starts import Layers, from_vocabulary, head_from_answers, start_prompt
 from softprompt.model.methods.table import parse_method, start_method
 from softprompt.model.methods.vocabulary import Vocabulary
 from softprompt.model.prompted import PromptedModel, Scores
@@ -120,6 +120,7 @@ def method(
             head_scale=0.2,
             words=words,
             kept={"soft": 1},
+            layers={"soft": Layers(3, lambda vectors, layer: model.prefill(vectors, layer=layer))},
         )
         for seed in prompts
     ]

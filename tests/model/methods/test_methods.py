@@ -1,7 +1,7 @@
 """Laws of every method: the start is the start, prompts do not know each other, what is kept is what was trained."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from softprompt.core.tensors import Head, PromptTensors, SlotTensors
 from softprompt.model.methods.base import Method, MethodSettings
 from softprompt.model.methods.plain import PlainSettings
 from softprompt.model.methods.residual import Residual, ResidualSettings
-from softprompt.model.methods.starts import Start
+from softprompt.model.methods.starts import Layers, Start
 from softprompt.model.methods.table import METHODS, parse_method, start_method
-from tests.model.methods.begun import STARTS, WIDTH, words_at
+from tests.model.methods.begun import LAYERS, STARTS, WIDTH, words_at
 
 #: Every method of the table as it comes, and what else changes its code's way.
 CONFIGS = [
@@ -32,6 +32,12 @@ CONFIGS = [
     ),
 ]
 every_method = pytest.mark.parametrize("config", CONFIGS, ids=lambda config: str(config))
+
+#: Methods whose tokens are no vectors among the embeddings, and what they are at the start.
+ENTERING: dict[str, Callable[[Tensor], SlotTensors]] = {
+    "deep": lambda vectors: LAYERS.prefill(vectors, None),
+    "late": lambda vectors: LAYERS.prefill(vectors, 2),
+}
 
 
 def assert_equal(left: PromptTensors, right: PromptTensors, **tolerance: float) -> None:
@@ -60,7 +66,8 @@ def train(method: Method, *, steps: int) -> tuple[PromptTensors, ...]:
 @every_method
 def test_step_zero_is_the_start(config: MethodSettings):
     for prompt, begun in zip(start_method(config, STARTS).materialise(), STARTS, strict=True):
-        assert_equal(prompt, PromptTensors({k: SlotTensors(embed=v) for k, v in begun.slots.items()}, begun.head))
+        made = ENTERING.get(config.name, lambda vectors: SlotTensors(embed=vectors))
+        assert_equal(prompt, PromptTensors({k: made(v) for k, v in begun.slots.items()}, begun.head))
 
 
 @every_method
@@ -128,10 +135,9 @@ def test_a_state_dict_resumes_exactly(config: MethodSettings):
 @every_method
 def test_low_precision_starts_are_trained_in_fp32(config: MethodSettings):
     vectors = torch.full((2, WIDTH), 0.5, dtype=torch.bfloat16)
-    begun = Start({"soft": vectors}, 0.5, words=words_at(0.5), kept={"soft": 1})
+    begun = Start({"soft": vectors}, 0.5, words=words_at(0.5), kept={"soft": 1}, layers={"soft": LAYERS})
     (prompt,) = train(start_method(config, [begun]), steps=1)
-    assert prompt.slots["soft"].embed is not None
-    assert prompt.slots["soft"].embed.dtype == torch.float32
+    assert {tensor.dtype for _, tensor in prompt.slots["soft"].tensors()} == {torch.float32}
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -156,8 +162,7 @@ def test_a_rate_means_the_same_at_every_scale(name: str):
             method.zero_grad()
             prompt = method()[0]
             assert prompt.head is not None
-            vectors = prompt.slots["soft"].embed
-            assert vectors is not None
+            vectors = torch.cat([tensor.flatten() for _, tensor in prompt.slots["soft"].tensors()])
             ((vectors / unit - 0.01).square().sum() + (prompt.head.weight / unit).square().sum()).backward()
             optimiser.step()
         return method.materialise()[0]
@@ -183,7 +188,7 @@ def test_noise_comes_from_the_caller_in_units_of_the_scale():
     assert_equal(noisy[3], quiet[3])
 
 
-@every_method
+@pytest.mark.parametrize("config", [config for config in CONFIGS if config.name not in ENTERING], ids=str)
 def test_vectors_are_held_below_the_bound_and_stay_where_they_are_below_it(config: MethodSettings):
     """In training, in what is kept, and with a gradient for what lies beyond."""
     free, bound = start_method(config, STARTS), start_method(config, STARTS, max_rms=0.9)
@@ -240,14 +245,18 @@ def test_dept_is_refused_with_its_reason():
 
 
 def test_the_documented_sizes_are_true(repository: Path):
-    """The table of docs/methods.md, for 20 tokens of width 256 and 20 earlier ones."""
+    """The table of docs/methods.md, for 20 tokens of width 256, 20 earlier ones and 12 layers."""
     page = (repository / "docs/methods.md").read_text("utf-8")
     rows = re.findall(r"^\| \[`(\w+)`\]\S+ \| ([\d,]+)", page, re.M)
     sizes = {}
     for name in METHODS:
         earlier = 20 if name == "progressive" else 0
         vectors = torch.randn(20 + earlier, 256)
-        begun = Start({"soft": vectors}, 1.0, words=words_at(1.0, 256), kept={"soft": earlier})
+        pairs = dict.fromkeys(range(12), (vectors[None], vectors[None]))
+        layers = Layers(
+            12, lambda v, m, pairs=pairs: SlotTensors(kv=pairs) if m is None else SlotTensors(hidden={m: v})
+        )
+        begun = Start({"soft": vectors}, 1.0, words=words_at(1.0, 256), kept={"soft": earlier}, layers={"soft": layers})
         sizes[name] = sum(parameter.numel() for parameter in start_method(parse_method(name), [begun]).parameters())
     assert {name: int(size.replace(",", "")) for name, size in rows} == sizes
 

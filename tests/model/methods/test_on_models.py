@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from softprompt.core.records import Answer, Batch, Node, Readout, Row, Soft, Text
-from softprompt.model.methods.starts import from_gaussian, from_vocabulary, head_from_answers, start_prompt
+from softprompt.model.methods.starts import (
+    Layers,
+    from_gaussian,
+    from_vocabulary,
+    head_from_answers,
+    start_prompt,
+)
 from softprompt.model.methods.table import METHODS, parse_method, start_method
 from softprompt.model.methods.vocabulary import TableStatistics, Vocabulary
 from softprompt.testing import FAMILIES, tiny
@@ -21,6 +27,7 @@ def prompts_of(backbone, name: str, *, num_prompts: int = 1):
     words = words_of(backbone)
     head = head_from_answers(backbone.output_vectors, ANSWERS)
     output = TableStatistics.measure(lambda ids: backbone.output_vectors(ids)[0], size=backbone.spec.vocab_size)
+    layers = Layers(len(backbone.spec.kv_shapes), lambda vectors, layer: backbone.prefill(vectors, layer=layer))
     slots = {"soft": (3, from_vocabulary(words)), "tail": (2, from_gaussian(words))}
     starts = [
         start_prompt(
@@ -31,6 +38,7 @@ def prompts_of(backbone, name: str, *, num_prompts: int = 1):
             head_scale=output.rms,
             words=words,
             kept={"tail": 1},
+            layers=dict.fromkeys(slots, layers),
         )
         for seed in range(num_prompts)
     ]
@@ -39,14 +47,14 @@ def prompts_of(backbone, name: str, *, num_prompts: int = 1):
 
 def row(prompt_index: int = 0) -> Row:
     soft = (Node(TEXT), Node(Soft("soft", 3, prompt_index), 0), Node(Soft("tail", 2, prompt_index), 1))
-    return Row((*soft, Node(Readout(prompt_index), 2)))
+    return Row((*soft, Node(Text((58,)), 2), Node(Readout(prompt_index), 3)))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_label_vectors_begin_as_the_zero_shot_model(family: str):
     backbone = tiny(family)
     prompts = prompts_of(backbone, "plain").materialise()
-    answers = tuple(Node(Answer(answer, i), 2) for i, answer in enumerate(ANSWERS))
+    answers = tuple(Node(Answer(answer, i), 3) for i, answer in enumerate(ANSWERS))
     with torch.no_grad():
         output = backbone.forward(Batch((Row((*row().nodes, *answers)),)), prompts)
     head = prompts[0].head

@@ -25,6 +25,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from softprompt.core.config import Settings
+from softprompt.core.errors import PromptError
 from softprompt.core.tensors import Head, PromptTensors, SlotTensors
 from softprompt.model.methods.starts import Start, StartKind
 
@@ -78,6 +79,15 @@ class SoftVectors(Parametrisation):
         super().__init__()
         self.names = sorted(start.slots)
         self.lengths = [len(start.slots[name]) for name in self.names]
+        for name, layers in start.layers.items():
+            if layers.saved is not None:
+                held = ", ".join(found for found, _ in layers.saved.tensors())
+                raise PromptError(
+                    "prompt.other_slots",
+                    f"slot {name!r} of the saved prompt enters the layers ({held}); this method trains vectors among "
+                    "the embeddings",
+                    cure="continue it with method: deep (keys and values) or late (hidden)",
+                )
         assert start.scale > 0, "the scale of an embedding table is positive"
         self.register_buffer("scale", torch.tensor(start.scale, device=start.slots[self.names[0]].device))
 

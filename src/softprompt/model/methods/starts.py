@@ -20,13 +20,14 @@ from torch import Tensor
 
 from softprompt.core.config import Settings
 from softprompt.core.errors import ConfigError, PromptError, nearest
-from softprompt.core.tensors import Head, PromptTensors
+from softprompt.core.tensors import Head, PromptTensors, SlotTensors
 from softprompt.model.methods.vocabulary import OutputVectors, Vocabulary
 
 __all__ = [
     "FROM_SAVED",
     "Demonstrate",
     "Initialiser",
+    "Layers",
     "Start",
     "StartKind",
     "StartSettings",
@@ -41,6 +42,7 @@ __all__ = [
     "in_front",
     "initialiser",
     "kept_of",
+    "slot_of",
     "start_prompt",
 ]
 
@@ -55,6 +57,22 @@ FROM_SAVED: tuple[StartKind, ...] = ("prompt", "in_front")
 
 
 @dataclass(frozen=True)
+class Layers:
+    """What a model makes of soft tokens in its layers; for methods whose tokens enter there.
+
+    Attributes:
+        count: Number of layers.
+        prefill: Vectors [P, E], read where the slot stands -> keys [G, P, Dk] and values [G, P, Dv] of every layer, or
+            if a layer is given what goes into it [P, H].
+        saved: The slot of a saved prompt to continue, where it has no vectors among the embeddings.
+    """
+
+    count: int
+    prefill: Callable[[Tensor, int | None], SlotTensors]
+    saved: SlotTensors | None = None
+
+
+@dataclass(frozen=True)
 class Start:
     """Where one prompt starts.
 
@@ -66,6 +84,7 @@ class Start:
         head_scale: RMS of the model's output vectors: the unit in which the label vectors are trained.
         words: The model's words, for methods that are made of more of them than the slots hold.
         kept: By slot, how many of its last vectors are an earlier prompt's; none if empty.
+        layers: By slot, what the model makes of its tokens, for methods whose tokens enter the layers.
     """
 
     slots: Mapping[str, Float[Tensor, "P E"]]
@@ -75,6 +94,7 @@ class Start:
     head_scale: float = 1.0
     words: Vocabulary | None = None
     kept: Mapping[str, int] = field(default_factory=dict)
+    layers: Mapping[str, Layers] = field(default_factory=dict)
 
 
 class StartSettings(Settings):
@@ -170,6 +190,12 @@ def from_gaussian(vocabulary: Vocabulary) -> Initialiser:
     return draw
 
 
+def slot_of(saved: PromptTensors, slot: str) -> SlotTensors | None:
+    """A slot of a saved prompt by name; any name will do where it has one slot only."""
+    name = slot if slot in saved.slots or len(saved.slots) != 1 else next(iter(saved.slots))
+    return saved.slots.get(name)
+
+
 def from_prompt(saved: PromptTensors, slot: str, *, width: int, fill: Initialiser | None = None) -> Initialiser:
     """Vectors of a slot of a saved prompt.
 
@@ -182,8 +208,8 @@ def from_prompt(saved: PromptTensors, slot: str, *, width: int, fill: Initialise
     Raises:
         PromptError: ``prompt.other_slots`` for a missing slot, another width, or another length without ``fill``.
     """
-    name = slot if slot in saved.slots or len(saved.slots) != 1 else next(iter(saved.slots))
-    if name not in saved.slots or (vectors := saved.slots[name].embed) is None:
+    content = slot_of(saved, slot)
+    if content is None or (vectors := content.embed) is None:
         known = nearest(slot, [name for name, content in saved.slots.items() if content.embed is not None])
         raise PromptError("prompt.other_slots", f"the saved prompt has no vectors for slot {slot!r}; {known}")
     own = vectors.detach().float()
@@ -307,6 +333,7 @@ def start_prompt(
     head_scale: float = 1.0,
     words: Vocabulary | None = None,
     kept: Mapping[str, int] | None = None,
+    layers: Mapping[str, Layers] | None = None,
 ) -> Start:
     """The start of one prompt: every slot draws from a generator of its own.
 
@@ -318,6 +345,7 @@ def start_prompt(
         head_scale: RMS of the model's output vectors.
         words: The model's words.
         kept: By slot, how many of its last vectors are an earlier prompt's.
+        layers: By slot, what the model makes of its tokens.
 
     >>> words = Vocabulary(torch.nn.Embedding(50, 4), lambda text: [3], 50)
     >>> start = start_prompt({"soft": (6, from_vocabulary(words))}, scale=words.statistics.rms, seed=1)
@@ -325,7 +353,7 @@ def start_prompt(
     torch.Size([6, 4])
     """
     vectors = {name: init(length, generator(seed, f"slot {name}")) for name, (length, init) in slots.items()}
-    return Start(vectors, scale, seed, head, head_scale, words, kept or {})
+    return Start(vectors, scale, seed, head, head_scale, words, kept or {}, layers or {})
 
 
 def centred(head: Head, shares: Sequence[float]) -> Head:

@@ -13,6 +13,8 @@ from softprompt.core.errors import ConfigError
 from softprompt.core.plugins import Table
 from softprompt.model.methods.base import Method, MethodSettings
 from softprompt.model.methods.context import Context, ContextSettings
+from softprompt.model.methods.deep import Deep, DeepSettings
+from softprompt.model.methods.late import Late, LateSettings
 from softprompt.model.methods.low_rank import LowRank, LowRankSettings
 from softprompt.model.methods.p_tuning import PTuning, PTuningSettings
 from softprompt.model.methods.plain import Plain, PlainSettings
@@ -43,6 +45,8 @@ METHODS: Table[MethodEntry] = Table(
         "p_tuning": MethodEntry(PTuning, PTuningSettings),
         "context": MethodEntry(Context, ContextSettings),
         "progressive": MethodEntry(Progressive, ProgressiveSettings),
+        "deep": MethodEntry(Deep, DeepSettings),
+        "late": MethodEntry(Late, LateSettings),
     },
 )
 
@@ -118,7 +122,9 @@ AnyMethodSettings = Annotated[
     | SuperpositionSettings
     | PTuningSettings
     | ContextSettings
-    | ProgressiveSettings,
+    | ProgressiveSettings
+    | DeepSettings
+    | LateSettings,
     Field(discriminator="name"),
     WrapValidator(_known),
     PlainSerializer(_dumped),

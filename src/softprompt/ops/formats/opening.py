@@ -9,7 +9,7 @@ Knows templates and the embeddings of a model, no format.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float
@@ -87,7 +87,7 @@ class Opening:
                 found.append(Text(ids))
         return found
 
-    def layout(self, tokenizer: Tokenizer | None) -> list[dict[str, object]]:
+    def layout(self, tokenizer: Tokenizer | None) -> list[dict[str, Any]]:
         """The same as plain data: what an import cuts apart again."""
         return [
             {"slot": one.slot, "length": one.length} if isinstance(one, Soft) else {"words": len(one)}

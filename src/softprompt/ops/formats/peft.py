@@ -11,6 +11,7 @@ before or between them become vectors (or keys and values) too. Checked against 
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -174,16 +175,18 @@ def read(path: Path, max_bytes: int) -> Foreign:
     data = read_part(path, WEIGHTS, max_bytes=max_bytes)
     numbers = _numbers(data, config)
     page = Sidecar.load(path)
-    slots = [{"slot": "soft", "length": len(numbers)}] if page is None or not page.opening else page.opening
-    if sum(int(one.get("length", one.get("words", 0))) for one in slots) != len(numbers):
+    whole: list[Mapping[str, Any]] = [{"slot": "soft", "length": len(numbers)}]
+    slots = whole if page is None or not page.opening else page.opening
+    names = [str(one["slot"]) for one in slots if "slot" in one]
+    told = sum(int(one.get("length", one.get("words", 0))) for one in slots)
+    if told != len(numbers) or (kind in CACHED and not len(names) == len(slots) == 1):
         message = f"{SIDECAR} describes other vectors than the {len(numbers)} of {WEIGHTS}"
         raise PromptError("prompt.shape_mismatch", message, cure=f"remove {SIDECAR} to import the vectors alone")
     if kind in EMBEDDED:
         tensors = PromptTensors(_cut(numbers, slots))
     else:
-        (slot,) = (one for one in slots if "slot" in one)
         layers, heads = int(config["num_layers"]), int(config["num_attention_heads"])
-        tensors = PromptTensors({slot["slot"]: unflatten(numbers, layers=layers, heads=heads)})
+        tensors = PromptTensors({names[0]: unflatten(numbers, layers=layers, heads=heads)})
     facts = {key: config[key] for key in ("peft_type", "task_type", "peft_version") if config.get(key) is not None}
     return Foreign(
         "peft",
@@ -240,7 +243,7 @@ def _numbers(data: bytes, config: dict[str, Any]) -> Float[Tensor, "P N"]:
     return numbers
 
 
-def _cut(numbers: Float[Tensor, "T E"], layout: Any) -> dict[str, SlotTensors]:
+def _cut(numbers: Float[Tensor, "T E"], layout: Sequence[Mapping[str, Any]]) -> dict[str, SlotTensors]:
     """The slots among vectors of words and slots."""
     found: dict[str, SlotTensors] = {}
     at = 0

@@ -17,6 +17,7 @@ from softprompt.core.tasks import Task, parse_task, require_known
 from softprompt.data.dialect import ReadSettings
 from softprompt.lab.comparison.settings import CompareSettings
 from softprompt.lab.second import SecondSettings, TeacherSettings
+from softprompt.lab.sweep.space import SweepSettings
 from softprompt.lab.training.settings import TrainingSettings
 from softprompt.model.methods.plain import PlainSettings
 from softprompt.model.methods.starts import FROM_SAVED, StartSettings
@@ -159,6 +160,7 @@ class RunConfig(Settings):
     )
     training: TrainingSettings = TrainingSettings()
     second: SecondSettings = SecondSettings()
+    sweep: SweepSettings | None = Field(None, description="how softprompt sweep searches; see docs/sweep.md")
     teacher: TeacherSettings | None = Field(None, description="a model whose answers are learnt from; a name will do")
     baselines: bool = Field(True, description="also score majority, TF-IDF and the text prompt")
     compare: CompareSettings = Field(default_factory=CompareSettings)

@@ -29,7 +29,7 @@ from softprompt.lab.training.outcome import Event, Outcome
 from softprompt.lab.training.perturbations import require_vectors
 from softprompt.lab.training.problem import Problem
 from softprompt.lab.training.settings import TrainingSettings
-from softprompt.lab.training.trainer import Trainer, row_order
+from softprompt.lab.training.trainer import Ends, Trainer, row_order
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.methods.base import Method, MethodSettings
 from softprompt.model.methods.table import start_method
@@ -115,6 +115,7 @@ def tune(
     on_event: Listener = lambda stage, event: None,
     on_read: Callable[[int, int], None] | None = None,
     store: StateStore | None = None,
+    ends: Ends = lambda step, values: (),
 ) -> Tuning:
     """Train the prompts of all lessons.
 
@@ -130,6 +131,7 @@ def tune(
         on_event: Told the stage (``probe``, ``train``) and what happened.
         on_read: Told tokens read and tokens in all.
         store: Frozen states that somebody else may share; made and closed here if None.
+        ends: Says after a look of the training which prompts to give up, counted by lesson and then by seed.
 
     Raises:
         TrainingError: ``training.no_rows``, ``training.nothing_to_learn``, ``training.diverged``,
@@ -137,7 +139,7 @@ def tune(
         DataError: ``data.no_target``.
         ResourceError: ``resource.out_of_memory``, ``resource.cache_folder``.
     """
-    work = _Work(backbone, lessons, method, (settings or TrainingSettings()).resolved(), folder, on_event)
+    work = _Work(backbone, lessons, method, (settings or TrainingSettings()).resolved(), folder, on_event, ends)
     if store is not None:
         return work.run(store, on_read)
     with StateStore(backbone, work.budget()) as own:
@@ -155,10 +157,11 @@ class _Work:
         settings: TrainingSettings,
         folder: Path | None,
         on_event: Listener,
+        ends: Ends,
     ) -> None:
         self.begun = time.monotonic()
         self.backbone, self.method, self.settings = backbone, method, settings
-        self.folder, self.on_event = folder, on_event
+        self.folder, self.on_event, self.ends = folder, on_event, ends
         self.model = PromptedModel(backbone)
         self.store: StateStore | None = None
         self.seconds: dict[str, float] = {}
@@ -272,7 +275,10 @@ class _Work:
         # Reported seeds are fresh: the rate must not have been chosen on their own luck.
         seed = min(0, *(settings.seeds or (0,))) - 1
         places = [(n, rate, seed) for n in self.probed for rate in rates]
-        if settings.rate is not None or len(rates) < 2:
+        given = [rate for learner in self.learners if (rate := learner.lesson.rate) is not None]
+        if len(given) == len(self.learners):
+            probe = _Probe(names, [], given, [])
+        elif settings.rate is not None or len(rates) < 2:
             rate = settings.rate if settings.rate is not None else rates[0]
             probe = _Probe(names, [], [rate] * len(names), [])
         elif "probe" in self.decisions:
@@ -340,6 +346,7 @@ class _Work:
             path=self.folder / f"{name}.checkpoint" if self.folder else None,
             pins=self._pins(settings, places),
             on_event=lambda event: self.on_event(name, replace(event, names=names)),
+            **({"ends": self.ends} if name == "train" else {}),
         )
         outcomes = trainer.run()
         self.notes += trainer.notes

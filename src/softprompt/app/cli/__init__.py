@@ -24,8 +24,10 @@ from softprompt.app.cli import (
     exchange,
     init,
     predict,
+    report,
     serve,
     show,
+    sweep,
     template,
     tune,
 )
@@ -43,6 +45,7 @@ ORDER = (
     "demo",
     "init",
     "tune",
+    "sweep",
     "compare",
     "check",
     "template",
@@ -54,6 +57,7 @@ ORDER = (
     "export",
     "import",
     "convert",
+    "report",
     "show",
     "runs",
     "cache",
@@ -98,6 +102,7 @@ def make_app() -> typer.Typer:
     made.command(rich_help_panel=LEARN)(demo.demo)
     made.command(rich_help_panel=LEARN)(init.init)
     made.command(rich_help_panel=LEARN)(tune.tune)
+    made.command(rich_help_panel=LEARN)(sweep.sweep)
     made.command(rich_help_panel=LEARN)(compare.compare)
     made.command(rich_help_panel=LOOK)(check.check)
     made.command(rich_help_panel=USE)(evaluate.evaluate)
@@ -107,6 +112,7 @@ def make_app() -> typer.Typer:
     made.command(rich_help_panel=USE)(exchange.export)
     made.command("import", rich_help_panel=USE)(exchange.import_)
     made.command(rich_help_panel=USE)(exchange.convert)
+    made.command(rich_help_panel=USE)(report.report)
     made.command(rich_help_panel=USE)(show.show)
     made.command(rich_help_panel=USE)(show.runs)
     for name, what, commands, panel in (

@@ -79,6 +79,11 @@ class PromptOptimiser:
         """Forget the gradients."""
         self._optimiser.zero_grad(set_to_none=True)
 
+    def free(self) -> None:
+        """Give the memory of gradients and state back; the prompt learns no more."""
+        self._optimiser.zero_grad(set_to_none=True)
+        self._optimiser.state.clear()
+
     def tensors(self) -> dict[str, Tensor]:
         """State as named tensors, for a checkpoint."""
         state = self._optimiser.state_dict()["state"]

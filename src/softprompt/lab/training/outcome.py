@@ -9,7 +9,7 @@ from softprompt.core.tensors import PromptTensors
 
 __all__ = ["Event", "Outcome", "Progress", "Stop"]
 
-Stop = Literal["finished", "patience", "diverged", "interrupted", "time"]
+Stop = Literal["finished", "patience", "diverged", "pruned", "interrupted", "time"]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ interruption live in the callbacks.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,10 @@ from softprompt.model.methods.base import Method
 from softprompt.model.prompted import PromptedModel
 from softprompt.model.states import StateStore
 
-__all__ = ["Event", "Outcome", "Trainer", "row_order"]
+__all__ = ["Ends", "Event", "Outcome", "Trainer", "row_order"]
+
+#: Step and score by prompt, after a look -> the prompts that are not worth going on with.
+Ends = Callable[[int, Mapping[int, float]], Collection[int]]
 
 
 def row_order(lengths: Sequence[int], settings: TrainingSettings) -> tuple[list[int], Order]:
@@ -59,6 +62,7 @@ class Trainer:
         path: Of the checkpoint; None keeps none.
         pins: What must not change between a checkpoint and its resumption.
         on_event: Called after every step, evaluation and checkpoint.
+        ends: Says after a look which prompts to give up; their memory is freed.
         clock: Seconds.
     """
 
@@ -74,6 +78,7 @@ class Trainer:
         path: Path | None = None,
         pins: Mapping[str, Any] | None = None,
         on_event: Callable[[Event], None] = lambda event: None,
+        ends: Ends = lambda step, values: (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.method, self.problem, self.settings = method, problem, settings
@@ -81,7 +86,7 @@ class Trainer:
             problem.require_judged()
         self.keeps = [settings.keeps(sum(row is not None for row in rows)) for rows in problem.validation]
         self.path, self.pins = path, dict(pins or {})
-        self.on_event, self.clock = on_event, clock
+        self.on_event, self.ends, self.clock = on_event, ends, clock
         assert settings.steps, "settings are not resolved"
         assert settings.evaluations, "settings are not resolved"
         self.steps = settings.steps
@@ -271,6 +276,8 @@ class Trainer:
             self._evaluated = self.step
         self._look_seconds = self.clock() - start
         values, losses = ({k: look[i] for k, look in looks.items()} for i in (0, 1))
+        for k in self.ends(self.step, {k: values[k] for k in self.active if k in values}):
+            self._prune(k)
         self._tell("evaluate", values=values, losses=losses, seconds=self._look_seconds)
 
     def _takes(self, k: int, look: tuple[float, float] | None) -> bool:
@@ -287,7 +294,7 @@ class Trainer:
 
     def _judge_best(self) -> None:
         """The best of each prompt on all validation rows."""
-        prompts = tuple(k for k, one in enumerate(self.progress) if math.isfinite(one.value))
+        prompts = tuple(k for k, one in enumerate(self.progress) if math.isfinite(one.value) and self.best[k])
         for k in prompts:
             self._restore(k, self.best[k])
         for k, (value, loss) in (self.looks(prompts, all_rows=True) if prompts else {}).items():
@@ -300,6 +307,12 @@ class Trainer:
         self.progress[k].stop = "diverged"
         self._restore(k, self.best[k])
 
+    def _prune(self, k: int) -> None:
+        """Give a prompt up: it stays as it is, and what only learning needs is freed."""
+        self.progress[k].stop = "pruned"
+        self.best[k] = {}
+        self.optimisers[k].free()
+
     def _end(self, why: Stop) -> None:
         for one in self.progress:
             one.stop = one.stop or why
@@ -309,7 +322,7 @@ class Trainer:
 
     @torch.no_grad()
     def _restore(self, k: int, tensors: Mapping[str, Tensor]) -> None:
-        for name, parameter in self.method.named_parameters_of(k):
+        for name, parameter in self.method.named_parameters_of(k) if tensors else ():
             parameter.copy_(tensors[name])
 
     def _outcome(self, k: int) -> Outcome:

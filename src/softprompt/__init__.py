@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from softprompt.app.api import data_page, ensemble, evaluate, load, load_model, plan, predict, tune, wrap
+    from softprompt.app.api import data_page, ensemble, evaluate, load, load_model, plan, predict, sweep, tune, wrap
     from softprompt.app.config import RunConfig
     from softprompt.app.recipes.convert import convert_prompt
     from softprompt.app.recipes.formats import export_prompt, import_prompt
@@ -60,6 +60,7 @@ _PLACES = {
     "plan": "softprompt.app.api",
     "predict": "softprompt.app.api",
     "register_method": "softprompt.model.methods.table",
+    "sweep": "softprompt.app.api",
     "tune": "softprompt.app.api",
     "wrap": "softprompt.app.api",
 }
@@ -90,6 +91,7 @@ __all__ = [
     "plan",
     "predict",
     "register_method",
+    "sweep",
     "tune",
     "wrap",
 ]

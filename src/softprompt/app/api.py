@@ -11,6 +11,7 @@ from softprompt.app.recipes import evaluate as evaluating
 from softprompt.app.recipes import examine as examining
 from softprompt.app.recipes import plan as planning
 from softprompt.app.recipes import predict as predicting
+from softprompt.app.recipes import sweep as sweeping
 from softprompt.app.recipes import tune as tuning
 from softprompt.app.recipes.evaluate import Labelled
 from softprompt.app.recipes.prepare import prepare
@@ -33,7 +34,19 @@ from softprompt.model.prompts.prompt import Prompt
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["data_page", "ensemble", "evaluate", "examine", "load", "load_model", "plan", "predict", "tune", "wrap"]
+__all__ = [
+    "data_page",
+    "ensemble",
+    "evaluate",
+    "examine",
+    "load",
+    "load_model",
+    "plan",
+    "predict",
+    "sweep",
+    "tune",
+    "wrap",
+]
 
 OnBadRow = Literal["error", "skip"]
 Prompts = str | Path | Prompt | Sequence[str | Path | Prompt]
@@ -80,6 +93,30 @@ def tune(
     parts = {"train": train, "validation": validation, "test": test, "unlabelled": unlabelled}
     config, sources, backbone = _run(task, parts, model, settings)
     return tuning.tune(config, watcher or watcher_here(), sources=sources, backbone=backbone, fresh=fresh)
+
+
+def sweep(
+    task: Task | Mapping[str, Any] | None = None,
+    *,
+    train: Source,
+    validation: Source | None = None,
+    test: Source | None = None,
+    model: Backbone | str = "embedded",
+    watcher: Watcher | None = None,
+    fresh: bool = True,
+    **settings: Any,
+) -> sweeping.SweepReport:
+    """Search the settings of a run, and confirm the winner with fresh seeds; the arguments of :func:`tune`, and:
+
+    Args:
+        fresh: Begin anew; False goes on with the study in the folder.
+        settings: Also ``sweep={"trials": 64, "space": {...}}``; see docs/sweep.md.
+
+    Raises:
+        SoftpromptError: Whatever is wrong, with its code; ``extra.missing`` without optuna.
+    """
+    config, sources, backbone = _run(task, {"train": train, "validation": validation, "test": test}, model, settings)
+    return sweeping.sweep(config, watcher or watcher_here(), sources=sources, backbone=backbone, fresh=fresh)
 
 
 def plan(

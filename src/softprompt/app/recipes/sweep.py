@@ -44,7 +44,7 @@ from softprompt.model.backbones.base import Backbone
 from softprompt.model.states import StateStore
 from softprompt.model.templates import RowBuilder
 
-__all__ = ["SweepReport", "join", "sweep"]
+__all__ = ["Searching", "SweepReport", "folder_of", "join", "sweep"]
 
 STUDY, FOUND, PICTURE, WINNER = "study.db", "sweep.json", "sweep.svg", "winner.yaml"
 
@@ -131,7 +131,7 @@ def sweep(
             (folder / name).unlink(missing_ok=True)
     whole = config.model_dump(mode="json", exclude={"output", "track"})
     write_whole(folder / "config.yaml", yaml.safe_dump(whole, sort_keys=False, allow_unicode=True).encode())
-    work = _Work(ready, folder, watcher, fresh=fresh)
+    work = Searching(ready, folder, watcher, fresh=fresh)
     notes = work.search(adopt=True)
     trials = tuple(work.study.trials())
     done = [one for one in trials if one.state == "complete" and one.score is not None]
@@ -171,7 +171,7 @@ def join(folder: str | Path) -> None:
     """
     folder = Path(folder)
     config = RunConfig.parse({**read_yaml(folder / "config.yaml"), "output": str(folder)})
-    _Work(prepare(config), folder, Watcher()).search(adopt=False)
+    Searching(prepare(config), folder, Watcher()).search(adopt=False)
 
 
 def folder_of(config: RunConfig) -> Path:
@@ -179,7 +179,7 @@ def folder_of(config: RunConfig) -> Path:
     return config.output or config.folder.with_name(f"{config.folder.name}-sweep")
 
 
-class _Work:
+class Searching:
     """One process at work on a sweep."""
 
     def __init__(self, ready: Prepared, folder: Path, watcher: Watcher, *, fresh: bool = False) -> None:

@@ -1,0 +1,150 @@
+"""A closer look at lines: confusions, calibration, slices, rows that flip between two of them, the surest mistakes.
+
+All of it from what evaluations keep of their rows; texts stand in it only where they are given. Of several seeds the
+first is looked at. Gives plain data.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from softprompt.core.stats import mcnemar_exact, wilson
+from softprompt.lab.evaluation import Evaluation, Item, as_text
+from softprompt.lab.slices import MIN_ROWS, confusions, cut_slices, slice_rows
+
+__all__ = ["by_label", "calibration", "confusion", "flips", "slices", "surest_mistakes"]
+
+Texts = Mapping[str, str]
+
+#: Labels beyond which a matrix is no picture any more, and rows of a list of examples.
+MOST_LABELS, SHOWN = 16, 8
+
+#: Bins of confidence.
+BINS = 10
+
+
+def confusion(evaluation: Evaluation) -> dict[str, Any] | None:
+    """The table of what was taken for what; None where answers are no single labels, or too many.
+
+    A last column counts rows that were not answered.
+    """
+    items, labels = evaluation.items, list(evaluation.labels)
+    plain = all(isinstance(item.reference, str) and item.reference in labels for item in items)
+    if not labels or len(labels) > MOST_LABELS or not plain:
+        return None
+    counts = Counter((item.reference, item.prediction) for item in items)
+    withheld = any(item.prediction is None for item in items)
+    columns = [*labels, *([None] if withheld else [])]
+    return {
+        "labels": labels,
+        "columns": [label if label is not None else "withheld" for label in columns],
+        "counts": [[counts[label, column] for column in columns] for label in labels],
+        "sentences": [one.sentence for one in confusions(evaluation)],
+    }
+
+
+def calibration(evaluation: Evaluation) -> dict[str, Any] | None:
+    """How often answers are right, by how sure they were; None without probabilities."""
+    given = [item for item in evaluation.items if item.probability is not None and item.prediction is not None]
+    if not given:
+        return None
+    piles: dict[int, list[Item]] = {}
+    for item in given:
+        assert item.probability is not None
+        piles.setdefault(min(BINS - 1, int(item.probability * BINS)), []).append(item)
+    bins = []
+    for place, pile in sorted(piles.items()):
+        right = wilson(sum(item.correct for item in pile), len(pile))
+        sure = sum(item.probability or 0.0 for item in pile) / len(pile)
+        bins.append({"from": place / BINS, "confidence": sure, "right": right.as_dict(), "rows": len(pile)})
+    scores = {name: one.as_dict() for name, one in evaluation.calibration.items()}
+    return {"bins": bins, "scores": scores, "sentence": _calibrated(given)}
+
+
+def _calibrated(items: Sequence[Item]) -> str:
+    sure = sum(item.probability or 0.0 for item in items) / len(items)
+    right = wilson(sum(item.correct for item in items), len(items))
+    if right.low <= sure <= right.high:
+        return f"on the whole as sure as it is right: {100 * sure:.0f} % sure, {100 * right.estimate:.0f} % right"
+    side = "surer than it is right" if sure > right.high else "more often right than it is sure"
+    return f"{side}: {100 * sure:.0f} % sure, {100 * right.estimate:.0f} % right"
+
+
+def by_label(lines: Mapping[str, Evaluation]) -> list[dict[str, Any]]:
+    """Share right of each label's rows, by line; empty where answers are no labels."""
+    first = next(iter(lines.values()))
+    found = []
+    for label in first.labels:
+        scores = {}
+        for name, evaluation in lines.items():
+            mine = [item for item in evaluation.items if item.reference == label]
+            scores[name] = wilson(sum(item.correct for item in mine), len(mine)).as_dict()
+        if rows := sum(item.reference == label for item in first.items):
+            found.append({"label": label, "rows": rows, "scores": scores})
+    return found
+
+
+def slices(evaluation: Evaluation, texts: Texts) -> list[dict[str, Any]]:
+    """Slices of the rows against all others: by length where texts are known, and cut against whole."""
+    found = []
+    items = evaluation.items
+    if len(items) >= 3 * MIN_ROWS and all(item.id in texts for item in items):
+        lengths = sorted(len(texts[item.id]) for item in items)
+        ends = lengths[len(lengths) // 3], lengths[2 * len(lengths) // 3]
+        names = [
+            f"short (up to {ends[0]} characters)",
+            f"middle (up to {ends[1]})",
+            "long",
+        ]
+        place = [names[sum(len(texts[item.id]) > end for end in ends)] for item in items]
+        found += [one.to_dict() for one in slice_rows(evaluation, {"length": place})]
+    if (cut := cut_slices(evaluation)) is not None:
+        found.append(cut.to_dict())
+    return found
+
+
+def flips(first: Evaluation, second: Evaluation, *, names: tuple[str, str], texts: Texts) -> dict[str, Any]:
+    """Rows that exactly one of two gets right, the surest wrong answers first.
+
+    Args:
+        first: The one.
+        second: The other, judged on the same rows.
+        names: Of both.
+        texts: By id of the row; what is not there is not shown.
+    """
+    pairs = list(zip(first.items, second.items, strict=True))
+    lost = [(a, b) for a, b in pairs if a.correct and not b.correct]
+    won = [(a, b) for a, b in pairs if b.correct and not a.correct]
+    both = sum(a.correct and b.correct for a, b in pairs)
+
+    def shown(found: list[tuple[Item, Item]], wrong: int) -> list[dict[str, Any]]:
+        ranked = sorted(found, key=lambda pair: (-(pair[wrong].probability or 0.0), pair[wrong].id))
+        return [
+            {**_named(a, texts), "answers": [_said(a), _said(b)], "sure": [a.probability, b.probability]}
+            for a, b in ranked[:SHOWN]
+        ]
+
+    return {
+        "names": list(names),
+        "only_first": {"count": len(lost), "rows": shown(lost, 1)},
+        "only_second": {"count": len(won), "rows": shown(won, 0)},
+        "both_right": both,
+        "both_wrong": len(pairs) - both - len(lost) - len(won),
+        "p_value": mcnemar_exact(len(lost), len(won)),
+        "grouped": any(a.group is not None for a, _ in pairs),
+    }
+
+
+def surest_mistakes(evaluation: Evaluation, texts: Texts) -> list[dict[str, Any]]:
+    """Wrong answers, the surest first: there labels are wrong most often."""
+    wrong = [item for item in evaluation.items if not item.correct and item.prediction is not None]
+    ranked = sorted(wrong, key=lambda item: (-(item.probability or 0.0), item.id))
+    return [{**_named(item, texts), "answer": _said(item), "sure": item.probability} for item in ranked[:SHOWN]]
+
+
+def _named(item: Item, texts: Texts) -> dict[str, Any]:
+    return {"id": item.id, "text": texts.get(item.id), "expected": as_text(item.reference)}
+
+
+def _said(item: Item) -> str:
+    return "(withheld)" if item.prediction is None else as_text(item.prediction)

@@ -1,0 +1,326 @@
+"""Reports: what stands in them is what the runs left; nothing is compared that cannot be; nobody's text is markup."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from softprompt.app.recipes.report import report, write_report
+from softprompt.app.report.beside import beside
+from softprompt.app.report.closer import calibration, confusion, flips
+from softprompt.app.report.document import Report, make_report
+from softprompt.app.report.hub import model_card
+from softprompt.app.report.sources import Entry, read_entry
+from softprompt.core.errors import ConfigError, DataError
+from softprompt.lab.learning_curve import LearningCurve
+from tests.app.report.runs import (
+    EVIL,
+    LABELS,
+    comparison,
+    curve,
+    judged,
+    line,
+    rows,
+    write_comparison,
+    write_curve,
+    write_run,
+)
+from tests.app.test_page import outline
+
+DAY = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def made(*entries: Entry, **options: Any) -> Report:
+    return make_report(entries, now=DAY, **options)
+
+
+def one(name: str = "tickets", **changes: Any) -> Entry:
+    table = comparison(name=name)
+    parts = {"name": name, "lines": table.contenders, "reference": table.reference, "metric": table.metric}
+    return Entry(**{"path": Path(name), "kind": "comparison", **parts, **changes})
+
+
+def test_a_comparison_says_what_its_table_says(tmp_path: Path) -> None:
+    table = comparison()
+    document = report([write_comparison(tmp_path / "tickets", table)]).document
+    assert document["verdict"] == table.verdict
+    assert (
+        document["environment"]
+        if "environment" in document
+        else document["runs"][0]["environment"] == dict(table.environment)
+    )
+    told = {found["name"]: found for found in document["lines"]}
+    assert list(told) == [found.name for found in table.judged]
+    for against in table.verdicts:
+        assert told[against.name]["against"]["verdict"] == against.verdict
+        assert told[against.name]["against"]["difference"] == against.difference.as_dict()
+    assert told["soft prompt"]["own"]
+    assert len(told["soft prompt"]["by_seed"]) == 3
+    assert document["left_out"] == [{"name": "API", "run": "tickets", "why": "the money is spent"}]
+    json.dumps(document, allow_nan=False)
+
+
+def test_two_reports_of_the_same_runs_are_equal_but_for_the_date(tmp_path: Path) -> None:
+    folder = write_comparison(tmp_path / "tickets")
+    first, second = report([folder]).document, report([folder]).document
+    assert {**first, "created": ""} == {**second, "created": ""}
+    again = made(read_entry(folder))
+    assert again.to_html() == made(read_entry(folder)).to_html()
+
+
+def test_the_page_loads_nothing_and_runs_nothing(tmp_path: Path) -> None:
+    folder = write_comparison(tmp_path / "tickets")
+    write_curve(folder)
+    page = report([folder]).to_html()
+    found = outline(page)
+    assert not {"script", "link", "img", "iframe", "object", "use", "image"} & set(found.tags)
+    assert not [pair for pair in found.attributes if pair[0] in {"src", "href", "action"} or pair[0].startswith("on")]
+    assert "http" not in page.replace("http-equiv", "")
+    assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
+    assert "prefers-color-scheme: dark" in page
+    assert "@media (max-width: 44rem)" in page
+    assert page.count('<svg class="chart"') == 3, "cost, curve, reliability"
+    assert page.count("matrix") > 2
+
+
+@pytest.mark.parametrize("form", ["page", "markdown"])
+@pytest.mark.parametrize("place", ["text", "label", "line", "warning", "run", "config"])
+def test_text_of_others_is_text(place: str, form: str) -> None:
+    entry, texts = one(), {}
+    match place:
+        case "text":
+            texts = {row.id: f"{EVIL} {row.id} | `x`" for row in rows()}
+        case "label":
+            evil = [replace(item, reference=EVIL) for item in entry.lines[0].runs[0].evaluation.items]
+            spoilt = [
+                replace(
+                    found,
+                    runs=tuple(replace(r, evaluation=replace(r.evaluation, items=tuple(evil))) for r in found.runs),
+                )
+                for found in entry.lines
+            ]
+            entry = replace(entry, lines=tuple(spoilt))
+        case "line":
+            entry = replace(entry, lines=(line(EVIL, "soft", 0.9), *entry.lines))
+        case "warning":
+            entry = replace(entry, warnings=(EVIL,))
+        case "run":
+            entry = replace(entry, name=EVIL)
+        case "config":
+            entry = replace(entry, config=f"name: {EVIL}\n")
+    found = made(entry, texts=texts)
+    if form == "page":
+        page = found.to_html()
+        assert "script" not in outline(page).tags
+        assert "alert" in page
+        assert "&lt;script&gt;" in page
+    else:
+        assert "<script" not in found.to_markdown()
+
+
+def test_texts_are_shown_only_where_they_were_given() -> None:
+    assert "message 4" not in made(one()).to_html()
+    shown = made(one(), texts={row.id: row.fields["text"] for row in rows()})
+    assert "message " in shown.to_html()
+    assert [found["column"] for found in shown.document["closer"]["slices"]] == ["length"]
+
+
+def test_runs_on_the_same_rows_become_one_table_and_twins_stand_once(tmp_path: Path) -> None:
+    folders = [write_comparison(tmp_path / "tickets"), write_run(tmp_path / "topic")]
+    document = report(folders).document
+    names = [found["name"] for found in document["lines"]]
+    assert names == [
+        "tickets: majority",
+        "tickets: TF-IDF",
+        "tickets: soft prompt",
+        "tickets: LoRA",
+        "topic: soft prompt",
+    ]
+    assert document["reference"] == "tickets: soft prompt"
+    assert document["same_rows"]
+    told = {found["name"]: found["against"] for found in document["lines"]}
+    assert told["topic: soft prompt"]["verdict"] in ("better", "worse", "cannot tell")
+    assert document["warnings"] == ["topic: few rows"]
+
+
+def test_runs_on_other_rows_are_not_compared_and_it_is_said(tmp_path: Path) -> None:
+    other = comparison(name="other", of=(60, 500))
+    folders = [write_comparison(tmp_path / "tickets"), write_comparison(tmp_path / "other", other)]
+    found = report(folders)
+    assert "different rows" in found.verdict
+    assert "none is called better" in found.verdict
+    assert all(one["against"] is None for one in found.document["lines"])
+    assert found.document["warnings"][0].startswith("different rows judged: 90 rows of tickets: ")
+    assert "60 rows of other: " in found.document["warnings"][0]
+    page = found.to_html()
+    assert "verdict-better" not in page.split("</style>")[1]
+    with pytest.raises(DataError, match="need the same rows") as caught:
+        report(folders, reference="tickets: LoRA")
+    assert caught.value.code == "data.lengths_differ"
+
+
+def test_another_reference_turns_the_verdicts() -> None:
+    table = beside([one()], reference="majority")
+    assert {found.name: found.verdict for found in table.against} == {
+        "TF-IDF": "better",
+        "soft prompt": "better",
+        "LoRA": "better",
+    }
+
+
+def test_five_rows_can_show_nothing_and_it_is_said() -> None:
+    few = (5, 0)
+    lines = (line("a", "soft", 0.99, of=few), line("b", "tfidf", 0.01, of=few))
+    table = beside([one(lines=lines, reference="a")])
+    assert [found.verdict for found in table.against] == ["cannot tell"]
+    assert "can show no difference at all" in table.warnings[0]
+
+
+def test_a_run_without_baselines_and_an_evaluation_are_reported(tmp_path: Path) -> None:
+    found = report([write_run(tmp_path / "alone", baselines=False)]).document
+    assert found["verdict"].startswith("soft prompt: accuracy 0.")
+    assert found["closer"]["flips"] is None
+    path = tmp_path / "scores.json"
+    path.write_text(json.dumps([judged("one", 0.7).to_dict(), judged("two", 0.9).to_dict()]), encoding="utf-8")
+    document = report([path]).document
+    assert [found["name"] for found in document["lines"]] == ["one", "two"]
+    assert document["lines"][1]["against"]["verdict"] == "better"
+
+
+def test_a_curve_alone_is_reported_and_found_beside_a_run(tmp_path: Path) -> None:
+    alone = report([write_curve(tmp_path / "curve")])
+    assert alone.verdict == curve().sentences[0]
+    assert "What more labels bring" in alone.to_html()
+    assert "| soft prompt |" in alone.to_markdown()
+    folder = write_run(tmp_path / "topic")
+    write_curve(folder / "curve")
+    assert len(report([folder]).document["curves"]) == 1
+
+
+def test_a_curve_of_one_draw_has_no_band(tmp_path: Path) -> None:
+    found = LearningCurve.from_dict(json.loads(json.dumps(curve(draws=1).to_dict())))
+    page = report([write_curve(tmp_path / "curve", found)]).to_html()
+    assert 'class="band"' not in page.split("</style>")[1]
+    assert "cannot be told from one draw" in page
+
+
+def test_files_are_written_and_those_with_texts_are_private(tmp_path: Path) -> None:
+    plain = write_report(made(one()), tmp_path / "plain")
+    assert [path.name for path in plain] == ["report.html", "report.json", "report.md"]
+    assert all(path.stat().st_size for path in plain)
+    shown = write_report(made(one(), texts={row.id: row.fields["text"] for row in rows()}), tmp_path / "shown")
+    assert all(path.stat().st_mode & 0o077 == 0 for path in shown)
+
+
+def test_a_notebook_shows_the_page_in_a_frame() -> None:
+    found = made(one())._repr_html_()
+    assert found.startswith("<iframe")
+    assert "<!doctype" not in found
+
+
+def test_confusion_counts_rows_and_leaves_sets_out() -> None:
+    evaluation = judged("x", 0.7)
+    found = confusion(evaluation)
+    assert found is not None
+    assert sum(map(sum, found["counts"])) == 90
+    assert sum(found["counts"][i][i] for i in range(3)) == sum(item.correct for item in evaluation.items)
+    withheld = replace(evaluation, items=tuple(replace(item, prediction=None) for item in evaluation.items))
+    assert confusion(withheld)["columns"][-1] == "withheld"  # type: ignore[index]
+    assert confusion(replace(evaluation, labels=())) is None
+
+
+def test_calibration_counts_every_row_once() -> None:
+    evaluation = judged("x", 0.7)
+    found = calibration(evaluation)
+    assert found is not None
+    assert sum(one["rows"] for one in found["bins"]) == 90
+    sure = replace(evaluation, items=tuple(replace(item, probability=0.99) for item in evaluation.items))
+    assert "surer than it is right" in calibration(sure)["sentence"]  # type: ignore[index]
+    silent = replace(evaluation, items=tuple(replace(item, probability=None) for item in evaluation.items))
+    assert calibration(silent) is None
+
+
+def test_flips_are_the_four_corners() -> None:
+    a, b = judged("a", 0.9, seed=1), judged("b", 0.5, seed=2)
+    found = flips(a, b, names=("a", "b"), texts={})
+    corners = found["only_first"]["count"], found["only_second"]["count"], found["both_right"], found["both_wrong"]
+    assert sum(corners) == 90
+    assert found["only_first"]["count"] + found["both_right"] == sum(item.correct for item in a.items)
+    for row in found["only_first"]["rows"]:
+        assert row["answers"][0] == row["expected"] != row["answers"][1]
+
+
+def test_the_card_has_front_matter_and_says_what_is_missing() -> None:
+    manifest = {
+        "name": EVIL,
+        "task": {"kind": "classify", "target": "topic", "labels": {name: {} for name in LABELS}},
+        "template": {"text": "{text}<soft 4>|{answer}"},
+        "method": {"name": "plain"},
+        "model": {"id": "tiny", "fingerprint": "f" * 64, "tokenizer": "t", "dtype": "fp32"},
+        "scores": [{"metric": "accuracy", "split": "test", "value": 0.8}],
+        "created": "2026-01-01",
+        "data_hash": "d" * 64,
+        "licence": "CC0-1.0",
+        "author": "",
+        "notes": "",
+    }
+    card = model_card({"manifest": manifest, "num_bytes": 4096, "content_hash": "c" * 64}, made(one()).document)
+    import yaml
+
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["license"] == "CC0-1.0"
+    assert front["base_model"] == "tiny"
+    assert front["model-index"][0]["results"][0]["metrics"][0]["value"] == 0.8
+    assert "Not stated yet: author " in card
+    assert "<script" not in card.split("---", 2)[2]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (lambda path: None, "data.no_report"),
+        (lambda path: path.mkdir(), "data.no_report"),
+        (lambda path: path.write_text("[]"), "data.no_report"),
+        (lambda path: path.write_text("{not json"), "data.unreadable"),
+        (lambda path: (path.mkdir(), (path / "table.json").write_text('{"schema": 1}')), "data.unreadable"),
+        (lambda path: (path.mkdir(), (path / "table.json").write_text('{"schema": 99}')), "data.unknown_schema"),
+        (lambda path: (path.mkdir(), (path / "report.json").write_text("{}")), "data.unreadable"),
+        (lambda path: (path.mkdir(), (path / "curve.json").write_text("{}")), "data.unknown_schema"),
+    ],
+    ids=["nothing", "empty", "list", "broken", "table", "schema", "run", "curve"],
+)
+def test_what_is_no_run_is_refused(tmp_path: Path, spoil: Any, code: str) -> None:
+    path = tmp_path / "there"
+    spoil(path)
+    with pytest.raises(DataError) as caught:
+        report([path])
+    assert caught.value.code == code
+    assert "there" in str(caught.value)
+
+
+def test_names_that_are_not_there_are_refused() -> None:
+    with pytest.raises(ConfigError, match="no line is called 'soft promt'; did you mean 'soft prompt'"):
+        made(one(), reference="soft promt")
+    with pytest.raises(ConfigError, match="not every line has the score 'bleu'"):
+        made(one(), metric="bleu")
+    with pytest.raises(ConfigError, match="no run was named"):
+        report([])
+    with pytest.raises(ConfigError, match="a model card is of one saved prompt"):
+        write_report(made(one()), Path("unused-because-refused"), card=True)
+
+
+def test_rows_of_a_run_are_read_again_for_their_texts(tmp_path: Path) -> None:
+    for name, given in (("train", rows(60)), ("test", rows(30, first=300))):
+        lines = [json.dumps({"id": row.id, "text": row.fields["text"], "topic": row.target}) for row in given]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    folder = write_run(tmp_path / "topic", of=(30, 300))
+    (folder / "config.yaml").write_text(
+        f"name: topic\ndata: {{train: {tmp_path / 'train.jsonl'}, test: {tmp_path / 'test.jsonl'}}}\n"
+        "task: {target: topic}\n",
+        encoding="utf-8",
+    )
+    document = report([folder], texts=True).document
+    assert all(row["text"].startswith("message 3") for row in document["closer"]["mistakes"])

@@ -17,6 +17,9 @@ Document = Mapping[str, Any]
 #: Characters of a window that shows every column.
 FULL = 132
 
+#: Bytes below which memory is what a process does anyway.
+LEAST_MEMORY = 1_000_000
+
 UNKNOWN = "?"
 NONE = "-"
 
@@ -73,8 +76,8 @@ def cost_rows(table: Document) -> Table:
             line["name"],
             _count(_mean(line, "num_trained")),
             size(_mean(line, "num_bytes") or 0) if _mean(line, "num_bytes") else NONE,
-            duration(sum(run["cost"]["fit_seconds"] for run in line["runs"])),
-            _or(_mean(line, "peak_bytes"), size),
+            _learning(line),
+            _or(_mean(line, "peak_bytes"), lambda peak: size(peak) if peak >= LEAST_MEMORY else NONE),
             NONE if tokens[0] is None else f"{tokens[0] + (tokens[1] or 0):,.0f}",
             _or(_mean(line, "latency_ms"), lambda ms: duration(ms / 1000)),
             _or(_mean(line, "joules"), _joules),
@@ -115,6 +118,12 @@ def _calibration(line: Document, name: str) -> str:
     found = [run["evaluation"]["calibration"].get(name) for run in line["runs"]]
     values = [one["estimate"] for one in found if one is not None and one["estimate"] is not None]
     return f"{sum(values) / len(values):.3f}" if values else NONE
+
+
+def _learning(line: Document) -> str:
+    """Of all seeds together; a dash where there is nothing to learn."""
+    seconds = sum(run["cost"]["fit_seconds"] for run in line["runs"])
+    return duration(seconds) if seconds >= 0.01 else NONE
 
 
 def _mean(line: Document, name: str) -> float | None:

@@ -130,8 +130,10 @@ def hold(
     """
     kept = kept or Kept(None)
     decides = metric or stage.task.metrics[0]
-    lines = []
-    for entrant in entrants:
+    lines: dict[int, Line] = {}
+    # what is made of other lines comes after them
+    for place in sorted(range(len(entrants)), key=lambda n: bool(entrants[n].made_of)):
+        entrant = entrants[place]
         key, name = key_of(entrant), entrant.settings.called
         about = {"name": name, "kind": _kind(entrant), "config": _config(entrant)}
         if reason := entrant.unfit():
@@ -141,9 +143,24 @@ def hold(
         else:
             on_start(name)
             line, fresh = _held(stage, entrant, kept, Line(key=key, **about), decides), True
-        lines.append(line)
+            made = [one for one in lines.values() if one.name in entrant.made_of]
+            line = _with_costs_of(line, made)
+            if line.runs:
+                kept.put(line)
+        lines[place] = line
         on_line(line, fresh)
-    return tuple(lines)
+    return tuple(lines[place] for place in range(len(entrants)))
+
+
+def _with_costs_of(line: Line, others: Sequence[Line]) -> Line:
+    """What was learnt for others is part of what a line made of them costs."""
+    seconds = sum(run.cost.fit_seconds for one in others for run in one.runs) / max(1, len(line.runs))
+    peak = max((run.cost.peak_bytes or 0 for one in others for run in one.runs), default=0)
+    runs = []
+    for run in line.runs:
+        cost = replace(run.cost, fit_seconds=run.cost.fit_seconds + seconds)
+        runs.append(replace(run, cost=replace(cost, peak_bytes=max(peak, cost.peak_bytes or 0))))
+    return replace(line, runs=tuple(runs))
 
 
 def _held(stage: Stage, entrant: Entrant, kept: Kept, line: Line, metric: str) -> Line:
@@ -155,9 +172,7 @@ def _held(stage: Stage, entrant: Entrant, kept: Kept, line: Line, metric: str) -
         return replace(line, left_out=_reason(error))
     except SoftpromptError as error:
         return replace(line, left_out=_reason(error))
-    line = replace(line, runs=runs, score=score_of(runs, metric), spread=spread_of(runs, metric))
-    kept.put(line)
-    return line
+    return replace(line, runs=runs, score=score_of(runs, metric), spread=spread_of(runs, metric))
 
 
 def _runs(stage: Stage, entrant: Entrant, kept: Kept, line: Line) -> tuple[RunRecord, ...]:

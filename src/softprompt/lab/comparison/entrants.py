@@ -57,6 +57,11 @@ class Entrant(Protocol):
     @property
     def settings(self) -> EntrantSettings: ...
 
+    @property
+    def made_of(self) -> tuple[str, ...]:
+        """Names of the lines that it is made of, and whose costs are its own, too."""
+        ...
+
     def unfit(self) -> str:
         """Why it does not fit the task or this installation; empty where it does."""
         ...
@@ -93,6 +98,7 @@ class Simple:
     model: bool = True
     luck: bool = False
     needs: tuple[str, str] | None = None
+    made_of: tuple[str, ...] = ()
 
     def unfit(self) -> str:
         if self.needs is not None and find_spec(self.needs[0]) is None:
@@ -117,6 +123,7 @@ class Soft:
 
     stage: Stage
     settings: SoftSettings
+    made_of: tuple[str, ...] = ()
 
     @property
     def builder(self) -> RowBuilder:
@@ -173,6 +180,10 @@ class Ensemble:
     settings: EnsembleSettings
     of: Soft | None
 
+    @property
+    def made_of(self) -> tuple[str, ...]:
+        return () if self.of is None else (self.of.settings.called,)
+
     def unfit(self) -> str:
         if self.of is None:
             return f"there is no soft prompt called {self.settings.of!r}" if self.settings.of else "of no soft prompt"
@@ -199,6 +210,7 @@ class ByWeights:
 
     stage: Stage
     settings: LoraSettings | FullSettings
+    made_of: tuple[str, ...] = ()
 
     def unfit(self) -> str:
         if isinstance(self.settings, LoraSettings) and find_spec("peft") is None:

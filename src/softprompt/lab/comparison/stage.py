@@ -126,7 +126,9 @@ class Stage:
             rows = [builder.row(part) for one in self.weighted[:_COUNTED] for part in builder.windows(one)]
             a_step = self.training.batch_size * _live(self.backbone, rows, cached=cached)
             steps = max(1, math.floor(self.budget.tokens / a_step))
-        return self.training.model_copy(update={"steps": steps})
+        # a probe that is longer than the training would choose a rate for another schedule
+        probe = min(self.training.probe_steps or 1, steps)
+        return self.training.model_copy(update={"steps": steps, "probe_steps": probe})
 
     def facts(self, *, model: bool, trained: bool) -> dict[str, Any]:
         """What the numbers of a contender depend on besides its own settings."""

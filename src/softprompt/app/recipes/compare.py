@@ -49,7 +49,7 @@ from softprompt.model.methods.table import AnyMethodSettings
 from softprompt.model.prompts.prompt import Prompt
 from softprompt.model.templates import RowBuilder, Template
 
-__all__ = ["TABLE", "CompareReport", "compare", "folder_of"]
+__all__ = ["TABLE", "CompareReport", "compare", "divided", "folder_of", "template_of"]
 
 #: The comparison as plain data, in its folder.
 TABLE = "table.json"
@@ -112,7 +112,7 @@ def compare(
     """
     watcher, begun, folder = watcher or Watcher(), time.perf_counter(), folder_of(config)
     rows = read_rows(config, sources)
-    ready = prepare(_divided(config, given="test" in rows, folder=folder), watcher, sources=rows, backbone=backbone)
+    ready = prepare(divided(config, given="test" in rows, folder=folder), watcher, sources=rows, backbone=backbone)
     warnings = _repeated(config, ready, rows)
     for note in ready.notes:
         watcher.note(note)
@@ -171,20 +171,8 @@ class _Work:
     # --- soft prompts
 
     def template_of(self, settings: SoftSettings) -> Template:
-        """The template of a soft prompt: the run's, or the same with other soft tokens."""
-        ready, own = self.ready, self.config.template
-        if settings.template is not None:
-            return Template.parse(settings.template, keep=ready.template.keep).saying(ready.task.words)
-        changes = {name: one for name in ("place", "length") if (one := getattr(settings, name)) is not None}
-        if not changes:
-            return ready.template
-        if own.text is not None or own.chat is not None:
-            message = f"{settings.called}: place and length are for presets, and this run's template is written out"
-            raise ConfigError("config.invalid", message, cure="write the contender's template: with <soft 20> in it")
-        fields = ready.splits["train"].fields()
-        return own.model_copy(update=changes).build(
-            self.config.task.kind, fields=fields, tokenizer=ready.backbone.tokenizer, words=ready.task.words
-        )
+        """The template of a soft prompt."""
+        return template_of(self.config, self.ready, settings)
 
     def keep(
         self,
@@ -244,7 +232,29 @@ class _Work:
             self.watcher.advance(event.step, loss=sum(losses.values()) / max(1, len(losses)))
 
 
-def _divided(config: RunConfig, *, given: bool, folder: Path) -> RunConfig:
+def template_of(config: RunConfig, ready: Prepared, settings: SoftSettings) -> Template:
+    """The template of a soft prompt: the run's, or the same with other soft tokens.
+
+    Raises:
+        ConfigError: ``config.invalid``: place or length for a template that is written out.
+        TemplateError: A template that cannot be parsed.
+    """
+    own = config.template
+    if settings.template is not None:
+        return Template.parse(settings.template, keep=ready.template.keep).saying(ready.task.words)
+    changes = {name: one for name in ("place", "length") if (one := getattr(settings, name)) is not None}
+    if not changes:
+        return ready.template
+    if own.text is not None or own.chat is not None:
+        message = f"{settings.called}: place and length are for presets, and this run's template is written out"
+        raise ConfigError("config.invalid", message, cure="write the contender's template: with <soft 20> in it")
+    fields = ready.splits["train"].fields()
+    return own.model_copy(update=changes).build(
+        config.task.kind, fields=fields, tokenizer=ready.backbone.tokenizer, words=ready.task.words
+    )
+
+
+def divided(config: RunConfig, *, given: bool, folder: Path) -> RunConfig:
     """The run as a comparison divides its rows: train, validation and test, the same for everybody; no folds."""
     changes: dict[str, Any] = {"data.folds": "none", "output": folder}
     if not given and not config.data.split.test:

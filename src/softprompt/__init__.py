@@ -16,7 +16,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from softprompt.app.api import data_page, ensemble, evaluate, load, load_model, plan, predict, sweep, tune, wrap
+    from softprompt.app.api import (
+        compare,
+        data_page,
+        ensemble,
+        evaluate,
+        load,
+        load_model,
+        plan,
+        predict,
+        sweep,
+        tune,
+        wrap,
+    )
     from softprompt.app.config import RunConfig
     from softprompt.app.recipes.convert import convert_prompt
     from softprompt.app.recipes.formats import export_prompt, import_prompt
@@ -49,6 +61,7 @@ _PLACES = {
     "TuneReport": "softprompt.app.recipes.tune",
     "Watcher": "softprompt.app.watch",
     "convert_prompt": "softprompt.app.recipes.convert",
+    "compare": "softprompt.app.api",
     "data_page": "softprompt.app.api",
     "ensemble": "softprompt.app.api",
     "evaluate": "softprompt.app.api",
@@ -79,6 +92,7 @@ __all__ = [
     "Template",
     "TuneReport",
     "Watcher",
+    "compare",
     "convert_prompt",
     "data_page",
     "ensemble",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from softprompt.app.config import ModelSettings, RunConfig
 from softprompt.app.live import watcher_here
+from softprompt.app.recipes import compare as comparing
 from softprompt.app.recipes import ensemble as joining
 from softprompt.app.recipes import evaluate as evaluating
 from softprompt.app.recipes import examine as examining
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     import pandas
 
 __all__ = [
+    "compare",
     "data_page",
     "ensemble",
     "evaluate",
@@ -117,6 +119,47 @@ def sweep(
     """
     config, sources, backbone = _run(task, {"train": train, "validation": validation, "test": test}, model, settings)
     return sweeping.sweep(config, watcher or watcher_here(), sources=sources, backbone=backbone, fresh=fresh)
+
+
+def compare(  # noqa: PLR0913 - what users may ask of a call
+    task: Task | Mapping[str, Any] | None = None,
+    *,
+    train: Source,
+    validation: Source | None = None,
+    test: Source | None = None,
+    model: Backbone | str = "embedded",
+    contenders: Sequence[str | Mapping[str, Any]] | None = None,
+    reference: str | None = None,
+    budget: Mapping[str, int | float] | None = None,
+    force: bool = False,
+    watcher: Watcher | None = None,
+    fresh: bool = False,
+    **settings: Any,
+) -> comparing.CompareReport:
+    """Compare soft prompts with what else one could do, on the same rows, seeds and budget.
+
+    Args:
+        task: What is asked; None: classify by the column ``label``.
+        train: Rows to learn from: a path, dicts, a data frame.
+        validation: Rows that choose; None: a fifth of ``train``.
+        test: Rows that judge; None: three tenths of ``train``.
+        model: A loaded model, or its name. No contender changes it.
+        contenders: Words or mappings, as under ``compare.contenders``; None: what fits the task and this machine.
+        reference: Name of the line that all stand beside; None: the first soft prompt.
+        budget: ``{"steps": 200}``, ``{"tokens": 1_000_000}`` or ``{"minutes": 10}`` for every trained contender.
+        force: Go on although test rows stand in train, too.
+        watcher: Told what happens; None: a live display in a notebook, nobody elsewhere.
+        fresh: Run lines again that are complete.
+        settings: Any other key of a run, as for :func:`tune`.
+
+    Raises:
+        SoftpromptError: Whatever is wrong, with its code; what fits no contender stays in its line.
+    """
+    given = {"contenders": contenders, "reference": reference, "budget": budget, "force": force or None}
+    own = {**dict(settings.get("compare", {})), **{name: value for name, value in given.items() if value is not None}}
+    parts = {"train": train, "validation": validation, "test": test}
+    config, sources, backbone = _run(task, parts, model, {**settings, "compare": own})
+    return comparing.compare(config, watcher or watcher_here(), sources=sources, backbone=backbone, fresh=fresh)
 
 
 def plan(

@@ -19,6 +19,9 @@ RunState = Literal["finished", "stopped", "unfinished", "damaged"]
 
 CONFIG, REPORT, LOG, PROMPT = "config.yaml", "report.json", "log.jsonl", "prompt"
 
+#: Of a comparison; written when all its lines stand.
+TABLE = "table.json"
+
 
 @dataclass(frozen=True)
 class RunSummary:
@@ -57,7 +60,7 @@ class RunSummary:
 
 def is_run(folder: Path) -> bool:
     """Whether a folder is one of a run."""
-    return (folder / CONFIG).is_file() and ((folder / LOG).is_file() or (folder / REPORT).is_file())
+    return (folder / CONFIG).is_file() and any((folder / name).is_file() for name in (LOG, REPORT, TABLE))
 
 
 def runs(folder: Path = Path("runs")) -> list[RunSummary]:
@@ -75,10 +78,12 @@ def runs(folder: Path = Path("runs")) -> list[RunSummary]:
 
 def summary(folder: Path) -> RunSummary:
     """What one run folder says of itself."""
-    there = [path.stat().st_mtime for name in (CONFIG, LOG, REPORT) if (path := folder / name).is_file()]
+    there = [path.stat().st_mtime for name in (CONFIG, LOG, REPORT, TABLE) if (path := folder / name).is_file()]
     changed = datetime.fromtimestamp(max(there), UTC)
     prompt = folder / PROMPT if (folder / PROMPT).exists() else None
     resumes = any(folder.glob("*.checkpoint"))
+    if (folder / TABLE).is_file():
+        return _comparison(folder, changed)
     if not (folder / REPORT).is_file():
         return RunSummary(folder.name, folder, "unfinished", changed, resumes=resumes, prompt=prompt)
     try:
@@ -98,3 +103,24 @@ def summary(folder: Path) -> RunSummary:
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration):
         return RunSummary(folder.name, folder, "damaged", changed, resumes=resumes, prompt=prompt)
+
+
+def _comparison(folder: Path, changed: datetime) -> RunSummary:
+    """What a comparison says of itself: the score of its reference, which all others stand beside."""
+    try:
+        table = json.loads((folder / TABLE).read_text("utf-8"))
+        lines = {line["name"]: line for line in table["contenders"]}
+        score = lines[table["reference"]]["score"] if table["reference"] else None
+        costs = [run["cost"] for line in lines.values() for run in line["runs"]]
+        return RunSummary(
+            name=folder.name,
+            folder=folder,
+            state="finished",
+            changed=changed,
+            seconds=sum(cost["fit_seconds"] + cost["predict_seconds"] for cost in costs),
+            split="test",
+            metric=str(table["metric"]),
+            score=None if score is None else {bound: score[bound] for bound in ("estimate", "low", "high")},
+        )
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return RunSummary(folder.name, folder, "damaged", changed)

@@ -10,9 +10,9 @@ something is read.
 
 Behind the path stand the answer's tokens as masks and then the closing token, as a text ends in pre-training. An
 answer's terminator is that closing token: it is there, and is not scored. The score is the left-to-right
-pseudo-log-likelihood of Kauf & Ivanova (2023): token i is predicted with the tokens before it present and those from i
-on masked, so that a rare word's pieces do not give each other away. Answers of equal length share their first line,
-and of one token all of it.
+pseudo-log-likelihood of Kauf & Ivanova (2023), the answer taken as one word: token i is predicted with the tokens
+before it present and those from i on masked, so that a rare word's pieces do not give each other away. Answers of
+equal length share their first line, and of one token all of it.
 
 Where label vectors read, a mask is read, as if an answer of one token began there; a model without a trained mask head
 is read at the token before. A row that is nothing but a chain of text with several readouts (a linear probe) is one

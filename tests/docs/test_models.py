@@ -1,0 +1,45 @@
+"""The page on models: its command lines work on saved models, its table is complete, its refusals are what is said."""
+
+import csv
+import re
+import shlex
+from pathlib import Path
+
+from softprompt.model.backbones.encoders import ENCODERS, REFUSED
+from softprompt.testing import tiny, tiny_tokenizer
+from tests.app.cli.conftest import cli
+
+__all__ = ["cli"]  # a fixture
+
+#: A tiny model is not worth more steps.
+FEW = ["--effort", "quick", "--set", "training.steps=2", "--set", "training.probe_steps=1", "--folds", "none"]
+
+
+def test_the_lines_on_masked_models_work(cli, repository: Path, tmp_path: Path) -> None:
+    for name in ("bert", "minilm"):
+        tiny(name).model.save_pretrained(tmp_path / name)
+        tokenizer = tiny_tokenizer()
+        tokenizer.add_special_tokens({"mask_token": "<mask>"})
+        tokenizer.save_pretrained(tmp_path / name)
+    for name, first in (("tickets.csv", 0), ("rest.csv", 20)):
+        rows = [(f"{word} {n}", word) for n in range(first, first + 20) for word in ("good", "bad")]
+        with (tmp_path / name).open("w", newline="") as file:
+            csv.writer(file).writerows([("text", "topic"), *rows])
+    page = (repository / "docs" / "models.md").read_text("utf-8")
+    tune, predict = (
+        shlex.split(line)[1:]
+        for line in re.findall(r"^\$ (softprompt .*bert .*|softprompt predict .*)$", page, flags=re.MULTILINE)
+    )
+    assert cli(*tune, *FEW, "--validation", "rest.csv").status == 0
+    done = cli(*predict)
+    assert (done.status, done.lines[0]["answer"] in ("good", "bad")) == (0, True)
+    done = cli(*tune, *FEW, "--validation", "rest.csv", "--model", "minilm", "--set", "answers.form=words")
+    assert done.status == 5
+    (said,) = (line.strip() for line in page.splitlines() if line.startswith("    error: minilm"))
+    assert said in done.err
+
+
+def test_the_table_names_every_encoder(repository: Path) -> None:
+    page = (repository / "docs" / "models.md").read_text("utf-8").lower().replace(" ", "").replace("_", "")
+    for name in (*ENCODERS, *REFUSED):
+        assert name.replace("_", "").replace("-", "") in page.replace("-", ""), name

@@ -96,6 +96,7 @@ def _begun(config: DeepSettings, start: Start, slot: str) -> KeysValues:
     """A slot at its start."""
     layers = layers_of(start, slot, config.name)
     vectors = start.slots[slot]
+    keep = min(1, len(vectors) - 1) if config.sink and config.init == "prefill" else 0
     if layers.saved is not None:
         if not layers.saved.kv or layers.saved.length != len(vectors):
             held = "keys and values" if layers.saved.kv else "vectors of a later layer"
@@ -103,10 +104,10 @@ def _begun(config: DeepSettings, start: Start, slot: str) -> KeysValues:
                 f"slot {slot!r} holds {layers.saved.length} tokens of {held}, {len(vectors)} keys and values are needed"
             )
             raise PromptError("prompt.other_slots", message, cure="continue with the same method and length")
-        return KeysValues(layers.saved.kv, keep=0)
+        return KeysValues(layers.saved.kv, keep=keep)
     pairs = layers.prefill(vectors, None).kv
     if config.init == "prefill":
-        return KeysValues(pairs, keep=min(1, len(vectors) - 1) if config.sink else 0)
+        return KeysValues(pairs, keep=keep)
     rng = generator(start.seed, f"deep {slot}")
 
     def filled(like: Tensor) -> Tensor:

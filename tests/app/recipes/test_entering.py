@@ -1,0 +1,138 @@
+"""Prompts whose tokens enter the layers, from rows to answers: learnt, saved, asked beside others, continued."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import softprompt as sp
+from softprompt.core.errors import ConfigError, ModelError, PromptError
+from softprompt.testing import tiny
+
+QUICK = {"steps": 4, "rate": 0.05, "seeds": (0, 1), "evaluations": 2, "batch_size": 8}
+TASK = sp.Task.classify(["no", "yes"])
+TEXTS = ["good day", "bad night, and a long text", "good"]
+
+METHODS: dict[str, tuple[Any, str]] = {
+    "deep before": ("deep", "<soft 4>{text} It was {answer}"),
+    "deep after": ({"name": "deep", "init": "random"}, "{text}<soft 4> It was {answer}"),
+    "late before": ({"name": "late", "layer": 1}, "{bos}<soft 4>{text} It was {answer}"),
+    "late after": ("late", "{text}<soft 4> It was {answer}"),
+}
+
+
+def rows(number: int, *, start: int = 0) -> list[dict[str, str]]:
+    return [
+        {"id": str(i), "text": f"{'good' if i % 2 else 'bad'} {i}", "label": "yes" if i % 2 else "no"}
+        for i in range(start, start + number)
+    ]
+
+
+PARTS = {"train": rows(24), "validation": rows(8, start=200), "test": rows(8, start=100)}
+
+
+def learn(model: sp.Backbone, folder: Path, method: Any, template: str, **rest: Any) -> sp.TuneReport:
+    settings = {"training": QUICK, "baselines": False, "name": folder.name} | rest
+    return sp.tune(TASK, **PARTS, model=model, output=folder, method=method, template=template, **settings)
+
+
+@pytest.fixture(scope="module")
+def prompts(model: sp.Backbone, tmp_path_factory: pytest.TempPathFactory) -> dict[str, sp.Prompt]:
+    """One of each, saved and loaded again; two seeds are trained together."""
+    folder = tmp_path_factory.mktemp("runs")
+    found = {}
+    for name, (method, template) in METHODS.items():
+        run = folder / name.replace(" ", "-")
+        assert len(learn(model, run, method, template).tuning.learnt[0].outcomes) == 2
+        found[name] = sp.load(run / "prompt")
+    return found
+
+
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
+
+def answers(prompt: sp.Prompt, model: sp.Backbone) -> list[dict[str, float]]:
+    return [dict(one.answers[prompt.name].probabilities or {}) for one in sp.predict(prompt, TEXTS, model=model)]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_is_saved_says_what_is_needed_and_answers_as_it_was_judged(
+    name: str, prompts: dict[str, sp.Prompt], model: sp.Backbone
+) -> None:
+    prompt = prompts[name]
+    slot = prompt.tensors.slots["soft"]
+    assert set(prompt.manifest.requires) >= {"kv" if "deep" in name else "hidden"}
+    assert (sorted(slot.kv), sorted(slot.hidden)) == (
+        ([0, 1, 2], []) if "deep" in name else ([], [1 if "before" in name else 2])
+    )
+    again = sp.evaluate(prompt, PARTS["test"], model=model)[0]
+    assert {k: i.estimate for k, i in again.metrics.items()} == {s.metric: s.value for s in prompt.manifest.scores}
+
+
+def test_prompts_of_all_kinds_are_asked_together_as_they_are_alone(
+    prompts: dict[str, sp.Prompt], model: sp.Backbone, tmp_path: Path
+) -> None:
+    plain = sp.load(learn(model, tmp_path / "plain", "plain", METHODS["late after"][1]).folder / "prompt")
+    mixed = [*prompts.values(), plain]
+    together = list(sp.predict(mixed, TEXTS, model=model))
+    for prompt in mixed:
+        for one, alone in zip(together, answers(prompt, model), strict=True):
+            assert dict(one.answers[prompt.name].probabilities or {}) == pytest.approx(alone, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["deep before", "late after"])
+def test_a_prompt_is_continued_where_it_ended(
+    name: str, prompts: dict[str, sp.Prompt], model: sp.Backbone, tmp_path: Path
+) -> None:
+    method, template = METHODS[name]
+    prompts[name].save(tmp_path / "first")
+    still = QUICK | {"rate": 1e-12, "seeds": (5,)}
+    start = {"start": {"kind": "prompt"}, "start_from": tmp_path / "first", "training": still}
+    report = learn(model, tmp_path / "second", method, template, **start)
+    again = sp.load(report.folder / "prompt")
+    for (title, old), (_, new) in zip(prompts[name].tensors.tensors(), again.tensors.tensors(), strict=True):
+        assert title.startswith("head") or float((old - new).abs().max()) < 1e-5
+
+
+def test_a_prompt_of_the_layers_is_not_continued_among_the_embeddings(
+    prompts: dict[str, sp.Prompt], model: sp.Backbone, tmp_path: Path
+) -> None:
+    prompts["deep before"].save(tmp_path / "first")
+    start = {"start": {"kind": "prompt"}, "start_from": tmp_path / "first"}
+    with pytest.raises(PromptError, match=r"enters the layers \(keys.0, .*prompt.other_slots.*method: deep"):
+        learn(model, tmp_path / "run", "plain", METHODS["deep before"][1], **start)
+
+
+def test_what_cannot_be_is_refused_before_anything_is_learnt(model: sp.Backbone, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"method.layer is 7: the model has 3 layers, 0 to 2"):
+        learn(model, tmp_path / "a", {"name": "late", "layer": 7}, METHODS["late after"][1])
+    with pytest.raises(ModelError, match=r"directly behind slot 'soft'.*model.unsupported_prompt.*put a word between"):
+        learn(model, tmp_path / "b", "deep", "{text}<soft 4>{answer}")
+    with pytest.raises(ConfigError, match=r"training.noise: acts on soft tokens among embeddings"):
+        learn(model, tmp_path / "c", "deep", METHODS["deep before"][1], training=QUICK | {"noise": 0.1})
+
+
+def test_another_model_is_refused_with_the_difference_named(prompts: dict[str, sp.Prompt]) -> None:
+    with pytest.raises(PromptError, match=r"another model: .*fingerprint"):
+        list(sp.predict(prompts["deep before"], TEXTS, model=tiny("llama", seed=4)))
+
+
+@pytest.mark.parametrize("method", ["deep", "late"])
+def test_answers_are_written_behind_tokens_of_the_layers(method: str, model: sp.Backbone, tmp_path: Path) -> None:
+    examples = [{"text": row["text"], "label": row["text"][:3]} for row in rows(12)]
+    report = sp.tune(
+        sp.Task.generate(target="label", max_new_tokens=4),
+        train=examples,
+        validation=examples[:4],
+        test=examples[4:8],
+        model=model,
+        output=tmp_path / "run",
+        method=method,
+        template={"place": "before"},
+        training=QUICK,
+        baselines=False,
+    )
+    prompt = sp.load(report.folder / "prompt")
+    together = [one.answers[prompt.name].answer for one in sp.predict(prompt, TEXTS, model=model)]
+    apart = [next(iter(sp.predict(prompt, [text], model=model))).answers[prompt.name].answer for text in TEXTS]
+    assert together == apart

@@ -1,11 +1,13 @@
 """The page on models: its command lines work on saved models, its table is complete, its refusals are what is said."""
 
 import csv
+import json
 import re
 import shlex
 from pathlib import Path
 
 from softprompt.model.backbones.encoders import ENCODERS, REFUSED
+from softprompt.model.backbones.kinds import SEQ2SEQ
 from softprompt.testing import tiny, tiny_tokenizer
 from tests.app.cli.conftest import cli
 
@@ -37,6 +39,27 @@ def test_the_lines_on_masked_models_work(cli, repository: Path, tmp_path: Path) 
     assert done.status == 5
     (said,) = (line.strip() for line in page.splitlines() if line.startswith("    error: minilm"))
     assert said in done.err
+
+
+def test_the_lines_on_encoder_decoders_work(cli, repository: Path, tmp_path: Path) -> None:
+    tiny("t5").model.save_pretrained(tmp_path / "t5")
+    tiny_tokenizer("$A <eos>").save_pretrained(tmp_path / "t5")
+    rows = [(f"{word} {n}", word) for n in range(20) for word in ("good", "bad")]
+    with (tmp_path / "tickets.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("text", "topic"), *rows])
+    page = (repository / "docs" / "models.md").read_text("utf-8")
+    lines = re.findall(r"^\$ (softprompt .*(?:t5|sides) .*)$", page, flags=re.MULTILINE)
+    tune, evaluate = (shlex.split(line)[1:] for line in lines)
+    assert cli(*tune, *FEW).status == 0
+    manifest = json.loads((tmp_path / "runs/sides/prompt/manifest.json").read_text("utf-8"))
+    assert (manifest["model"]["kind"], manifest["placement"]) == ("seq2seq", "after")
+    assert manifest["template"]["text"] == "{bos}{text} It was<decoder><soft 20>{answer}"
+    assert cli(*evaluate).status == 0
+    done = cli("predict", "runs/sides", "--model", "embedded", "--text", "good")
+    assert done.status != 0
+    assert "another kind of model" in done.err
+    for family in SEQ2SEQ:
+        assert f"`{family}`" in page
 
 
 def test_the_table_names_every_encoder(repository: Path) -> None:

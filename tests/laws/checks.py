@@ -1,19 +1,23 @@
 """The laws as functions: each raises AssertionError where a backbone breaks it. Planted bugs must make them raise."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
-from softprompt.core.records import Batch, Node, Row, Text
+from softprompt.core.records import Batch, Node, Row, Soft, Text
 from softprompt.core.tensors import PromptTensors
 from softprompt.model.backbones.base import Backbone, Want
 from softprompt.model.backbones.fingerprint import fingerprint
+from tests.laws.examples import text_of
 from tests.laws.oracle import greedy, oracle
 from tests.laws.roads import ROADS, Seen, assert_equal, assert_gradients_equal, gradients, travel
+from tests.laws.strategies import prompts_for
 
 __all__ = [
     "check_checkpoint",
     "check_decoding",
+    "check_feeding",
     "check_fingerprint",
     "check_frozen",
     "check_gradients",
@@ -126,6 +130,35 @@ def check_decoding(backbone: Backbone, texts: Sequence[Sequence[int]], *, num_to
         assert state.lengths == tuple(length + len(row) for length, row in zip(begun, taken, strict=True))
     expected = [greedy(backbone, text, num_tokens=num_tokens) for text in texts]
     assert taken == expected
+
+
+def check_feeding(backbone: Backbone) -> None:
+    """Feeding tokens to states equals reading them; on a decoder's side the lines differ in length too."""
+    prompts = prompts_for(backbone)
+    seq2seq = backbone.spec.kind == "seq2seq"
+    rows = [
+        Row((Node(Text(text_of(9), "text")), Node(Soft("a", 3), 0, "decoder" if seq2seq else "main"))),
+        Row((Node(Soft("b", 4, 1)), Node(Text((7,)), 0))),
+        Row((Node(Text((8, 9), "text")),)),
+    ]
+    more = torch.tensor([text_of(8, start=n) for n in range(3)])
+    side: Any = "decoder" if seq2seq else "main"
+    longer = [
+        Row((*row.nodes, Node(Text(tuple(ids)), len(row.nodes) - 1, side)))
+        for row, ids in zip(rows, more.tolist(), strict=True)
+    ]
+    with torch.no_grad():
+        truth = backbone.forward(Batch(tuple(longer)), prompts, want=Want(last=True)).last
+        assert truth is not None
+        for states in (False, True):
+            batch = Batch((rows[0], rows[2])) if states else Batch(tuple(rows))
+            mine = [0, 2] if states else [0, 1, 2]
+            state = backbone.read(batch) if states else None
+            state = backbone.forward(batch, prompts, state, want=Want(last=True, state=True)).state
+            assert state is not None
+            for at, count in ((0, 1), (1, 4), (5, 3)):
+                logits, state = backbone.step(state, more[mine, at : at + count])
+            assert float((logits - truth[mine]).abs().max()) <= 1e-5 * max(1, float(truth.abs().max()))
 
 
 def check_fingerprint(model: torch.nn.Module) -> None:

@@ -6,7 +6,7 @@ import torch
 from softprompt.core.records import Batch, Node, Row, Soft, Text
 from softprompt.model.backbones.base import Want
 from softprompt.testing import tiny
-from tests.laws.checks import check_decoding
+from tests.laws.checks import check_decoding, check_feeding
 from tests.laws.examples import TEXTS, text_of
 from tests.laws.strategies import EVERY, prompts_for
 
@@ -18,28 +18,7 @@ def test_greedy_decoding_equals_transformers(family):
 
 @pytest.mark.parametrize("family", EVERY)
 def test_feeding_tokens_equals_reading_them(family):
-    backbone = tiny(family)
-    prompts = prompts_for(backbone)
-    rows = [
-        Row((Node(Text(text_of(9), "text")), Node(Soft("a", 3), 0))),
-        Row((Node(Soft("b", 4, 1)), Node(Text((7,)), 0))),
-        Row((Node(Text((8, 9), "text")),)),
-    ]
-    more = torch.tensor([text_of(8, start=n) for n in range(3)])
-    longer = [
-        Row((*row.nodes, Node(Text(tuple(ids)), len(row.nodes) - 1)))
-        for row, ids in zip(rows, more.tolist(), strict=True)
-    ]
-    with torch.no_grad():
-        truth = backbone.forward(Batch(tuple(longer)), prompts, want=Want(last=True)).last
-        for states in (False, True):
-            batch = Batch((rows[0], rows[2])) if states else Batch(tuple(rows))
-            mine = [0, 2] if states else [0, 1, 2]
-            state = backbone.read(batch) if states else None
-            state = backbone.forward(batch, prompts, state, want=Want(last=True, state=True)).state
-            for at, count in ((0, 1), (1, 4), (5, 3)):
-                logits, state = backbone.step(state, more[mine, at : at + count])
-            assert float((logits - truth[mine]).abs().max()) <= 1e-5 * max(1, float(truth.abs().max()))
+    check_feeding(tiny(family))
 
 
 def test_states_are_taken_by_branch_beside_their_last_logits():

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -44,10 +45,13 @@ def llama() -> Backbone:
 
 
 def row(ids: Sequence[int], target: int, *, answers: str = "vectors", place: str = "after", weight: float = 1.0) -> Row:
-    """A row of prompt 0: text, four soft tokens, a cue, and the answers."""
+    """A row of prompt 0: text, four soft tokens, a cue, the answers; but for the text on a decoder's side if said."""
     text, soft, cue = Text(tuple(ids), "text"), Soft("soft", 4), Text((58,))
-    chain = (text, soft, cue) if place == "after" else (soft, text, cue)
-    nodes = [Node(segment, i - 1 if i else None) for i, segment in enumerate(chain)]
+    chain = (soft, text, cue) if place == "before" else (text, soft, cue)
+    nodes = [
+        Node(segment, i - 1 if i else None, "decoder" if i and place == "decoder" else "main")
+        for i, segment in enumerate(chain)
+    ]
     if answers == "vectors":
         nodes.append(Node(Readout(), 2))
     else:
@@ -106,8 +110,9 @@ def method(
     name: str | Mapping[str, Any] = "plain",
     head: bool = True,
     max_rms: float | None = None,
+    groups: Sequence[str] = (),
 ) -> Method[Any]:
-    """Prompts of the given seeds at their starts."""
+    """Prompts of the given seeds at their starts, in the given groups."""
     model = backbone or llama()
     words = Vocabulary(model.embed, model.tokenizer.encode, 256)
     vectors = head_from_answers(model.output_vectors, [ids[:-1] for ids in LABELS]) if head else None
@@ -124,6 +129,7 @@ def method(
         )
         for seed in prompts
     ]
+    starts = [replace(one, group=group) for one, group in zip(starts, groups or [""] * len(starts), strict=True)]
     return start_method(parse_method(name), starts, max_rms=max_rms)
 
 
@@ -138,11 +144,13 @@ def trainer(
     name: str | Mapping[str, Any] = "plain",
     answers: str = "vectors",
     change: Callable[[Method[Any]], None] = lambda method: None,
+    groups: Sequence[str] = (),
     **rest: Any,
 ) -> Trainer:
     """A trainer of small prompts, not yet run."""
     model = backbone or llama()
-    made = method(prompts, backbone=model, name=name, head=answers == "vectors", max_rms=settings.max_rms)
+    form = {"head": answers == "vectors", "max_rms": settings.max_rms, "groups": groups}
+    made = method(prompts, backbone=model, name=name, **form)
     with torch.no_grad():
         change(made)
     return Trainer(
@@ -156,11 +164,11 @@ def trainer(
     )
 
 
-def filled(task: Problem, **budget: Any) -> StateStore:
+def filled(task: Problem, backbone: Backbone | None = None, **budget: Any) -> StateStore:
     """A store that holds the problem's texts."""
     from softprompt.model.states import Budget
 
-    store = StateStore(llama(), Budget(**budget), chunk_tokens=64)
+    store = StateStore(backbone or llama(), Budget(**budget), chunk_tokens=64)
     store.fill([one for part in (task.train, task.validation) for rows in part for one in rows if one is not None])
     return store
 

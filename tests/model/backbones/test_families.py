@@ -45,11 +45,6 @@ def test_a_model_that_keeps_no_states_is_refused():
     assert "2 layers and 0 that keep keys and values" in message
 
 
-def test_an_encoder_decoder_is_refused():
-    config = hf.T5Config(vocab_size=300, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
-    assert "t5 is an encoder-decoder" in refused(hf.T5ForConditionalGeneration(config))
-
-
 def test_a_model_that_cannot_be_told_positions_is_refused():
     config = hf.BartConfig(
         vocab_size=300, d_model=16, decoder_layers=1, decoder_attention_heads=2, decoder_ffn_dim=16, is_decoder=True

@@ -185,3 +185,26 @@ def test_a_tokenizer_without_an_end_or_a_fast_form_is_refused():
     with pytest.raises(ModelError, match="Slow has no fast form") as caught:
         TextTokenizer(Slow())
     assert caught.value.code == "model.no_tokenizer"
+
+
+def t5():
+    """White space is thrown away, and every word gets a mark instead."""
+    vocabulary = [("<unk>", 0.0), ("</s>", 0.0), (BLANK, -2.0), (BLANK + "It", -3.0), (BLANK + "was", -3.0)]
+    vocabulary += [(letter, -6.0) for letter in "Itwas"]
+    backend = Tokenizer(models.Unigram(vocabulary, unk_id=0))
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(BLANK, prepend_scheme="always")]
+    )
+    backend.decoder = decoders.Metaspace(BLANK, prepend_scheme="always")
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>", unk_token="<unk>")
+
+
+def test_the_mark_before_each_word_stays_where_white_space_is_thrown_away():
+    tokenizer = TextTokenizer(t5())
+    assert tokenizer.encode("It was") == tokenizer.encode(" It was") == (3, 4)
+    assert tokenizer.decode((3, 4)) == " It was"
+
+
+@pytest.mark.parametrize(("make", "blank"), [(t5, " "), (metaspace, " "), (roberta, " "), (tiny_tokenizer, "")])
+def test_a_tokenizer_says_whether_texts_begin_with_a_blank(make, blank):
+    assert TextTokenizer(make()).first_blank == blank

@@ -261,6 +261,12 @@ def test_another_precision_is_a_note(prompt: Prompt):
     assert note.startswith("trained in bfloat16, used in float32")
 
 
+def test_a_prompt_for_another_kind_of_model_is_refused_by_that_name(prompt: Prompt):
+    with pytest.raises(PromptError, match="another kind of model: kind causal -> seq2seq, ") as caught:
+        prompt.check(identity(kind="seq2seq", fingerprint="0" * 64))
+    assert caught.value.code == "prompt.other_model"
+
+
 def test_another_model_is_refused_with_every_difference(prompt: Prompt):
     with pytest.raises(PromptError) as caught:
         prompt.check(identity(id="Qwen/Qwen2.5-0.5B", revision="abc", fingerprint="0" * 64, dtype="float32"))

@@ -11,6 +11,7 @@ from softprompt.model.templates.grammar import parse
 from softprompt.model.templates.parts import (
     AnswerPlace,
     Bos,
+    Decoder,
     Field,
     OptionalPart,
     Part,
@@ -23,7 +24,9 @@ from softprompt.model.templates.parts import (
 
 # texts made of what the grammar cares about find more than random letters do
 TEXT = st.text(st.sampled_from('{}<>?"aé \n日'), min_size=1, max_size=12) | st.lists(
-    st.sampled_from(["{", "}", "<soft", "<<soft 2>", "?", "?}", "{?", "soft 3>", "{answer}", " ", "\n", '"', "x"]),
+    st.sampled_from(
+        ["{", "}", "<soft", "<<soft 2>", "<decoder>", "?", "?}", "{?", "soft 3>", "{answer}", " ", "\n", '"', "x"]
+    ),
     min_size=1,
 ).map("".join)
 NAME = st.from_regex(r"\A[a-zé][a-z0-9_.\-]{0,5}[a-z]\Z").filter(lambda name: name not in ("bos", "answer", "eos"))
@@ -56,9 +59,12 @@ def build(drawn: list[Part | list[Part]]) -> tuple[Part, ...]:
     return tuple(result)
 
 
-@given(st.booleans(), DRAWN)
-def test_parts_survive_being_written_and_parsed(bos: bool, drawn: list[Part | list[Part]]) -> None:
-    parts = (*([Bos()] if bos else []), *build(drawn), AnswerPlace())
+@given(st.booleans(), DRAWN, st.none() | DRAWN)
+def test_parts_survive_being_written_and_parsed(
+    bos: bool, drawn: list[Part | list[Part]], written: list[Part | list[Part]] | None
+) -> None:
+    decoder = () if written is None or not drawn else (Decoder(), *build(written))
+    parts = (*([Bos()] if bos else []), *build(drawn), *decoder, AnswerPlace())
     assert parse(unparse(parts)) == parts
 
 
@@ -90,6 +96,9 @@ def test_any_text_parses_or_is_refused_in_our_words(text: str) -> None:
         ("{{{x}}}{answer}", (Words("{"), Field("x"), Words("}"), AnswerPlace())),
         ("<<soft 3>{answer}", (Words("<soft 3>"), AnswerPlace())),
         ("<<<soft 3>{answer}", (Words("<"), Slot(3), AnswerPlace())),
+        ("{x}<decoder><soft 3>{answer}", (Field("x"), Decoder(), Slot(3), AnswerPlace())),
+        ("{x}<<<decoder>{answer}", (Field("x"), Words("<"), Decoder(), AnswerPlace())),
+        ("<<decoder> <decode> <decoder 3>{answer}", (Words("<decoder> <decode> <decoder 3>"), AnswerPlace())),
         ("<software> a <b {answer}", (Words("<software> a <b "), AnswerPlace())),
         ("{? a {x}??}{answer}", (OptionalPart((Words(" a "), Field("x"), Words("?"))), AnswerPlace())),
         ("{?{x}?}}}{answer}", (OptionalPart((Field("x"),)), Words("}"), AnswerPlace())),
@@ -131,6 +140,9 @@ def test_one_rule_of_escaping(text: str, parts: tuple[Part, ...]) -> None:
         ("{?{text}<soft 3>?}{answer}", "optional", "<soft 3>", "words and fields only"),
         ("{?{text}{?{b}?}?}{answer}", "optional", "{?{b}", "words and fields only"),
         ("{?{text}{answer}?}", "optional", "{answer}", "words and fields only"),
+        ("{text}<decoder> a <decoder>{answer}", "decoder", "<decoder>{answer}", "a second time"),
+        ("{bos}<decoder>{text}{answer}", "decoder", "<decoder>", "nothing stands before"),
+        ("{?{text}<decoder>?}{answer}", "optional", "<decoder>", "words and fields only"),
         ("", "no_answer", "", "no {answer}"),
     ],
 )

@@ -42,6 +42,9 @@ INFERENCES: Mapping[str, Callable[[Source, str, TaskSettings], Sequence[Any]]] =
     "score": lambda source, column, settings: infer_scale(source, column),
 }
 
+#: What is said of a loaded model, by kind; most are causal.
+_KINDS = {"causal": "", "seq2seq": "encoder-decoder, ", "masked": "encoder, "}
+
 #: Rows by the name of their split, instead of the files that the settings name.
 Sources = Mapping[str, Source]
 
@@ -153,7 +156,8 @@ def load_backbone(settings: ModelSettings, watcher: Watcher) -> Backbone:
     )
     spec = backbone.spec
     dtype = str(spec.dtype).removeprefix("torch.")
-    watcher.note(f"model {spec.name}: {spec.num_parameters / 1e6:.1f} M parameters, {dtype} on {spec.device}")
+    size = f"{spec.num_parameters / 1e6:.1f} M parameters"
+    watcher.note(f"model {spec.name}: {_KINDS[spec.kind]}{size}, {dtype} on {spec.device}")
     return backbone
 
 

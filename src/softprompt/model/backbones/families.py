@@ -72,8 +72,7 @@ def family_of(model: nn.Module, config: Any) -> Family:
     """The family of a loaded model.
 
     Raises:
-        ModelError: ``model.unsupported`` for encoder-decoders, models with recurrent layers, and models that cannot be
-            told positions.
+        ModelError: ``model.unsupported`` for models with recurrent layers, and those that cannot be told positions.
     """
     name = getattr(config, "model_type", type(model).__name__)
     kinds = set(getattr(config, "layer_types", None) or getattr(config, "layers_block_type", None) or ())
@@ -85,8 +84,6 @@ def family_of(model: nn.Module, config: Any) -> Family:
             "cropped or re-batched, so nothing could be cached",
             cure="use a model with attention in every layer",
         )
-    if getattr(config, "is_encoder_decoder", False):
-        raise ModelError("model.unsupported", f"{name} is an encoder-decoder; causal models are supported so far")
     base = FAMILIES.get(name, Family())
     takes_positions = "position_ids" in inspect.signature(model.forward).parameters
     if base.takes_positions and not takes_positions:

@@ -61,7 +61,8 @@ def frame_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Fram
         message = f"the config of {name} names no token that its decoder begins with (decoder_start_token_id)"
         raise ModelError("model.unsupported", message, cure="write it into config.json")
     if before not in ((), (tokenizer.bos_token_id,)):
-        message = f"texts of this {name} begin with marks ({before}), mostly of a language, that templates cannot write"
+        marks = ", ".join(map(str, before))
+        message = f"texts of this {name} begin with marks ({marks}), mostly of a language, that templates cannot write"
         raise ModelError("model.unsupported", message, cure=f"use one of {', '.join(SEQ2SEQ)} without such marks")
     return Frame(behind, (int(start), *before))
 

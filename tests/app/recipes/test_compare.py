@@ -1,0 +1,165 @@
+"""A comparison from settings to its folder: divided rows, table, ledger, reruns, and what is refused or said."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import softprompt as sp
+from softprompt.app.config import RunConfig
+from softprompt.app.recipes.compare import compare, folder_of
+from softprompt.app.recipes.ledger import enter, entries
+from softprompt.app.recipes.runs import runs
+from softprompt.core.errors import ConfigError, DataError
+from softprompt.lab.comparison import ComparisonTable
+from softprompt.testing import tiny
+
+BACKBONE = tiny()
+WORDS = {"no": "alpha", "yes": "beta"}
+QUICK = {"steps": 3, "probe_steps": 2, "rates": [0.1, 0.3], "evaluations": 1, "batch_size": 4, "seeds": [0, 1]}
+
+
+def rows(count, start=0):
+    names = list(WORDS)
+    return [{"text": f"{WORDS[names[n % 2]]} {n}", "label": names[n % 2]} for n in range(start, start + count)]
+
+
+def run(folder, contenders=("majority", "after", "ensemble"), *, train=None, test=None, fresh=False, **compare_):
+    config = RunConfig.parse(
+        {
+            "name": "small",
+            "output": folder,
+            "data": {"train": "given"},
+            "training": QUICK,
+            "max_tokens": 64,
+            "compare": {"contenders": list(contenders), **compare_},
+        }
+    )
+    given = {"train": rows(24) if train is None else train, **({} if test is None else {"test": test})}
+    return compare(config, sources=given, backbone=BACKBONE, fresh=fresh)
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    return run(folder), (folder / "table.json").read_text()
+
+
+def test_the_folder_holds_the_table_the_prompts_and_a_line_in_the_ledger(held):
+    report, text = held
+    table = ComparisonTable.from_dict(json.loads(text))
+    assert table == report.table
+    assert [line.name for line in table.judged] == ["majority", "soft prompt after", "ensemble of seeds"]
+    assert table.reference == "soft prompt after"
+    assert {one.name for one in table.verdicts} == {"majority", "ensemble of seeds"}
+    assert {name: part["count"] for name, part in table.rows.items()} == {"train": 13, "validation": 4, "test": 7}
+    assert table.environment["model"]["fingerprint"] == BACKBONE.spec.fingerprint
+    soft, ensemble = table.contenders[1:]
+    assert ensemble.runs[0].cost.fit_seconds > sum(run.cost.fit_seconds for run in soft.runs)
+    for seed in (0, 1):
+        prompt = sp.load(report.folder / "prompts" / f"soft prompt after-seed{seed}")
+        assert prompt.manifest.placement == "after"
+    noted = entries(report.folder.parent)
+    assert [one["contender"] for one in noted] == ["majority", "soft prompt after", "ensemble of seeds"]
+    assert all(one["run"] == "first" and one["score"]["estimate"] >= 0 for one in noted)
+    (listed,) = runs(report.folder.parent)
+    assert (listed.state, listed.metric, listed.split) == ("finished", "macro_f1", "test")
+
+
+def test_a_rerun_changes_nothing_but_the_date(held):
+    report, text = held
+    again = run(report.folder)
+    assert again.fresh == ()
+    first, second = json.loads(text), json.loads((report.folder / "table.json").read_text())
+    assert first.pop("created") <= second.pop("created")
+    assert first == second
+    assert len(entries(report.folder.parent)) == 3
+
+
+def test_a_further_contender_runs_alone_and_looks_are_counted(held):
+    report, _ = held
+    more = run(report.folder, ("majority", "after", "ensemble", "zero-shot"), reference="majority")
+    assert more.fresh == ("zero-shot text prompt",)
+    assert more.table.reference == "majority"
+    assert any("test rows seen 2 times" in one for one in more.table.warnings)
+
+
+def test_fresh_runs_all_again(tmp_path):
+    run(tmp_path / "a", ("majority",))
+    assert run(tmp_path / "a", ("majority",)).fresh == ()
+    assert run(tmp_path / "a", ("majority",), fresh=True).fresh == ("majority",)
+
+
+def test_test_rows_that_stand_in_train_are_refused_unless_forced_and_then_said(tmp_path):
+    test = [{"text": "ALPHA 0!", "label": "no"}, *rows(9, 50)]
+    with pytest.raises(DataError, match="1 of 10 test rows also stand in train") as error:
+        run(tmp_path / "a", ("majority",), test=test)
+    assert error.value.code == "data.test_in_train"
+    assert "--force" in str(error.value)
+    assert not (tmp_path / "a" / "table.json").exists()
+    forced = run(tmp_path / "a", ("majority",), test=test, force=True).table
+    assert any("1 of 10 test rows also stand in train" in one and "forced" in one for one in forced.warnings)
+    assert forced.rows["train"]["count"] + forced.rows["validation"]["count"] == 23
+
+
+@pytest.mark.parametrize(("count", "said"), [(4, "no difference could be shown"), (20, "are few: only differences of")])
+def test_too_few_rows_for_a_verdict_are_said(tmp_path, count, said):
+    table = run(tmp_path / "a", ("majority", "zero-shot"), test=rows(count, 50)).table
+    assert any(said in one for one in table.warnings)
+
+
+def test_a_contender_that_fails_stays_in_the_table_and_nobody_else_suffers(tmp_path):
+    api = {"kind": "api", "url": "http://127.0.0.1:9/v1", "model": "m", "key_env": "NO_SUCH_KEY_IS_SET"}
+    report = run(tmp_path / "a", (api, {"kind": "soft", "template": "{body}<soft 2> is {answer}"}, "majority"))
+    reasons = [line.left_out for line in report.table.contenders]
+    assert "NO_SUCH_KEY_IS_SET is not set" in reasons[0]
+    assert "body" in reasons[1]
+    assert reasons[2] == ""
+    assert report.table.verdict == "majority stands alone: there is nothing to compare it with"
+    assert "NO_SUCH_KEY_IS_SET" in json.dumps(report.table.config)
+
+
+def test_a_reference_without_numbers_is_replaced_and_said(tmp_path):
+    lost = {"kind": "soft", "template": "{text} is {answer}", "name": "ours"}
+    table = run(tmp_path / "a", (lost, "majority"), reference="ours").table
+    assert table.reference == "majority"
+    assert any("'ours' has no numbers: majority stands in its place" in one for one in table.warnings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"contenders": ["tfidff"]}, "did you mean 'tfidf'"),
+        ({"contenders": ["majority", "majority"]}, "two contenders are called 'majority'"),
+        ({"contenders": ["majority"], "reference": "nobody"}, "no contender is called 'nobody'"),
+        ({"budget": {"steps": 3, "minutes": 1}}, "exclude each other"),
+        ({"contenders": [{"kind": "api", "url": "ftp://x", "model": "m"}]}, "url"),
+        ({"contenders": [{"kind": "api", "url": "http://x", "model": "m"}], "max_usd": 1}, "max_usd needs the prices"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, said):
+    with pytest.raises(ConfigError, match=said):
+        RunConfig.parse({"data": {"train": "a.csv"}, "compare": settings})
+
+
+def test_where_it_writes():
+    config = RunConfig.parse({"name": "tickets", "data": {"train": "a.csv"}})
+    assert folder_of(config) == Path("runs") / "tickets-compare"
+    assert folder_of(config.with_({"output": "here"})) == Path("here")
+
+
+def test_the_ledger_takes_lines_and_skips_what_is_none(tmp_path):
+    enter(tmp_path / "a", {"score": 1.0})
+    with (tmp_path / "ledger.jsonl").open("a") as file:
+        file.write('{"half\n[]\n')
+    enter(tmp_path / "b", {"score": 2.0})
+    assert [(one["run"], one["score"]) for one in entries(tmp_path)] == [("a", 1.0), ("b", 2.0)]
+    assert entries(tmp_path / "nowhere") == []
+    enter(tmp_path / "no" / "such" / "folder", {})
+
+
+def test_from_python(tmp_path):
+    report = sp.compare(
+        train=rows(20), model=BACKBONE, contenders=["majority"], output=str(tmp_path / "p"), max_tokens=64
+    )
+    assert report.fresh == ("majority",)

@@ -119,7 +119,7 @@ def _by_distance(
 
 
 def _heads(states: Float[Tensor, "S L _"], number: int) -> Float[Tensor, "S H L D"]:
-    return states.unflatten(-1, (number, -1)).transpose(1, 2)
+    return states.view(*states.shape[:-1], number, -1).transpose(1, 2)
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float, mask: Tensor | None) -> Tensor:

@@ -80,7 +80,7 @@ def wrap_encoder(
     if dtype != "keep":
         cast(model, fastest_dtype(place, config.hidden_size) if dtype == "auto" else dtype_of(dtype))
     embed_dim, head_dim, shapes = _measure(model)
-    table = model.get_input_embeddings().weight if head is None else head.weight
+    table: Any = model.get_input_embeddings() if head is None else head
     spec = Spec(
         name=name or getattr(config, "_name_or_path", "") or type(model).__name__,
         family=config.model_type,
@@ -88,7 +88,7 @@ def wrap_encoder(
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
         embed_dim=embed_dim,
         head_dim=head_dim,
-        vocab_size=table.shape[0],  # type: ignore[union-attr, index]
+        vocab_size=table.weight.shape[0],
         kv_shapes=shapes,
         max_positions=int(config.max_position_embeddings) - family.offset(config) - ROOM,
         tree=False,

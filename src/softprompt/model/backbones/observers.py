@@ -13,7 +13,7 @@ Layers are numbered by the order of their calls, because ALBERT calls one module
 prompts.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -154,7 +154,7 @@ def _run(
 
 
 @contextmanager
-def _replaced(forwards: dict[nn.Module, Callable[..., Any]]) -> Iterator[None]:
+def _replaced(forwards: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]:
     """Modules with other forwards; what each had of its own comes back."""
     own = {module: vars(module).get("forward") for module in forwards}
     try:
@@ -162,10 +162,10 @@ def _replaced(forwards: dict[nn.Module, Callable[..., Any]]) -> Iterator[None]:
             module.forward = forward
         yield
     finally:
-        for module, forward in own.items():
+        for module, before in own.items():
             vars(module).pop("forward", None)
-            if forward is not None:
-                module.forward = forward
+            if before is not None:
+                module.forward = before
 
 
 def _observe(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from softprompt.core.errors import ModelError
 from softprompt.core.records import Batch, Node, Row, Soft, Text
 from softprompt.core.tensors import PromptTensors, SlotTensors, State
-from softprompt.model.backbones import causal, entering, slots, splice
+from softprompt.model.backbones import asides, causal, entering, slots, splice
 from softprompt.model.backbones.base import Want
 from softprompt.testing import FAMILIES, tiny
 from tests.laws.checks import check_checkpoint, check_frozen, check_gradients, check_mates, check_roads
@@ -221,14 +221,14 @@ def a_layer_late(patch):
 
 def seen_by_all(patch):
     """Keys and values beside a line are seen by all its branches."""
-    inner = slots._set_aside
+    inner = asides._set_aside
 
     def set_aside(line, prompts):
         made, index = inner(line, prompts)
         made.asides = [aside._replace(first=0, last=len(made.ids)) for aside in made.asides]
         return made, index
 
-    patch.setattr(slots, "_set_aside", set_aside)
+    patch.setattr(asides, "_set_aside", set_aside)
 
 
 def no_positions(patch):

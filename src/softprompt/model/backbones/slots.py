@@ -8,9 +8,9 @@ A slot of P tokens takes P logical positions in every layer, whatever it is made
 * or are keys and values, of every layer from ``since`` on, and nothing else.
 
 Keys and values compute nothing: their tokens need no query. Where a tree mask is taken, they stand beside the live
-tokens and cost next to nothing (:func:`set_aside`). Elsewhere they stand among them, with their keys and values written
-over: models without a tree mask count columns, for windows and for ALiBi. Nothing can be read directly behind such a
-slot, because there is no state to be read.
+tokens and cost next to nothing (:mod:`~softprompt.model.backbones.asides`). Elsewhere they stand among them, with their
+keys and values written over: models without a tree mask count columns, for windows and for ALiBi. Nothing can be read
+directly behind such a slot, because there is no state to be read.
 
 Knows lines and tensors, no architecture.
 """
@@ -25,10 +25,10 @@ from torch import Tensor
 
 from softprompt.core.errors import ModelError
 from softprompt.core.tensors import PromptTensors, SlotTensors, State
-from softprompt.model.backbones.lines import Aside, Line, Lowered, Place, SoftRun
+from softprompt.model.backbones.lines import Line, SoftRun
 from softprompt.model.backbones.splice import Inputs, slot_of
 
-__all__ = ["Layered", "Vectors", "Written", "enters_layers", "layered", "require_states", "set_aside"]
+__all__ = ["Layered", "Vectors", "Written", "enters_layers", "layered"]
 
 
 class Vectors(NamedTuple):
@@ -71,94 +71,6 @@ def enters_layers(prompts: Iterable[PromptTensors]) -> bool:
 def _since(slot: SlotTensors) -> int:
     """The first layer in which a slot exists."""
     return 0 if slot.embed is not None else min((*slot.hidden, *slot.kv))
-
-
-def require_states(lowered: Lowered, prompts: Sequence[PromptTensors], *, ends: bool) -> None:
-    """Refuse to read where there is no state: directly behind keys and values.
-
-    Args:
-        lowered: The batch.
-        prompts: By prompt index.
-        ends: Whether the ends of branches are read too.
-
-    Raises:
-        ModelError: ``model.unsupported_prompt``.
-    """
-    blank = {
-        (number, run.at + n): run
-        for number, line in enumerate(lowered.lines)
-        for run in line.soft
-        if slot_of(prompts, run).kv
-        for n in range(run.num)
-    }
-    places: list[tuple[int, int]] = [(line, at) for answer in lowered.answers for line, at, _ in answer.reads]
-    places += [(place.line, place.at) for place in (*lowered.readouts, *(lowered.ends if ends else ()))]
-    for place in places:
-        if (run := blank.get(place)) is not None:
-            raise ModelError(
-                "model.unsupported_prompt",
-                f"an answer is read directly behind slot {run.slot!r} of prompt {run.prompt}, which is keys and "
-                "values: it has no state to be read",
-                cure="put a word between the soft slot and {answer}",
-            )
-
-
-def set_aside(lowered: Lowered, prompts: Sequence[PromptTensors]) -> Lowered:
-    """The same batch with keys and values beside its lines; for models that take a tree mask."""
-    moved = [_set_aside(line, prompts) for line in lowered.lines]
-    if not any(line.asides for line, _ in moved):
-        return lowered
-    index = [index for _, index in moved]
-
-    def place(one: Place) -> Place:
-        return one._replace(at=index[one.line][one.at])
-
-    return Lowered(
-        [line for line, _ in moved],
-        lowered.trunks,
-        [
-            one._replace(reads=tuple(read._replace(at=index[read.line][read.at]) for read in one.reads))
-            for one in lowered.answers
-        ],
-        [place(one) for one in lowered.readouts],
-        [place(one) for one in lowered.ends],
-    )
-
-
-def _set_aside(line: Line, prompts: Sequence[PromptTensors]) -> tuple[Line, list[int]]:
-    """A line without its keys and values, and for every old token the number of the last one kept up to it."""
-    asides = [run for run in line.soft if slot_of(prompts, run).kv]
-    if not asides:
-        return line, list(range(len(line.ids)))
-    gone = {run.at + n for run in asides for n in range(run.num)}
-    kept = [at for at in range(len(line.ids)) if at not in gone]
-    index: list[int] = []
-    for at in range(len(line.ids)):
-        index.append((index[-1] if index else -1) + (at not in gone))
-    parents: list[int] = []
-    for at in kept:
-        parent = line.parents[at]
-        while parent in gone:
-            parent = line.parents[parent]
-        parents.append(-1 if parent < 0 else index[parent])
-    ends = line.ends()
-    made = Line(
-        line.row,
-        line.trunk,
-        line.start,
-        [line.ids[at] for at in kept],
-        parents,
-        [line.positions[at] for at in kept],
-        [run._replace(at=index[run.at]) for run in line.soft if run.at not in gone],
-        branches=line.branches,
-        asides=[
-            Aside(
-                run, line.positions[run.at], index[run.at + run.num - 1] + 1, index[ends[run.at + run.num - 1] - 1] + 1
-            )
-            for run in asides
-        ],
-    )
-    return made, index
 
 
 class _Pool:
@@ -255,7 +167,7 @@ def _columns(
 
     def spread(parts: Sequence[Tensor]) -> Tensor:
         stacked = torch.cat([part.to(like) for part in parts], dim=1)
-        return stacked.index_select(1, index.flatten()).unflatten(1, index.shape).transpose(0, 1)
+        return stacked.index_select(1, index.flatten()).view(len(stacked), *index.shape, -1).transpose(0, 1)
 
     found = {}
     for layer, (groups, dk, dv) in enumerate(shapes):
@@ -313,7 +225,9 @@ def _checked(slot: SlotTensors, run: SoftRun, shapes: Sequence[tuple[int, int, i
         came = ", ".join(name for name, _ in slot.tensors())
         message = f"{where} holds {came}: keys and values stand alone, their tokens compute nothing"
         raise ModelError("model.unsupported_prompt", message, cure="give the vectors a slot of their own")
-    fitting = [(f"hidden.{m}", vectors.shape, (run.length, width)) for m, vectors in sorted(slot.hidden.items())]
+    fitting: list[tuple[str, torch.Size, tuple[int, ...]]] = [
+        (f"hidden.{m}", vectors.shape, (run.length, width)) for m, vectors in sorted(slot.hidden.items())
+    ]
     for layer, (keys, values) in sorted(slot.kv.items()):
         groups, dk, dv = shapes[layer]
         fitting.append((f"keys.{layer}", keys.shape, (groups, run.length, dk)))

@@ -190,6 +190,7 @@ class Searching:
         if self.settings.space is None and written:
             del space["length"]
         self.space = dict(self.settings.space or space)
+        folder.mkdir(parents=True, exist_ok=True)
         storage = self.settings.storage or str(folder / STUDY)
         self.study = Study(
             storage,

@@ -42,7 +42,7 @@ def test_what_is_shown_is_near_the_nearest_last_and_fits():
 
 
 def test_probabilities_and_the_same_in_any_company():
-    fitted = shots().fit(TRAIN, None, TASK, seed=3)
+    fitted = shots(orders=2).fit(TRAIN, None, TASK, seed=3)
     asked = [Example({"text": text}, id=text) for text in ("a late parcel", "a bill")]
     both = fitted.predict(asked)
     for one, example in zip(both, asked, strict=True):

@@ -126,16 +126,16 @@ def _learning(line: Document) -> str:
     return duration(seconds) if seconds >= 0.01 else NONE
 
 
-def _mean(line: Document, name: str) -> float | None:
-    found: Sequence[float] = [value for run in line["runs"] if (value := run["cost"][name]) is not None]
+def _mean(line: Document, name: str) -> int | float | None:
+    found: Sequence[int | float] = [value for run in line["runs"] if (value := run["cost"][name]) is not None]
     return sum(found) / len(found) if found else None
 
 
-def _or(value: float | None, shown: Any) -> str:
+def _or(value: int | float | None, shown: Any) -> str:
     return UNKNOWN if value is None else str(shown(value))
 
 
-def _count(number: float | None) -> str:
+def _count(number: int | float | None) -> str:
     """Learnt numbers, three digits.
 
     >>> _count(0), _count(21_760), _count(6.5e6), _count(1.2e9)
@@ -149,7 +149,7 @@ def _count(number: float | None) -> str:
     return f"{number:.0f}"
 
 
-def _joules(value: float) -> str:
+def _joules(value: int | float) -> str:
     """Joules or kilojoules.
 
     >>> _joules(12.3), _joules(4560.0)

@@ -158,9 +158,9 @@ class Asked:
 
         >>> from softprompt.model.templates import RowBuilder, Template
         >>> from softprompt.testing import tiny
-        >>> task, tokenizer = Task.classify(["no", "yes"]), tiny().tokenizer
-        >>> builder = RowBuilder(Template.parse("{text}<soft 3> is {answer}"), task, tokenizer, max_tokens=64)
-        >>> one, two = (Asked(backbone=tiny(), asks=(Ask(builder),) * k) for k in (1, 2))
+        >>> model, task = tiny(), Task.classify(["no", "yes"])
+        >>> builder = RowBuilder(Template.parse("{text}<soft 3> is {answer}"), task, model.tokenizer, max_tokens=64)
+        >>> one, two = (Asked(backbone=model, asks=(Ask(builder),) * k) for k in (1, 2))
         >>> two.num_tokens(Example({"text": "abcd"})) < 2 * one.num_tokens(Example({"text": "abcd"}))
         True
         """

@@ -9,6 +9,7 @@ Knows HTTP and money; no tasks, no models. Form: https://platform.openai.com/doc
 
 import hashlib
 import json
+import math
 import os
 import threading
 import time
@@ -136,7 +137,7 @@ class Endpoint:
         self._lock, self._key = threading.Lock(), ""
         self._kept = self._read()
         if self._path is not None:
-            self.purse.paid(self._path, sum(self.cost(one) or 0.0 for one in self._kept.values()))
+            self.purse.paid(self._path, math.fsum(self.cost(one) or 0.0 for one in self._kept.values()))
 
     def ask(self, prompts: Sequence[str], *, max_tokens: int) -> list[Answered]:
         """Answers in the order of the prompts; several are asked at a time.

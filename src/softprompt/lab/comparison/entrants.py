@@ -276,10 +276,10 @@ def entrant_of(settings: EntrantSettings, stage: Stage, *, others: Sequence[Entr
             answers = AnswerSettings(form="words", calibrate="contextual" if settings.calibrate else "none")
             return Simple(stage, settings, ZeroShot(backbone, written, answers=answers, max_tokens=longest))
         case FewShotSettings(choose="similar"):
-            similar = SimilarShots(backbone, template, shots=settings.shots, orders=settings.orders)
+            similar = SimilarShots(backbone, template, shots=settings.shots, orders=settings.num_orders)
             return Simple(stage, settings, similar, needs=("sklearn", "compare"))
         case FewShotSettings():
-            shots = FewShot(backbone, template, shots=settings.shots, draws=settings.orders)
+            shots = FewShot(backbone, template, shots=settings.shots, draws=settings.num_orders)
             return Simple(stage, settings, shots, luck=True)
         case SoftSettings():
             return Soft(stage, settings)
@@ -304,7 +304,7 @@ def default_entrants(stage: Stage) -> tuple[EntrantSettings, ...]:
         found += [PlainEntrantSettings(kind="tfidf"), PlainEntrantSettings(kind="embeddings")]
     found += [PlainEntrantSettings(kind="zero-shot"), FewShotSettings(orders=1)]
     if find_spec("sklearn"):
-        found.append(FewShotSettings(choose="similar", orders=1))
+        found.append(FewShotSettings(choose="similar"))
     if stage.builder.template.turns is None:
         found += [SoftSettings(place="before"), SoftSettings(place="after")]
     else:

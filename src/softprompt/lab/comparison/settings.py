@@ -80,7 +80,18 @@ class FewShotSettings(EntrantSettings):
     choose: Literal["random", "similar"] = Field(
         "random", description="similar: the training rows nearest to each request, by TF-IDF"
     )
-    orders: int = Field(3, ge=1, le=20, description="draws and orders whose probabilities are averaged")
+    orders: int | None = Field(
+        None,
+        ge=1,
+        le=20,
+        description="draws and orders whose probabilities are averaged; None: 3 at random, and 1 by similarity, where "
+        "every order is read for every request",
+    )
+
+    @property
+    def num_orders(self) -> int:
+        """Draws and orders."""
+        return self.orders or (1 if self.choose == "similar" else 3)
 
     @property
     def usual_name(self) -> str:

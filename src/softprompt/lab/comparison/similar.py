@@ -2,8 +2,8 @@
 
 Nearest by the cosine of TF-IDF vectors of words and parts of words (Liu et al., DeeLIO 2022, 100-114, with vectors that
 need no further model). The demonstrations enter the template as a text of their own before everything else, so all
-requests of a batch are read together. Contextual calibration is that of each request: the same demonstrations before an
-input without content.
+requests of a batch are read together. Contextual calibration is that of each request: the same demonstrations before
+one input without content. Other text prompts take three such inputs, once; here each would be read for every request.
 
 Knows templates and models; nothing is trained.
 """
@@ -92,7 +92,7 @@ class SimilarShots:
     backbone: Backbone
     template: Template
     shots: int = 4
-    orders: int = 3
+    orders: int = 1
     max_tokens: int = 1024
     calibrate: bool = True
     batch_tokens: int = 8192
@@ -201,17 +201,18 @@ class _FittedSimilar:
         said = [one for (one,) in predictor.predict(asked)]
         if not self.contender.calibrate or said[0].probabilities is None:
             return said
-        blank = [self._blank(one, words) for one in asked for words in CONTENT_FREE]
-        anyway = _values([one for (one,) in predictor.predict(blank)]).reshape(len(asked), len(CONTENT_FREE), -1)
-        divided = _values(said) / np.maximum(anyway.mean(axis=1), _TINY)
+        blank = [self._blank(one) for one in asked]
+        anyway = _values([one for (one,) in predictor.predict(blank)])
+        divided = _values(said) / np.maximum(anyway, _TINY)
         divided /= divided.sum(axis=1, keepdims=True)
         return [self._with(one, p.tolist(), row) for one, p, row in zip(said, divided, asked, strict=True)]
 
-    def _blank(self, asked: Example, words: str) -> Example:
-        """The same request about nothing; where the template has no word of its own left, about a dash."""
-        text = words or "-"
-        fields = {name: asked.fields[self.shown] if name == self.shown else text for name in asked.fields}
-        return Example(fields, id=asked.id, candidates=asked.candidates)
+    def _blank(self, asked: Example) -> Example:
+        """The same request about nothing."""
+        shown = {self.shown: asked.fields[self.shown]}
+        return Example(
+            {**dict.fromkeys(asked.fields, CONTENT_FREE[0]), **shown}, id=asked.id, candidates=asked.candidates
+        )
 
     def _mean(self, row: Sequence[Prediction], example: Example) -> Prediction:
         return self._with(row[0], _values(row).mean(axis=0).tolist(), example)

@@ -81,6 +81,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "an adversary": {"prompts": (0, 1), "adversarial": 0.3, "noise": 0.1, "micro_tokens": 30},
     "a bound": {"prompts": (0, 1), "max_rms": 0.8, "rates": [0.3, 0.05]},
     **{f"method {name}": {"name": name, "prompts": (0, 1)} for name in METHODS},
+    "tasks that share": {"name": "multitask", "prompts": (0, 1, 2), "groups": ("a", "b", "a")},
     "method p_tuning, lstm": {"name": {"name": "p_tuning", "encoder": "lstm", "hidden": 8}},
     "method context, bound": {"name": {"name": "context", "epsilon": 0.02}, "rates": [0.3]},
 }
@@ -88,7 +89,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 def make(kind: dict[str, Any], **rest: Any) -> Trainer:
     kind = dict(kind)
-    own = {name: kind.pop(name) for name in ("prompts", "rates", "name", "answers") if name in kind}
+    own = {name: kind.pop(name) for name in ("prompts", "rates", "name", "answers", "groups") if name in kind}
     prompts = own.pop("prompts", (0,))
     task = problem(prompts, answers=own.get("answers", "vectors"))
     store = filled(task) if kind.pop("cache", False) else None
@@ -291,6 +292,60 @@ def distance(case: str, family: str = "llama") -> float:
 @pytest.mark.parametrize("case", TOGETHER)
 def test_law_6_together_is_alone(case: str):
     assert distance(case) < 1e-4
+
+
+#: Settings, and rates by prompt: two groups of tasks that share, of which one may end earlier or not be finite.
+GROUPS: dict[str, tuple[dict[str, Any], list[float]]] = {
+    "clipping": ({"clip": 0.01}, [0.05, 0.02, 0.05, 0.02]),
+    "one group diverges": ({}, [1e30, 0.02, 1e30, 0.02]),
+    "early stopping": ({"patience": 2, "evaluations": 8, "steps": 8}, [1e-12, 0.05, 1e-12, 0.05]),
+}
+
+
+def distance_of_groups(case: str) -> float:
+    """As above, between two groups trained together and each trained alone."""
+    changes, rates = GROUPS[case]
+    places, groups = {"a": (0, 2), "b": (1, 3)}, ("a", "b", "a", "b")
+    task = problem((0, 1, 2, 3), masks=[lambda i, k=k: i % 2 == k // 2 for k in range(4)])
+    rest: dict[str, Any] = {"settings": with_(**changes), "name": "multitask"}
+    together = trainer((0, 1, 2, 3), task=task, rates=rates, groups=groups, **rest).run()
+    worst = 0.0
+    for group, members in places.items():
+        own = Problem(
+            [[row and row.for_prompt(n) for row in task.train[k]] for n, k in enumerate(members)],
+            [[row and row.for_prompt(n) for row in task.validation[k]] for n, k in enumerate(members)],
+            task.objectives[:2],
+            task.judge,
+            members,
+            task.lengths,
+        )
+        alone = trainer(members, task=own, rates=[rates[k] for k in members], groups=(group, group), **rest).run()
+        for k, one in zip(members, alone, strict=True):
+            if (one.stop, one.step) != (together[k].stop, together[k].step):
+                return math.inf
+            for (_, a), (_, b) in zip(one.tensors.tensors(), together[k].tensors.tensors(), strict=True):
+                worst = max(worst, float((a - b).abs().max() / b.abs().max().clamp(min=1)))
+    return worst
+
+
+@pytest.mark.parametrize("case", GROUPS)
+def test_law_6_groups_that_share_parameters(case: str):
+    assert distance_of_groups(case) < 1e-4
+
+
+def test_law_6_a_group_ends_as_one_and_is_kept_at_one_step():
+    settings = with_(patience=1, evaluations=8, steps=8)
+    outcomes = trainer((0, 1), name="multitask", groups=("a", "a"), settings=settings, rates=[0.3, 0.3]).run()
+    assert len({(one.stop, one.step) for one in outcomes}) == 1
+
+
+@pytest.mark.parametrize(("bug", "case"), [("clip", "clipping"), ("end", "one group diverges")])
+def test_law_6_of_groups_notices(bug: str, case: str, monkeypatch):
+    if bug == "clip":
+        clip_all_as_one(monkeypatch)
+    else:
+        stop_all_at_once(monkeypatch)
+    assert distance_of_groups(case) > 1e-3
 
 
 @pytest.mark.parametrize("family", ["gpt2", "bloom"])

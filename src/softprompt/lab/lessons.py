@@ -53,6 +53,7 @@ class Lesson:
         rate_from: Place of the lesson whose rate this one takes; None: it has a probe of its own.
         rate: Peak rate, where it is decided already; then that of every lesson is.
         shares: What each candidate ought to get, by training example: instead of its answer; None leaves it that.
+        group: Lessons of one group may share parameters, where the method does so, and then share a rate; empty: alone.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Lesson:
     rate_from: int | None = None
     rate: float | None = None
     shares: Sequence[tuple[float, ...] | None] = ()
+    group: str = ""
 
 
 class Learner:

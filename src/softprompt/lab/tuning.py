@@ -105,7 +105,7 @@ class Tuning:
     notes: tuple[str, ...] = ()
 
 
-def tune(
+def tune(  # noqa: PLR0913 - the parts of a tuning, each its own thing
     backbone: Backbone,
     lessons: Sequence[Lesson],
     *,
@@ -175,7 +175,7 @@ class _Work:
                 cure="put None where a lesson leaves an example out",
             )
         vocabulary = vocabulary_of(backbone)
-        begun = [replace(lesson, start=lesson.start.or_else(method.start_kind)) for lesson in lessons]
+        begun = [replace(one, start=one.start.or_else(method.start_kind)) for one in _of_one_rate(lessons)]
         self.learners = [Learner(lesson, backbone, vocabulary) for lesson in begun]
         widths = [[max(by) for by in zip(*(one.widths(part) for one in self.learners), strict=True)] for part in PARTS]
         for learner in self.learners:
@@ -362,7 +362,11 @@ class _Work:
         return ", ".join(parts)
 
     def _method(self, places: Sequence[Place]) -> Method[Any]:
-        starts = [self.learners[n].start(seed) for n, _, seed in places]
+        groups = [self.learners[n].lesson.group for n, _, _ in places]
+        starts = [
+            replace(self.learners[n].start(seed), group=f"{group}, rate {rate:g}, seed {seed}" if group else "")
+            for (n, rate, seed), group in zip(places, groups, strict=True)
+        ]
         method = start_method(self.method, starts, max_rms=self.settings.max_rms)
         require_vectors(self.settings, method.materialise(), method=self.method.name)
         return method.to(self.backbone.spec.device)
@@ -403,6 +407,7 @@ class _Work:
             "rows": checkpoint.digest(texts),
             "starts": [learner.lesson.start.model_dump(mode="json") for learner in self.learners],
             "prompts": [list(place) for place in places],
+            "groups": [learner.lesson.group for learner in self.learners],
             "method": self.method.model_dump(mode="json"),
             "cached texts": self.store.num_kept(self.needed()) if self.store is not None else None,
             **{f"training.{name}": value for name, value in pins.items()},
@@ -439,6 +444,15 @@ class _Probe:
         mine = [(one, place) for place, one in zip(self.places, self.outcomes, strict=True) if place[0] == lesson]
         outcome, (_, rate, seed) = max(mine, key=lambda pair: _rank(pair[0]))
         return Learnt(self.names[lesson], rate, self.values(lesson), (seed,), (outcome,), 0)
+
+
+def _of_one_rate(lessons: Sequence[Lesson]) -> list[Lesson]:
+    """The same, those of a group at the rate of its first: what they share can take one step only."""
+    first: dict[str, int] = {}
+    return [
+        replace(one, rate_from=first[one.group]) if one.group and first.setdefault(one.group, n) != n else one
+        for n, one in enumerate(lessons)
+    ]
 
 
 def _rank(outcome: Outcome) -> tuple[float, float]:

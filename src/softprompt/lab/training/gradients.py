@@ -19,7 +19,7 @@ from softprompt.model.methods.base import Method, Perturbation
 from softprompt.model.prompted import PromptedModel
 from softprompt.model.states import StateStore
 
-__all__ = ["Asked", "DoesNotFit", "Gradients", "live_tokens"]
+__all__ = ["Asked", "DoesNotFit", "Gradients", "Sums", "live_tokens"]
 
 #: By prompt: sum of the weighted losses, sum of the weights.
 Sums = Mapping[int, tuple[float, float]]

@@ -89,19 +89,15 @@ class Progress:
     losses: list[tuple[int, float]] = field(default_factory=list)
     evaluations: list[tuple[int, float, float]] = field(default_factory=list)
 
-    def judged(self, step: int, value: float, loss: float, *, patience: int | None) -> bool:
-        """Take note of an evaluation; returns whether it is the best so far (equal scores: the lower loss).
-
-        Without ``patience`` nothing stops, and every look takes the place of the one before.
-        """
+    def judged(self, step: int, value: float, loss: float, *, better: bool, patience: int) -> None:
+        """Take note of an evaluation, and whether it is the best so far; without progress for too long it ends."""
         self.evaluations.append((step, value, loss))
-        if patience is None or (value, -loss) > (self.value, -self.loss):
+        if better:
             self.value, self.loss, self.step, self.stale = value, loss, step, 0
-            return True
+            return
         self.stale += 1
         if self.stale >= patience:
             self.stop = "patience"
-        return False
 
     def unjudged(self, step: int) -> None:
         """Take note of a look at a prompt that has no validation rows."""

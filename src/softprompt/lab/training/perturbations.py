@@ -102,4 +102,4 @@ def require_vectors(settings: TrainingSettings, prompts: Sequence[PromptTensors]
     if names and not any(slot.embed is not None for prompt in prompts for slot in prompt.slots.values()):
         said = ", ".join(f"training.{name}" for name in names)
         message = f"{said}: acts on soft tokens among embeddings, and method {method!r} has none here"
-        raise ConfigError("config.invalid", message, cure="leave it out, or learn vectors: a soft slot, and method: plain")
+        raise ConfigError("config.invalid", message, cure="leave it out, or give the template a soft slot of vectors")

@@ -1,8 +1,8 @@
 """K prompts trained in one process over one model and one set of frozen states.
 
 Clipping, schedule, early stopping and the handling of not-finite numbers are per prompt, so K prompts together are K
-prompts alone. The order of the rows and the noise are functions of seed and step, so a resumed run needs nothing but
-its step.
+prompts alone; prompts that share parameters are one group in all of this, and the law holds for groups. The order of
+the rows and the noise are functions of seed and step, so a resumed run needs nothing but its step.
 
 Knows methods, rows and the model; no templates and no files but its checkpoint. It never prints: progress, tracking and
 interruption live in the callbacks.
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -22,8 +23,8 @@ from softprompt.core.errors import ResourceError
 from softprompt.core.files import tidy
 from softprompt.data.loader import Order
 from softprompt.lab.training import checkpoint
-from softprompt.lab.training.gradients import Asked, DoesNotFit, Gradients
-from softprompt.lab.training.looks import Looks
+from softprompt.lab.training.gradients import Asked, DoesNotFit, Gradients, Sums
+from softprompt.lab.training.looks import Look, Looks
 from softprompt.lab.training.memory import memory_in_use
 from softprompt.lab.training.optimisers import PromptOptimiser, scheduled
 from softprompt.lab.training.outcome import Event, Outcome, Progress, Stop
@@ -37,6 +38,9 @@ __all__ = ["Ends", "Event", "Outcome", "Trainer", "row_order"]
 
 #: Step and score by prompt, after a look -> the prompts that are not worth going on with.
 Ends = Callable[[int, Mapping[int, float]], Collection[int]]
+
+#: Of one group: by prompt the sum of its weighted losses and of the weights; the gradients of the group's parameters.
+Part = tuple[dict[int, tuple[float, float]], list[Tensor | None]]
 
 
 def row_order(lengths: Sequence[int], settings: TrainingSettings) -> tuple[list[int], Order]:
@@ -92,11 +96,15 @@ class Trainer:
         self.steps = settings.steps
         self.gradients = Gradients(model, method, problem, settings, store)
         self.looks = Looks(model, method, problem, settings, store)
+        self.groups = method.groups
         self.optimisers = [
             PromptOptimiser(
-                method.parameters_of(k), rate=rates[k], kind=settings.optimizer, weight_decay=settings.weight_decay
+                (parameter for k in group for parameter in method.parameters_of(k)),
+                rate=rates[group[0]],
+                kind=settings.optimizer,
+                weight_decay=settings.weight_decay,
             )
-            for k in range(problem.num_prompts)
+            for group in self.groups
         ]
         self.progress = [Progress() for _ in range(problem.num_prompts)]
         self.best = [self._copy(k) for k in range(problem.num_prompts)]
@@ -115,8 +123,12 @@ class Trainer:
 
     @property
     def active(self) -> tuple[int, ...]:
-        """Prompts that are still trained."""
+        """Prompts that are still trained; prompts of a group end together."""
         return tuple(k for k, one in enumerate(self.progress) if one.stop is None)
+
+    @property
+    def _active_groups(self) -> list[int]:
+        return [g for g, group in enumerate(self.groups) if self.progress[group[0]].stop is None]
 
     # --- the loop
 
@@ -200,47 +212,54 @@ class Trainer:
         parts = self._joint(rows) if not self._apart else None
         if parts is None:
             parts = {}
-            for k in prompts:
-                parts |= self._alone(k, indices)
+            for g in self._active_groups:
+                parts |= self._alone(g, indices)
         losses: dict[int, float] = {}
         with self._whole():
-            for k, (total, weight, grads) in parts.items():
-                for parameter, grad in zip(self.optimisers[k].parameters, grads, strict=True):
+            for g, (sums, grads) in parts.items():
+                for parameter, grad in zip(self.optimisers[g].parameters, grads, strict=True):
                     parameter.grad = grad
-                norm = self.optimisers[k].step(factor=factor, divide=max(weight, 1e-12), clip=self.settings.clip)
-                losses[k] = total / max(weight, 1e-12)
-                if not math.isfinite(norm) or not math.isfinite(total):
-                    self._diverged(k)
+                weight = max(sum(weight for _, weight in sums.values()), 1e-12)
+                norm = self.optimisers[g].step(factor=factor, divide=weight, clip=self.settings.clip)
+                losses |= {k: total / max(weight, 1e-12) for k, (total, weight) in sums.items()}
+                if not math.isfinite(norm) or not all(math.isfinite(total) for total, _ in sums.values()):
+                    self._diverged(g)
             self.method.after_step()
             self.step += 1
             self._recent.append(losses)
         return losses
 
-    def _joint(self, rows: Sequence[Asked]) -> "dict[int, tuple[float, float, list[Tensor | None]]] | None":
-        """Sums and gradients of all prompts in one pass; None where it is not finite or does not fit."""
+    def _joint(self, rows: Sequence[Asked]) -> "dict[int, Part] | None":
+        """Sums and gradients of all groups in one pass; None where it is not finite or does not fit."""
         self.gradients.forget()
         try:
             sums = self.gradients(rows, step=self.step) if rows else {}
         except DoesNotFit:
-            if len(self.active) == 1:
+            if len(self._active_groups) == 1:
                 raise self._too_large() from None
             self._apart = True
             return None
-        found = {k: (*sums[k], [one.grad for one in self.optimisers[k].parameters]) for k in sums}
+        found = {g: self._part(g, sums) for g, group in enumerate(self.groups) if any(k in sums for k in group)}
         finite = all(
-            math.isfinite(total) and all(grad is None or bool(grad.isfinite().all()) for grad in grads)
-            for total, _, grads in found.values()
+            all(math.isfinite(total) for total, _ in own.values())
+            and all(grad is None or bool(grad.isfinite().all()) for grad in grads)
+            for own, grads in found.values()
         )
         return found if finite or len(found) == 1 else None
 
-    def _alone(self, k: int, indices: Sequence[int]) -> dict[int, tuple[float, float, list[Tensor | None]]]:
+    def _alone(self, g: int, indices: Sequence[int]) -> "dict[int, Part]":
         self.gradients.forget()
-        asked = [self.gradients.asked(row) for i in indices if (row := self.problem.train[k][i]) is not None]
+        rows = [self.problem.merged(self.problem.train, i, self.groups[g]) for i in indices]
+        asked = [self.gradients.asked(row) for row in rows if row is not None]
         try:
             sums = self.gradients(asked, step=self.step) if asked else {}
         except DoesNotFit:
             raise self._too_large() from None
-        return {n: (*sums[n], [one.grad for one in self.optimisers[n].parameters]) for n in sums}
+        return {g: self._part(g, sums)} if sums else {}
+
+    def _part(self, g: int, sums: Sums) -> "Part":
+        own = {k: sums[k] for k in self.groups[g] if k in sums}
+        return own, [parameter.grad for parameter in self.optimisers[g].parameters]
 
     def _too_large(self) -> ResourceError:
         return ResourceError(
@@ -270,8 +289,10 @@ class Trainer:
                 recent = [losses[k] for losses in self._recent if k in losses]
                 if recent:
                     one.losses.append((self.step, sum(recent) / len(recent)))
-                if self._takes(k, looks.get(k)):
-                    self.best[k] = self._copy(k)
+            for g in self._active_groups:
+                if self._takes(g, looks):
+                    for k in self.groups[g]:
+                        self.best[k] = self._copy(k)
             self._recent.clear()
             self._evaluated = self.step
         self._look_seconds = self.clock() - start
@@ -280,38 +301,49 @@ class Trainer:
             self._prune(k)
         self._tell("evaluate", values=values, losses=losses, seconds=self._look_seconds)
 
-    def _takes(self, k: int, look: tuple[float, float] | None) -> bool:
-        """Whether a prompt is to be kept as it is now; it may end here."""
-        one = self.progress[k]
-        if look is None:
-            one.unjudged(self.step)
-            return True
-        if math.isnan(look[0]):
-            self._diverged(k)
+    def _takes(self, g: int, looks: Look) -> bool:
+        """Whether a group is to be kept as it is now; it may end here.
+
+        It is better than before if its mean score is (equal scores: the lower mean loss). Where looks choose nothing,
+        every one takes the place of the one before.
+        """
+        judged = [k for k in self.groups[g] if k in looks]
+        for k in set(self.groups[g]).difference(judged):
+            self.progress[k].unjudged(self.step)
+        if any(math.isnan(looks[k][0]) for k in judged):
+            self._diverged(g)
             return False
-        patience = (self.settings.patience or 1) if self.keeps[k] == "best" else None
-        return one.judged(self.step, *look, patience=patience)
+        now = [fmean(looks[k][i] for k in judged) for i in (0, 1)] if judged else [0.0, 0.0]
+        best = [fmean(getattr(self.progress[k], name) for k in judged) for name in ("value", "loss") if judged]
+        chosen = any(self.keeps[k] == "best" for k in judged)
+        better = not chosen or (now[0], -now[1]) > (best[0], -best[1])
+        for k in judged:
+            self.progress[k].judged(self.step, *looks[k], better=better, patience=self.settings.patience or 1)
+        return better
 
     def _judge_best(self) -> None:
         """The best of each prompt on all validation rows."""
         prompts = tuple(k for k, one in enumerate(self.progress) if math.isfinite(one.value) and self.best[k])
-        for k in prompts:
-            self._restore(k, self.best[k])
+        for k, tensors in enumerate(self.best):
+            self._restore(k, tensors)
         for k, (value, loss) in (self.looks(prompts, all_rows=True) if prompts else {}).items():
             self.progress[k].value, self.progress[k].loss = value, loss
 
     # --- prompts that end
 
-    def _diverged(self, k: int) -> None:
+    def _diverged(self, g: int) -> None:
         """Back to the best, and no further: its numbers must not reach its neighbours."""
-        self.progress[k].stop = "diverged"
-        self._restore(k, self.best[k])
+        for k in self.groups[g]:
+            self.progress[k].stop = "diverged"
+            self._restore(k, self.best[k])
 
     def _prune(self, k: int) -> None:
         """Give a prompt up: it stays as it is, and what only learning needs is freed."""
-        self.progress[k].stop = "pruned"
-        self.best[k] = {}
-        self.optimisers[k].free()
+        g = next(g for g, group in enumerate(self.groups) if k in group)
+        for one in self.groups[g]:
+            self.progress[one].stop = "pruned"
+            self.best[one] = {}
+        self.optimisers[g].free()
 
     def _end(self, why: Stop) -> None:
         for one in self.progress:
@@ -366,9 +398,10 @@ class Trainer:
             return
         start = self.clock()
         tensors = {f"method.{name}": value for name, value in self.method.state_dict().items()}
-        for k, optimiser in enumerate(self.optimisers):
-            tensors |= {f"optimiser.{k}.{name}": value for name, value in optimiser.tensors().items()}
-            tensors |= {f"best.{k}.{name}": value for name, value in self.best[k].items()}
+        for g, optimiser in enumerate(self.optimisers):
+            tensors |= {f"optimiser.{g}.{name}": value for name, value in optimiser.tensors().items()}
+        for k, best in enumerate(self.best):
+            tensors |= {f"best.{k}.{name}": value for name, value in best.items()}
         meta = {
             "pins": self.pins,
             "step": self.step,
@@ -400,9 +433,9 @@ class Trainer:
             for one in meta["progress"]
         ]
         self.method.load_state_dict(_below(tensors, "method."))
-        for k, optimiser in enumerate(self.optimisers):
-            optimiser.restore(_below(tensors, f"optimiser.{k}."))
-            self.best[k] = _below(tensors, f"best.{k}.")
+        for g, optimiser in enumerate(self.optimisers):
+            optimiser.restore(_below(tensors, f"optimiser.{g}."))
+        self.best = [_below(tensors, f"best.{k}.") for k in range(len(self.best))]
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -197,6 +197,14 @@ class Method(nn.Module, ABC, Generic[S]):
         """Parameters of prompt k: together they are what its clipping, schedule and early stopping see."""
         return (parameter for _, parameter in self.named_parameters_of(k))
 
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Prompts that share parameters: they are clipped, stopped and kept together. By default each is alone.
+
+        What a group shares counts to its first prompt, and law 6 holds for groups: K of them together are K alone.
+        """
+        return tuple((k,) for k in range(self.num_prompts))
+
     def after_step(self) -> None:
         """Project every prompt's parameters back to where they are allowed; called after every optimiser step."""
         for part in self.prompts:

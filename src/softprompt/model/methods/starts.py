@@ -85,6 +85,7 @@ class Start:
         words: The model's words, for methods that are made of more of them than the slots hold.
         kept: By slot, how many of its last vectors are an earlier prompt's; none if empty.
         layers: By slot, what the model makes of its tokens, for methods whose tokens enter the layers.
+        group: Prompts of one group may share parameters, where the method does so; empty: it is alone.
     """
 
     slots: Mapping[str, Float[Tensor, "P E"]]
@@ -95,6 +96,7 @@ class Start:
     words: Vocabulary | None = None
     kept: Mapping[str, int] = field(default_factory=dict)
     layers: Mapping[str, Layers] = field(default_factory=dict)
+    group: str = ""
 
 
 class StartSettings(Settings):

@@ -16,6 +16,7 @@ from softprompt.model.methods.context import Context, ContextSettings
 from softprompt.model.methods.deep import Deep, DeepSettings
 from softprompt.model.methods.late import Late, LateSettings
 from softprompt.model.methods.low_rank import LowRank, LowRankSettings
+from softprompt.model.methods.multitask import Multitask, MultitaskSettings
 from softprompt.model.methods.p_tuning import PTuning, PTuningSettings
 from softprompt.model.methods.plain import Plain, PlainSettings
 from softprompt.model.methods.progressive import Progressive, ProgressiveSettings
@@ -45,6 +46,7 @@ METHODS: Table[MethodEntry] = Table(
         "p_tuning": MethodEntry(PTuning, PTuningSettings),
         "context": MethodEntry(Context, ContextSettings),
         "progressive": MethodEntry(Progressive, ProgressiveSettings),
+        "multitask": MethodEntry(Multitask, MultitaskSettings),
         "deep": MethodEntry(Deep, DeepSettings),
         "late": MethodEntry(Late, LateSettings),
     },
@@ -123,6 +125,7 @@ AnyMethodSettings = Annotated[
     | PTuningSettings
     | ContextSettings
     | ProgressiveSettings
+    | MultitaskSettings
     | DeepSettings
     | LateSettings,
     Field(discriminator="name"),

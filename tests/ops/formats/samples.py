@@ -33,7 +33,9 @@ def noise(seed: int, *shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) / 2
 
 
-def build(backbone: Backbone, template: str = BEFORE, *, kv: bool = False, head: bool = False) -> Prompt:
+def build(
+    backbone: Backbone, template: str = BEFORE, *, kv: bool = False, head: bool = False, kind: str = "causal"
+) -> Prompt:
     """A prompt for a model, with random numbers."""
     parsed, spec = Template.parse(template), backbone.spec
     slots = {}
@@ -52,7 +54,10 @@ def build(backbone: Backbone, template: str = BEFORE, *, kv: bool = False, head:
         origin=Origin(kind="imported"),
     )
     trained = {"origin": None, "unevaluated": False, "scores": (Score(metric="accuracy", split="test", value=0.75),)}
-    return Prompt(tensors, manifest.model_copy(update={**trained, "created": "2026-01-02T03:04:05+00:00"}))
+    model = manifest.model.model_copy(update={"kind": kind})
+    return Prompt(
+        tensors, manifest.model_copy(update={**trained, "model": model, "created": "2026-01-02T03:04:05+00:00"})
+    )
 
 
 def exported(prompt: Prompt, format: str, folder: Path, backbone: Backbone, *, kind: str | None = None) -> Path:

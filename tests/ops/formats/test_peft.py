@@ -137,6 +137,7 @@ def test_without_words_text_is_written_behind_the_soft_tokens(tmp_path: Path) ->
         ("{a}<soft 4>{b} It was {answer}", {}, "between the text"),
         ("<soft 4>{a}<soft 2>{b} It was {answer}", {}, "between two texts"),
         ("{text} It was {answer}", {}, "no soft tokens"),
+        (BARE, {"kind": "masked"}, "is for a masked model"),
         (BARE, {"head": True}, r"label vectors.*answers\.form: words"),
     ],
 )
@@ -232,17 +233,13 @@ def test_damaged_weights_are_refused(adapter: Path) -> None:
     assert caught.value.code == "prompt.bad_tensors"
 
 
-@pytest.mark.parametrize(
-    "opening", [[{"slot": "a", "length": 3}], [{"slot": "a", "length": 2}, {"slot": "b", "length": 2}]]
-)
-def test_a_page_that_describes_other_vectors_is_refused(opening: list[tuple[str, int]], tmp_path: Path) -> None:
+@pytest.mark.parametrize("lengths", [{"a": 3}, {"a": 2, "b": 2}])
+def test_a_page_that_describes_other_vectors_is_refused(lengths: dict[str, int], tmp_path: Path) -> None:
     backbone = tiny()
     folder = exported(build(backbone, BARE, kv=True), "peft", tmp_path / "kv", backbone)
     page = json.loads((folder / "softprompt.json").read_text("utf-8"))
-    (folder / "softprompt.json").write_text(
-        json.dumps({**page, "opening": [{"slot": slot, "length": length} for slot, length in opening]}),
-        encoding="utf-8",
-    )
+    opening = [{"slot": slot, "length": length} for slot, length in lengths.items()]
+    (folder / "softprompt.json").write_text(json.dumps({**page, "opening": opening}), encoding="utf-8")
     with pytest.raises(PromptError, match="describes other vectors") as caught:
         read(folder)
     assert caught.value.code == "prompt.shape_mismatch"

@@ -119,9 +119,10 @@ def test_a_users_turn_is_one_part_of_a_message(backbone) -> None:
     (part,) = client.message(FIELDS)["content"]
     whole = client.embeds(FIELDS)
     assert part == {"type": "prompt_embeds", "data": encode_embeds(whole[1:-1])}
-    with pytest.raises(PromptError, match="not one turn of a user") as caught:
-        VllmClient(build(backbone, AFTER), backbone, url="http://127.0.0.1:1").message(FIELDS)
-    assert caught.value.code == "prompt.unsupported_export"
+    for template in (AFTER, chat.replace(" ok?", " ok? "), chat.replace('"<bos>"', '"User: "')):
+        with pytest.raises(PromptError, match="not one turn of a user") as caught:
+            VllmClient(build(backbone, template), backbone, url="http://127.0.0.1:1").message(FIELDS)
+        assert caught.value.code == "prompt.unsupported_export"
 
 
 def test_a_server_that_refuses_or_is_not_there_is_one_line(backbone, server) -> None:
@@ -153,6 +154,7 @@ def test_an_export_is_the_vectors_in_the_models_dtype(tmp_path: Path) -> None:
         ({"head": True}, "answers by label vectors"),
         ({"kv": True}, "numbers that enter inside the model"),
         ({"template": "{text} It was {answer}"}, "has no soft tokens"),
+        ({"kind": "seq2seq"}, "is for a seq2seq model"),
     ],
 )
 def test_what_cannot_be_sent_is_refused(changes, reason: str, backbone) -> None:

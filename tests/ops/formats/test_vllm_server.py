@@ -30,7 +30,7 @@ from tests.ops.formats.samples import build
 PYTHON, PORT = os.environ.get("SOFTPROMPT_VLLM", ""), 18437
 TEXTS = ("Where is my parcel?", "The jacket is too small, I want to send it back.", "You charged me twice")
 TEMPLATES = ("{bos}<soft 8>{text} It was {answer}", "{bos}{text}<soft 8> It was {answer}")
-CHAT = "{% for m in messages %}\nUser: {{ m.content }}\nAssistant:{% endfor %}"
+CHAT = "{% for m in messages %}User:\n{{ m.content }}\nAssistant:{% endfor %}"
 MARGIN, MOST_SECONDS = 1e-3, 300
 
 pytestmark = pytest.mark.skipif(not PYTHON, reason="no vLLM: make test-vllm, or SOFTPROMPT_VLLM=/path/to/python")
@@ -108,7 +108,7 @@ def test_greedy_tokens_are_the_same(template: str, model: sp.Backbone, url: str)
 
 
 def test_a_users_turn_in_a_chat_is_the_row_of_the_frozen_template(model: sp.Backbone, url: str) -> None:
-    prompt = build(model, '{special "\nUser: "}{text}<soft 8> ok?{special "\nAssistant:"}{answer}')
+    prompt = build(model, '{special "User:\n"}{text}<soft 8> ok?{special "\nAssistant:"}{answer}')
     task = parse_task({"kind": "generate", "max_new_tokens": 6})
     prompt = Prompt(prompt.tensors, prompt.manifest.model_copy(update={"task": json.loads(task.model_dump_json())}))
     client = VllmClient(prompt, model, url=url, model="embedded")

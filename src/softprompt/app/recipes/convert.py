@@ -59,6 +59,9 @@ def convert_prompt(
     if target.spec.fingerprint == source.spec.fingerprint:
         message = f"{old.name!r} is for {target.spec.name} already"
         raise PromptError("prompt.unsupported_conversion", message, cure="use it as it is, or name another model")
+    if target.spec.kind != source.spec.kind:
+        message = f"{source.spec.name} is a {source.spec.kind} model, {target.spec.name} a {target.spec.kind} one"
+        raise PromptError("prompt.unsupported_conversion", message, cure="name a model of the same kind")
     watcher.stage("map the vocabularies")
     carried = carry(old.tensors, source, target)
     origin = Origin(

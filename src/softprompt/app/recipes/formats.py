@@ -258,6 +258,8 @@ def _require_fit(found: Foreign, spec: Spec) -> None:
     Raises:
         PromptError: ``prompt.other_model``.
     """
+    if found.format == "peft" and spec.kind != "causal":
+        raise _other(found, spec, "a prompt of a causal model", f"another kind ({spec.kind})")
     for slot in found.tensors.slots.values():
         if slot.embed is not None and slot.embed.shape[1] != spec.embed_dim:
             raise _other(found, spec, f"vectors of {slot.embed.shape[1]} numbers", f"of {spec.embed_dim}")

@@ -16,7 +16,7 @@ from softprompt.model.backbones.base import Backbone
 from softprompt.model.prompts.manifest import Manifest
 from softprompt.model.prompts.prompt import Prompt
 
-__all__ = ["Foreign", "Format", "GetBackbone", "Written", "require_alone"]
+__all__ = ["Foreign", "Format", "GetBackbone", "Written", "require_alone", "require_causal"]
 
 #: Loads the model of the prompt; asked only where its embeddings or states are needed.
 GetBackbone = Callable[[], Backbone]
@@ -106,3 +106,14 @@ def require_alone(prompt: Prompt, format: str) -> None:
             f"{prompt.name!r} is an ensemble of {len(prompt.members)} prompts, {format} holds one",
             cure="export one of the prompts that it was made of",
         )
+
+
+def require_causal(prompt: Prompt, format: str) -> None:
+    """Refuse prompts of models that read texts whole, which are written for causal models only.
+
+    Raises:
+        PromptError: ``prompt.unsupported_export``.
+    """
+    if (kind := prompt.manifest.model.kind) != "causal":
+        message = f"{prompt.name!r} is for a {kind} model; for {format} prompts of causal models are written"
+        raise PromptError("prompt.unsupported_export", message, cure="export to npy or raw, or use softprompt serve")

@@ -28,7 +28,7 @@ from softprompt.model.prompts.manifest import Manifest
 from softprompt.model.prompts.prompt import Prompt
 from softprompt.model.templates import Template
 from softprompt.model.templates.parts import Slot, unparse
-from softprompt.ops.formats.format import Foreign, Format, GetBackbone, Written, require_alone
+from softprompt.ops.formats.format import Foreign, Format, GetBackbone, Written, require_alone, require_causal
 from softprompt.ops.formats.opening import Opening, template_of
 from softprompt.ops.formats.readme import peft_page
 from softprompt.ops.formats.sidecar import SIDECAR, Sidecar, digest, read_part
@@ -55,6 +55,7 @@ def export(prompt: Prompt, backbone: GetBackbone, kind: str | None) -> Written:
         PromptError: ``prompt.unsupported_export``, with the reason.
     """
     require_alone(prompt, "PEFT")
+    require_causal(prompt, "PEFT")
     if prompt.tensors.head is not None:
         message = f"{prompt.name!r} answers by label vectors, which PEFT has no place for"
         cure = "tune with answers.form: words (--set answers.form=words), or export to npy or raw"

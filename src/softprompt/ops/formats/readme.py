@@ -39,7 +39,7 @@ logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
 
 Use one row at a time, or rows of one length: PEFT gives padded rows wrong positions with several model families.
 
-`softprompt import` makes a saved prompt of this folder again.
+`softprompt import` makes a saved prompt of this folder again.{_embedded(model.id)}
 """
 
 
@@ -70,6 +70,14 @@ client = VllmClient(prompt, sp.load_model("{model.id}"), url="http://127.0.0.1:8
 print(client.complete({{{", ".join(f'"{name}": "..."' for name in template.fields)}}}).text)
 ```
 """
+
+
+def _embedded(name: str) -> str:
+    """Where the model is that comes with the package and has no name elsewhere."""
+    if name != "embedded":
+        return ""
+    place = "`softprompt.model.backbones.loading.embedded_folder()`"
+    return f"\n`embedded` is the model that comes with softprompt: put the folder {place} in place of that name."
 
 
 def _said(piece: object) -> str:

@@ -25,6 +25,7 @@ from softprompt.core.tasks import parse_task
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.prompts.prompt import Prompt
 from softprompt.model.templates import RowBuilder
+from softprompt.model.templates.parts import Special
 from softprompt.model.templates.reading import Reading
 from softprompt.model.templates.segments import Piece, SlotSpec, TextPiece
 from softprompt.ops.formats.opening import template_of
@@ -173,8 +174,11 @@ class VllmClient:
 
     def _users_turn(self, reading: Reading) -> Sequence[tuple[Piece, tuple[int, ...]]]:
         skeleton = [isinstance(piece, TextPiece) and piece.special for piece, _ in reading.pieces]
-        if len(skeleton) < 3 or not (skeleton[0] and skeleton[-1]) or any(skeleton[1:-1]):
-            message = f"{self.prompt.name!r} is not one turn of a user in a chat format"
+        inside = len(skeleton) > 2 and skeleton[0] and skeleton[-1] and not any(skeleton[1:-1])
+        # a blank at the seam belongs to the next piece in our rows, and to the piece before in the server's
+        there = [piece.text for piece, _ in reading.pieces if isinstance(piece, TextPiece) and piece.special]
+        if not inside or there != [part.text for part in self.builder.template.parts if isinstance(part, Special)]:
+            message = f"{self.prompt.name!r} is not one turn of a user in a chat format, without blanks at its seams"
             raise PromptError("prompt.unsupported_export", message, cure="use complete, which sends the whole row")
         return reading.pieces[1:-1]
 

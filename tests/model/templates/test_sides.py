@@ -76,9 +76,12 @@ def test_presets_put_all_text_on_the_encoders_side(kind: str, place: str) -> Non
     assert told[2] == ("{answer}" if place == "before" else "<soft 5>{answer}")
 
 
-def test_an_unmarked_template_is_read_whole_and_a_marked_one_needs_a_decoder() -> None:
+def test_an_unmarked_template_keeps_its_placement_and_a_marked_one_needs_a_decoder() -> None:
     settings = TemplateSettings.parse("{text}<soft 5> It was {answer}")
-    assert str(settings.build("classify", model="seq2seq")) == "{text}<soft 5> It was <decoder>{answer}"
+    assert str(settings.build("classify", model="seq2seq")) == "{text} It was <decoder><soft 5>{answer}"
+    for written in ("<soft 5>{text}<soft 3> It was {answer}", "{a}<soft 5>{b} It was {answer}", "{text} It {answer}"):
+        made = TemplateSettings.parse(written).build("classify", model="seq2seq")
+        assert str(made) == written.replace("{answer}", "<decoder>{answer}")
     assert str(settings.build("classify", model="causal")) == "{text}<soft 5> It was {answer}"
     marked = TemplateSettings.parse("{text}<decoder><soft 5>{answer}")
     assert marked.build("classify").sided

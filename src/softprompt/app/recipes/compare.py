@@ -241,7 +241,8 @@ def template_of(config: RunConfig, ready: Prepared, settings: SoftSettings) -> T
     """
     own = config.template
     if settings.template is not None:
-        return Template.parse(settings.template, keep=ready.template.keep).saying(ready.task.words)
+        written = Template.parse(settings.template, keep=ready.template.keep).saying(ready.task.words)
+        return written.for_kind(ready.backbone.spec.kind)
     changes = {name: one for name in ("place", "length") if (one := getattr(settings, name)) is not None}
     if not changes:
         return ready.template
@@ -250,7 +251,11 @@ def template_of(config: RunConfig, ready: Prepared, settings: SoftSettings) -> T
         raise ConfigError("config.invalid", message, cure="write the contender's template: with <soft 20> in it")
     fields = ready.splits["train"].fields()
     return own.model_copy(update=changes).build(
-        config.task.kind, fields=fields, tokenizer=ready.backbone.tokenizer, words=ready.task.words
+        config.task.kind,
+        fields=fields,
+        tokenizer=ready.backbone.tokenizer,
+        words=ready.task.words,
+        model=ready.backbone.spec.kind,
     )
 
 

@@ -288,6 +288,7 @@ class Searching:
                 fields=ready.splits["train"].fields(),
                 tokenizer=old.tokenizer,
                 words=ready.task.words,
+                model=ready.backbone.spec.kind,
             )
         )
         return RowBuilder(template, ready.task, old.tokenizer, max_tokens=old.max_tokens, answers=old.answers)

@@ -191,7 +191,10 @@ class Template:
         return self.parts[:at], self.parts[at + 1 :]
 
     def for_kind(self, kind: str) -> Self:
-        """The template for a kind of model: an encoder-decoder reads all up to the answer where no mark says less.
+        """The template for a kind of model.
+
+        Without a mark an encoder-decoder reads all text up to the answer, and slots behind all fields stand on the
+        decoder's side, so that they stand after the text there too.
 
         Args:
             kind: ``causal``, ``seq2seq`` or ``masked``.
@@ -200,7 +203,9 @@ class Template:
             TemplateError: ``template.decoder`` where the model has no decoder of its own.
 
         >>> str(Template.parse("{text}<soft 20> It was {answer}").for_kind("seq2seq"))
-        '{text}<soft 20> It was <decoder>{answer}'
+        '{text} It was <decoder><soft 20>{answer}'
+        >>> str(Template.parse("<soft 20>{text} It was {answer}").for_kind("seq2seq"))
+        '<soft 20>{text} It was <decoder>{answer}'
         """
         if kind != "seq2seq":
             if self.sided:
@@ -209,8 +214,10 @@ class Template:
             return self
         if self.sided:
             return self
-        at = next(n for n, part in enumerate(self.parts) if isinstance(part, AnswerPlace))
-        return replace(self, parts=(*self.parts[:at], Decoder(), *self.parts[at:]))
+        read = [part for part in self.parts if not isinstance(part, AnswerPlace)]
+        asked = [part for part in read if isinstance(part, Slot)] if self.placement == "after" else []
+        read = [part for part in read if part not in asked]
+        return replace(self, parts=parse(unparse([*read, Decoder(), *asked, AnswerPlace()])))
 
     @cached_property
     def skeleton(self) -> str | None:

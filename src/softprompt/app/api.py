@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from softprompt.app.config import ModelSettings, RunConfig
 from softprompt.app.live import watcher_here
 from softprompt.app.recipes import compare as comparing
+from softprompt.app.recipes import curve as learning
 from softprompt.app.recipes import ensemble as joining
 from softprompt.app.recipes import evaluate as evaluating
 from softprompt.app.recipes import examine as examining
 from softprompt.app.recipes import plan as planning
 from softprompt.app.recipes import predict as predicting
+from softprompt.app.recipes import report as reporting
 from softprompt.app.recipes import sweep as sweeping
 from softprompt.app.recipes import tune as tuning
 from softprompt.app.recipes.evaluate import Labelled
 from softprompt.app.recipes.prepare import prepare
 from softprompt.app.recipes.routes import keep_route
+from softprompt.app.report import Report
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import ConfigError
 from softprompt.core.frames import is_frame, to_frame
@@ -27,6 +30,7 @@ from softprompt.data.sources import File, Frame, Source
 from softprompt.lab.evaluation import Evaluation
 from softprompt.lab.explanation import Method
 from softprompt.lab.gates import Gate
+from softprompt.lab.learning_curve import CurveSettings
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.backbones.loading import load as load_model
 from softprompt.model.backbones.loading import wrap
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "compare",
+    "curve",
     "data_page",
     "ensemble",
     "evaluate",
@@ -45,6 +50,7 @@ __all__ = [
     "load_model",
     "plan",
     "predict",
+    "report",
     "sweep",
     "tune",
     "wrap",
@@ -160,6 +166,68 @@ def compare(  # noqa: PLR0913 - what users may ask of a call
     parts = {"train": train, "validation": validation, "test": test}
     config, sources, backbone = _run(task, parts, model, {**settings, "compare": own})
     return comparing.compare(config, watcher or watcher_here(), sources=sources, backbone=backbone, fresh=fresh)
+
+
+def curve(
+    task: Task | Mapping[str, Any] | None = None,
+    *,
+    train: Source,
+    test: Source | None = None,
+    model: Backbone | str = "embedded",
+    contenders: Sequence[str | Mapping[str, Any]] | None = None,
+    measure: Mapping[str, Any] | None = None,
+    watcher: Watcher | None = None,
+    **settings: Any,
+) -> learning.CurveReport:
+    """Measure how scores grow with labelled rows, and what more labels would bring.
+
+    Args:
+        task: What is asked; None: classify by the column ``label``.
+        train: Rows to learn from: a path, dicts, a data frame.
+        test: Rows that judge; None: three tenths of ``train``.
+        model: A loaded model, or its name.
+        contenders: As for :func:`compare`; None: TF-IDF, embeddings, the run's soft prompt and LoRA.
+        measure: ``{"draws": 3, "first": 16, "more": 50}``.
+        watcher: Told what happens; None: a live display in a notebook, nobody elsewhere.
+        settings: Any other key of a run, as for :func:`tune`.
+
+    Raises:
+        SoftpromptError: Whatever is wrong, with its code.
+    """
+    config, sources, backbone = _run(task, {"train": train, "test": test}, model, settings)
+    return learning.curve(
+        config,
+        watcher or watcher_here(),
+        settings=CurveSettings.parse(dict(measure or {})),
+        contenders=contenders,
+        sources=sources,
+        backbone=backbone,
+    )
+
+
+def report(
+    *runs: str | Path,
+    reference: str | None = None,
+    metric: str | None = None,
+    texts: bool = False,
+    output: str | Path | None = None,
+) -> Report:
+    """Put earlier runs beside each other.
+
+    Args:
+        runs: Folders that ``compare``, ``tune`` and ``curve`` wrote; files of ``softprompt evaluate --json``.
+        reference: Name of the line that all stand beside; None: that of the first run.
+        metric: The score that decides; None: that of the first run.
+        texts: Show the texts of rows, read again from the files of the runs.
+        output: Folder for page, JSON and Markdown; None writes nothing.
+
+    Raises:
+        DataError: ``data.no_report``, ``data.lengths_differ``; ConfigError: ``config.unknown_name``.
+    """
+    made = reporting.report(runs, reference=reference, metric=metric, texts=texts)
+    if output is not None:
+        reporting.write_report(made, Path(output))
+    return made
 
 
 def plan(

@@ -16,6 +16,7 @@ from softprompt.app.cli import (
     cache,
     check,
     compare,
+    curve,
     data,
     demo,
     doctor,
@@ -47,6 +48,7 @@ ORDER = (
     "tune",
     "sweep",
     "compare",
+    "curve",
     "check",
     "template",
     "data",
@@ -104,6 +106,7 @@ def make_app() -> typer.Typer:
     made.command(rich_help_panel=LEARN)(tune.tune)
     made.command(rich_help_panel=LEARN)(sweep.sweep)
     made.command(rich_help_panel=LEARN)(compare.compare)
+    made.command(rich_help_panel=LEARN)(curve.curve)
     made.command(rich_help_panel=LOOK)(check.check)
     made.command(rich_help_panel=USE)(evaluate.evaluate)
     made.command(rich_help_panel=USE)(ensemble.ensemble)

@@ -155,12 +155,12 @@ def test_nothing_is_paid_twice_and_answers_are_private(local, tmp_path):
 
 def test_the_limit_is_kept_and_more_money_goes_on_where_it_was(local, tmp_path):
     prices = {"price_in": 100.0, "price_out": 100.0, "max_tokens": 20}
-    purse = Purse(0.03)
-    with pytest.raises(ResourceError, match=r"of \$0\.03 are spent") as error:
-        contender(local, purse=purse, folder=tmp_path, **prices).fit(TRAIN, None, TASK).predict(ROWS * 1)
+    purse = Purse(0.02)
+    with pytest.raises(ResourceError, match=r"of \$0\.02 are spent") as error:
+        contender(local, purse=purse, folder=tmp_path, **prices).fit(TRAIN, None, TASK).predict(ROWS)
     assert error.value.code == "resource.budget"
     assert len(local.sent) == 1
-    assert 0 < purse.spent <= 0.03
+    assert 0 < purse.spent <= 0.02
     more = Purse(1.0)
     fitted = contender(local, purse=more, folder=tmp_path, **prices).fit(TRAIN, None, TASK)
     assert more.spent == pytest.approx(purse.spent)

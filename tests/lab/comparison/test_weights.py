@@ -110,6 +110,20 @@ def test_killed_and_resumed_is_the_same_bit_for_bit(tmp_path):
     assert min(step for _, step in stages) > 3
 
 
+@pytest.mark.parametrize("family", ["gpt2", "t5", "bert"])
+@pytest.mark.parametrize(
+    "settings", [LoraSettings(rank=1, rates=(1e-2,)), FullSettings(rates=(1e-3,))], ids=["lora", "full"]
+)
+def test_every_kind_of_model_learns_and_stays(family, settings):
+    loaded = tiny(family)
+    builder = RowBuilder(Template.parse("{text} is {answer}"), TASK, loaded.tokenizer, max_tokens=64, answers="vectors")
+    brief = TRAINING.model_copy(update={"steps": 2, "evaluations": 1})
+    (found,) = learn_weights(learning(settings, backbone=loaded, builder=builder, training=brief), [0])
+    (before, after) = found.outcome.evaluations[0], found.outcome.evaluations[-1]
+    assert after[2] != before[2]
+    assert len(found.fitted.predict(rows(2, 30))) == 2
+
+
 def test_time_is_kept_to(tmp_path):
     (found,) = learn_weights(learning(FullSettings(rates=(1e-3, 1e-2)), max_seconds=0.5), [0])
     assert found.outcome.step < 8 or found.outcome.stop in {"finished", "time"}

@@ -259,7 +259,8 @@ class Endpoint:
         for line in self._path.read_text("utf-8").splitlines():
             try:
                 kept = json.loads(line)
-                found[kept.pop("request")] = Answered(**kept)
+                mark = kept.pop("request")
+                found[mark] = Answered(**kept)
             except (ValueError, TypeError, LookupError, AttributeError):
                 continue
         return found

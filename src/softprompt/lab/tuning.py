@@ -346,7 +346,7 @@ class _Work:
             path=self.folder / f"{name}.checkpoint" if self.folder else None,
             pins=self._pins(settings, places),
             on_event=lambda event: self.on_event(name, replace(event, names=names)),
-            **({"ends": self.ends} if name == "train" else {}),
+            ends=self.ends if name == "train" else lambda step, values: (),
         )
         outcomes = trainer.run()
         self.notes += trainer.notes

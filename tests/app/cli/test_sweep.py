@@ -21,7 +21,7 @@ def test_two_processes_search_and_the_settings_found_are_a_run(cli: Cli, rows: P
     assert found["count"].get("running") is None
     assert found["confirmed"] is None
     assert Path(found["settings"]).is_file()
-    shown = cli("sweep", "--train", rows, "--trials", "4", "--jobs", "2", *quick)
+    shown = cli("sweep", "--train", rows, "--trials", "4", *quick)
     assert "softprompt tune" in shown.out
     assert "best macro_f1 by length" in shown.out
 

@@ -320,15 +320,9 @@ def ensemble(  # noqa: PLR0913 - what users may ask of a call
 ) -> joining.EnsembleReport:
     """Join saved prompts of one model and one task into one that answers for all of them: ``report.prompt``.
 
-    The arguments are those of :func:`evaluate`, and:
-
-    Args:
-        data: Labelled rows that choose: validation rows, none that the prompts learnt from.
-        by: ``mean`` probability, ``majority``, ``weights`` learnt on the rows, or ``greedy`` selection.
-        out: Where to save it; None saves nothing.
-        name: Of the ensemble.
-        calibrate: Whether a temperature is fitted too.
-        overwrite: Whether a saved prompt at ``out`` may be replaced.
+    The arguments are those of :func:`evaluate` and of :func:`softprompt.app.recipes.ensemble.ensemble`: ``data`` are
+    labelled rows that choose, none that the prompts learnt from; ``by`` is ``mean``, ``majority``, ``weights`` or
+    ``greedy``; ``out`` says where to save it.
     """
     return joining.ensemble(
         prompts,

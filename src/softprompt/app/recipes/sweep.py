@@ -341,7 +341,7 @@ def _report_of(folder: Path) -> dict[str, Any] | None:
 
 def _same(path: Path, winner: RunConfig) -> bool:
     """Whether a run folder is of these settings."""
-    return read_yaml(path) == yaml.safe_load(_dumped(winner))
+    return bool(read_yaml(path) == yaml.safe_load(_dumped(winner)))
 
 
 def _dumped(config: RunConfig) -> str:

@@ -103,7 +103,8 @@ class Prompt:
         return cls._from_files(unpack(data, max_bytes=max_bytes))
 
     def _files(self) -> dict[str, bytes]:
-        tensors, shapes = (made(self.tensors, self.members) for made in (encode_tensors, describe_tensors))
+        tensors = encode_tensors(self.tensors, self.members)
+        shapes = describe_tensors(self.tensors, self.members)
         described = {"sha256": hashlib.sha256(tensors).hexdigest(), "tensors": shapes}
         document = {**self.manifest.to_dict(), "files": {TENSORS: described}}
         return {MANIFEST: encode_document(document), TENSORS: tensors}

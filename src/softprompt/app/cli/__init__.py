@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from softprompt.app.cli import (
+    advise,
     cache,
     check,
     compare,
@@ -49,6 +50,7 @@ ORDER = (
     "sweep",
     "compare",
     "curve",
+    "advise",
     "check",
     "template",
     "data",
@@ -107,6 +109,7 @@ def make_app() -> typer.Typer:
     made.command(rich_help_panel=LEARN)(sweep.sweep)
     made.command(rich_help_panel=LEARN)(compare.compare)
     made.command(rich_help_panel=LEARN)(curve.curve)
+    made.command(rich_help_panel=LOOK)(advise.advise)
     made.command(rich_help_panel=LOOK)(check.check)
     made.command(rich_help_panel=USE)(evaluate.evaluate)
     made.command(rich_help_panel=USE)(ensemble.ensemble)

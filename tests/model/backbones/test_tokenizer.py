@@ -208,3 +208,16 @@ def test_the_mark_before_each_word_stays_where_white_space_is_thrown_away():
 @pytest.mark.parametrize(("make", "blank"), [(t5, " "), (metaspace, " "), (roberta, " "), (tiny_tokenizer, "")])
 def test_a_tokenizer_says_whether_texts_begin_with_a_blank(make, blank):
     assert TextTokenizer(make()).first_blank == blank
+
+
+def test_an_encoder_begins_with_cls_closes_with_sep_and_leaves_its_free_places_alone():
+    names = ["[PAD]", "[unused0]", "[unused1]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##b", "un", "##used"]
+    backend = Tokenizer(models.WordPiece({name: n for n, name in enumerate(names)}, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special = {"cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]", "pad_token": "[PAD]"}
+    tokenizer = TextTokenizer(PreTrainedTokenizerFast(tokenizer_object=backend, **special))
+    assert (tokenizer.bos_id, tokenizer.eos_id, tokenizer.mask_id) == (4, 5, 6)
+    assert {1, 2} <= tokenizer.special_ids
+    assert not {9, 10} & tokenizer.special_ids
+    assert tokenizer.encode(" ab") == tokenizer.encode("ab") == (7, 8)
+    assert 6 not in tokenizer.encode("a [MASK]")

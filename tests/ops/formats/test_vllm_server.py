@@ -27,7 +27,8 @@ from softprompt.ops.formats.opening import template_of
 from softprompt.ops.formats.vllm_client import VllmClient
 from tests.ops.formats.samples import build
 
-PYTHON, PORT = os.environ.get("SOFTPROMPT_VLLM", ""), 18437
+PORT = 18437
+PYTHON = os.environ.get("SOFTPROMPT_VLLM", "") and str(Path(os.environ["SOFTPROMPT_VLLM"]).absolute())
 TEXTS = ("Where is my parcel?", "The jacket is too small, I want to send it back.", "You charged me twice")
 TEMPLATES = ("{bos}<soft 8>{text} It was {answer}", "{bos}{text}<soft 8> It was {answer}")
 CHAT = "{% for m in messages %}User:\n{{ m.content }}\nAssistant:{% endfor %}"

@@ -128,7 +128,7 @@ def _shifted(state):
 def roll_off_by_one(patch, backbone):
     """States are moved one column too far."""
 
-    def roll(keys, values, inputs):
+    def roll(keys, values, inputs, *_):
         state = splice.roll(keys, values, inputs)
         return replace(state, keys=tuple(key.roll(1, 2) for key in state.keys))
 
@@ -138,7 +138,7 @@ def roll_off_by_one(patch, backbone):
 def not_rolled(patch, backbone):
     """The padding behind the live part stays where it is."""
 
-    def roll(keys, values, inputs):
+    def roll(keys, values, inputs, *_):
         width = splice.roll(keys, values, inputs).width
         return State(tuple(k[:, :, -width:] for k in keys), tuple(v[:, :, -width:] for v in values), inputs.counts)
 
@@ -213,7 +213,7 @@ def recomputed_without_graph(patch, backbone):
 
 def no_terminator(patch, backbone):
     """An answer's score leaves out its last token."""
-    patch.setattr(lowering, "Candidate", lambda p, r, c, reads: Candidate(p, r, c, reads[:-1]))
+    patch.setattr(lowering, "Candidate", lambda p, r, c, reads, against: Candidate(p, r, c, reads[:-1], against))
 
 
 def mean_score(patch, backbone):

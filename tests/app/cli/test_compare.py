@@ -25,6 +25,8 @@ def test_a_table_json_and_a_rerun(cli, tmp_path):
     assert again["table"]["schema"] == 1
     assert again["table"]["budget"] == {"steps": 9}
     assert cli("runs", "--json").json[0]["state"] == "finished"
+    assert "what it costs" in cli("show", "runs/rows-compare").out
+    assert cli("show", "runs/rows-compare", "--json").json["kind"] == "comparison"
 
 
 @pytest.mark.parametrize(

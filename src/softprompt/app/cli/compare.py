@@ -129,10 +129,18 @@ def kept_in(folder: Path) -> str:
 
 
 def render(out: Screen, report: dict[str, Any]) -> None:
+    """A comparison that was run: its table, and what of it was run now."""
+    render_table(out, report["table"])
+    anew = f"run now: {', '.join(report['fresh'])}" if report["fresh"] else "nothing had to be run"
+    out.say(f"{anew}; {duration(report['seconds'])}")
+    out.say(f"saved: {report['folder']}/table.json")
+
+
+def render_table(out: Screen, table: dict[str, Any]) -> None:
     """The table for people: the verdict in a sentence, what decides, what it costs, what to read with it."""
-    table = report["table"]
     rows = ", ".join(f"{part['count']:,} {name}" for name, part in table["rows"].items())
-    out.heading(f"{table['name']}: {table['verdict']}")
+    out.say()
+    out.prose(f"{table['name']}: {table['verdict']}", style="bold")
     out.say(
         f"rows: {rows}; budget: {', '.join(f'{name} {value:,}' for name, value in table['budget'].items())}; "
         f"seeds {', '.join(map(str, table['seeds']))}",
@@ -149,9 +157,6 @@ def render(out: Screen, report: dict[str, Any]) -> None:
         out.prose(one["sentence"])
     for warning in table["warnings"]:
         out.prose(f"note: {warning}", style="yellow")
-    anew = f"run now: {', '.join(report['fresh'])}" if report["fresh"] else "nothing had to be run"
-    out.say(f"{anew}; {duration(report['seconds'])}")
-    out.say(f"saved: {report['folder']}/table.json")
 
 
 def _own(

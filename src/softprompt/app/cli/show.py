@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from softprompt.app.cli import options
+from softprompt.app.cli.compare import render_table
 from softprompt.app.cli.face import Face, Screen
 from softprompt.app.cli.tables import class_table, comparison_table, grid, run_table, table_of
 from softprompt.core.cards.tables import score_rows
@@ -22,7 +23,7 @@ def show(
         from softprompt.app.recipes.show import show as look
 
         document = look(path).to_dict()
-        render = render_run if document["kind"] == "run" else render_prompt
+        render = {"run": render_run, "comparison": render_comparison}.get(document["kind"], render_prompt)
         face.show(document, lambda out: render(out, document))
 
 
@@ -72,6 +73,11 @@ def render_run(out: Screen, card: dict[str, Any]) -> None:
         out.say("it was not finished: the same command goes on from its checkpoint", style="yellow")
     if card["prompt"] is not None:
         render_prompt(out, card["prompt"])
+
+
+def render_comparison(out: Screen, card: dict[str, Any]) -> None:
+    """A comparison: its tables and its verdicts."""
+    render_table(out, card["table"])
 
 
 def render_runs(out: Screen, found: list[dict[str, Any]], folder: Path) -> None:

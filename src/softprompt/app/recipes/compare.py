@@ -212,7 +212,7 @@ class _Work:
         self.fresh += [line.name] if line.runs else []
         took = sum(run.cost.fit_seconds + run.cost.predict_seconds for run in line.runs)
         self.watcher.note(f"{line.name}: {line.left_out or f'{score}, after {duration(took)}'}")
-        entry = {"what": "compare", "contender": line.name, "kind": line.kind, "key": line.key}
+        entry: dict[str, Any] = {"what": "compare", "contender": line.name, "kind": line.kind, "key": line.key}
         entry |= {"seeds": list(line.seeds), "left_out": line.left_out, "seconds": round(took, 3)}
         entry |= {"score": None if line.score is None else line.score.as_dict(), "rows": self.ready.splits["test"].hash}
         enter(self.folder, entry)
@@ -323,7 +323,7 @@ def _table(
     return ComparisonTable(
         name=config.name,
         task={
-            "kind": ready.task.kind,
+            "kind": config.task.kind,
             "metrics": list(ready.task.metrics),
             "labels": list(ready.task.names),
             "template": str(ready.template),

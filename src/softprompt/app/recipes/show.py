@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from softprompt.app.recipes.runs import REPORT, RunSummary, is_run, summary
+from softprompt.app.recipes.runs import REPORT, TABLE, RunSummary, is_run, summary
 from softprompt.core.errors import PromptError
 from softprompt.model.prompts.prompt import Prompt
 
-__all__ = ["PromptCard", "RunCard", "show"]
+__all__ = ["ComparisonCard", "PromptCard", "RunCard", "show"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,24 @@ class RunCard:
         return {"kind": "run", **self.summary.to_dict(), "report": self.report, "prompt": prompt}
 
 
-def show(path: str | Path) -> PromptCard | RunCard:
+@dataclass(frozen=True)
+class ComparisonCard:
+    """A comparison to look at.
+
+    Attributes:
+        folder: Of the comparison.
+        table: Its ``table.json`` without the outcome of every row.
+    """
+
+    folder: Path
+    table: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {"kind": "comparison", "folder": str(self.folder), "table": self.table}
+
+
+def show(path: str | Path) -> PromptCard | RunCard | ComparisonCard:
     """Look at a path.
 
     Raises:
@@ -55,6 +72,8 @@ def show(path: str | Path) -> PromptCard | RunCard:
         found = summary(path)
         prompt = None if found.prompt is None else PromptCard(found.prompt, Prompt.load(found.prompt))
         readable = found.state in ("finished", "stopped")
+        if readable and (path / TABLE).is_file():
+            return ComparisonCard(path, _without_items(json.loads((path / TABLE).read_text("utf-8"))))
         report = json.loads((path / REPORT).read_text("utf-8")) if readable else {}
         return RunCard(found, _without_items(report), prompt)
     if not path.exists():

@@ -118,9 +118,8 @@ class _Asking:
             return []
         chosen = self._chosen(examples)
         prompts = [self._prompt(one, shown) for one, shown in zip(examples, chosen, strict=True)]
-        longest = self.contender.settings.max_tokens or (
-            LABEL_TOKENS if self.task.candidates(examples[0]) is not None else getattr(self.task, "max_new_tokens", 64)
-        )
+        by_task = LABEL_TOKENS if self.task.candidates(examples[0]) is not None else 0
+        longest = self.contender.settings.max_tokens or by_task or int(getattr(self.task, "max_new_tokens", 64))
         found = self.contender.endpoint.ask(prompts, max_tokens=longest)
         self.answered.extend(found)
         return [self._prediction(one, said.text) for one, said in zip(examples, found, strict=True)]

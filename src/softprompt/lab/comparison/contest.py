@@ -135,14 +135,14 @@ def hold(
     for place in sorted(range(len(entrants)), key=lambda n: bool(entrants[n].made_of)):
         entrant = entrants[place]
         key, name = key_of(entrant), entrant.settings.called
-        about = {"name": name, "kind": _kind(entrant), "config": _config(entrant)}
+        empty = Line(name=name, kind=_kind(entrant), config=_config(entrant), key=key)
         if reason := entrant.unfit():
-            line, fresh = Line(key=key, left_out=reason, **about), False
+            line, fresh = replace(empty, left_out=reason), False
         elif (found := kept.line(key)) is not None:
-            line, fresh = _renamed(replace(found, **about), name), False
+            line, fresh = _renamed(replace(found, kind=empty.kind, config=empty.config), name), False
         else:
             on_start(name)
-            line, fresh = _held(stage, entrant, kept, Line(key=key, **about), decides), True
+            line, fresh = _held(stage, entrant, kept, empty, decides), True
             made = [one for one in lines.values() if one.name in entrant.made_of]
             line = _with_costs_of(line, made)
             if line.runs:
@@ -197,8 +197,9 @@ def _runs(stage: Stage, entrant: Entrant, kept: Kept, line: Line) -> tuple[RunRe
         del attempt
     whole = kept.spent(line.key) + seconds
     energy = None if None in joules or whole > seconds else sum(one for one in joules if one is not None)
-    each = {"fit_seconds": whole / len(runs), "joules": None if energy is None else energy / len(runs)}
-    return tuple(replace(run, cost=replace(run.cost, **each, peak_bytes=peak)) for run in runs)
+    share = None if energy is None else energy / len(runs)
+    costs = (replace(run.cost, fit_seconds=whole / len(runs), joules=share, peak_bytes=peak) for run in runs)
+    return tuple(replace(run, cost=cost) for run, cost in zip(runs, costs, strict=True))
 
 
 def _judged(stage: Stage, attempt: Attempt, name: str, started: str) -> RunRecord:
@@ -262,7 +263,7 @@ def _alone(fitted: Fitted, rows: Sequence[Example]) -> float | None:
 def _renamed(line: Line, name: str) -> Line:
     """A kept line under the name that it has in this table."""
     runs = (replace(run, evaluation=_named(run.evaluation, name)) for run in line.runs)
-    return replace(line, runs=tuple(runs))
+    return replace(line, name=name, runs=tuple(runs))
 
 
 def _named(evaluation: Evaluation, name: str) -> Evaluation:

@@ -209,7 +209,7 @@ def _rounded(rows: int) -> int:
     >>> _rounded(1637), _rounded(98)
     (1600, 98)
     """
-    step = 10 ** max(0, len(str(rows)) - 2)
+    step: int = 10 ** max(0, len(str(rows)) - 2)
     return round(rows / step) * step
 
 

@@ -195,6 +195,7 @@ class Endpoint:
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
         url, data = f"{self.settings.url.rstrip('/')}/{path}", json.dumps(body).encode()
+        reason = ""
         for n in range(self.settings.retries + 1):
             begun = time.perf_counter()
             try:
@@ -222,18 +223,18 @@ class Endpoint:
             choice = document["choices"][0]
             text = choice["text"] if self.settings.endpoint == "completions" else choice["message"]["content"]
             usage = document.get("usage") or {}
-            tokens = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
-            if not isinstance(text, str | None) or not all(one is None or isinstance(one, int) for one in tokens):
+            read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
+            if not isinstance(text, str | None) or not all(isinstance(one, int | None) for one in (read, written)):
                 raise TypeError
         except (ValueError, LookupError, TypeError, AttributeError):
             message = f"{self.settings.url} answers in another form: {self._clean(said[:200].decode(errors='replace'))}"
             raise ResourceError(
                 "resource.endpoint", message, cure="is it OpenAI's? try endpoint: completions"
             ) from None
-        if self.settings.priced and None in tokens:
+        if self.settings.priced and None in (read, written):
             message = f"{self.settings.url} does not say how many tokens it read and wrote: its cost cannot be counted"
             raise ResourceError("resource.endpoint", message, cure="leave the prices and --max-usd out")
-        return Answered(text or "", *tokens, round(ms, 3))
+        return Answered(text or "", read, written, round(ms, 3))
 
     # --- keys and kept answers
 

@@ -169,7 +169,7 @@ class _FittedSimilar:
         """By example the nearest rows that fit into the room, the nearest first."""
         found = []
         for near in self.nearest(examples, count=2 * self.count):
-            room, kept = self.room, []
+            room, kept = self.room, list[int]()
             for i in near:
                 cost = self._cost(self.said[i])
                 if cost <= room and len(kept) < self.count:

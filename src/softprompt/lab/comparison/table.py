@@ -92,7 +92,7 @@ class RunRecord:
         return cls(
             seed=data["seed"],
             evaluation=Evaluation.from_dict(data["evaluation"]),
-            cost=_known(Cost, data["cost"]),
+            cost=Cost(**_known(Cost, data["cost"])),
             note=data["note"],
             probe=dict(data["probe"]),
             curve=tuple((step, loss) for step, loss in data["curve"]),
@@ -196,7 +196,7 @@ class Against:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Inverse of :meth:`to_dict`."""
-        return _known(cls, {**data, "difference": interval_from(data["difference"])})
+        return cls(**_known(cls, {**data, "difference": interval_from(data["difference"])}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,19 +281,16 @@ class ComparisonTable:
         if data.get("schema") != SCHEMA:
             message = f"a comparison of schema {data.get('schema')!r}; this version reads {SCHEMA}"
             raise DataError("data.unknown_schema", message, cure="run softprompt compare again")
-        return _known(
-            cls,
-            {
-                **data,
-                "seeds": tuple(data["seeds"]),
-                "warnings": tuple(data["warnings"]),
-                "verdicts": tuple(Against.from_dict(one) for one in data["verdicts"]),
-                "contenders": tuple(Line.from_dict(one) for one in data["contenders"]),
-            },
-        )
+        parts = {
+            "seeds": tuple(data["seeds"]),
+            "warnings": tuple(data["warnings"]),
+            "verdicts": tuple(Against.from_dict(one) for one in data["verdicts"]),
+            "contenders": tuple(Line.from_dict(one) for one in data["contenders"]),
+        }
+        return cls(**_known(cls, {**data, **parts}))
 
 
-def _known(cls: type[Any], data: Mapping[str, Any]) -> Any:
-    """An instance from the keys that it knows; what a later version adds is left."""
+def _known(cls: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys that a class knows; what a later version adds is left."""
     names = {one.name for one in fields(cls)}
-    return cls(**{name: value for name, value in data.items() if name in names})
+    return {name: value for name, value in data.items() if name in names}

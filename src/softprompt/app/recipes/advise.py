@@ -84,7 +84,7 @@ def advice(
     lengths = [len(ready.backbone.tokenizer.encode(" ".join(row.fields.values()))) for row in train.rows[:MEASURED]]
     zero_shot, tfidf = scores.get("zero-shot"), scores.get("tfidf")
     facts = Facts(
-        kind=ready.task.kind,
+        kind=config.task.kind,
         rows=len(train) + len(ready.splits["validation"]),
         test_rows=len(ready.splits["test"]),
         labels=len(ready.task.names) if ready.task.fixed_candidates else 0,

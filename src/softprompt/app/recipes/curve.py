@@ -114,7 +114,7 @@ def curve(
         config.model_dump(mode="json", exclude={"output", "track"}), sort_keys=False, allow_unicode=True
     )
     write_whole(folder / "config.yaml", text.encode())
-    points, told = _Points(folder), _Telling(folder, watcher)
+    points, telling = _Points(folder), _Telling(folder, watcher)
     found = learning_curve(
         able,
         ready.task,
@@ -122,7 +122,7 @@ def curve(
         settings=settings,
         identities={name: one.identity for name, one in able.items()},
         kept=points,
-        on_point=told,
+        on_point=telling,
     )
     found = replace(
         found,

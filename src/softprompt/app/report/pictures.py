@@ -69,8 +69,8 @@ class _Plane:
         for value in _ticks(*self.y):
             y = self.at(self.x[0], value)[1]
             line = Markup('<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>')
-            text = Markup('<text x="{}" y="{:.1f}" class="end">{}</text>')
-            parts.append(line.format(_LEFT, _WIDTH - _RIGHT, y, y) + text.format(_LEFT - 8, y + 4, up(value)))
+            told = Markup('<text x="{}" y="{:.1f}" class="end">{}</text>')
+            parts.append(line.format(_LEFT, _WIDTH - _RIGHT, y, y) + told.format(_LEFT - 8, y + 4, up(value)))
         for tick, text in ticks:
             x = self.at(tick, self.y[0])[0]
             parts.append(

@@ -87,7 +87,7 @@ def _decide(against: Document | None) -> str:
 
 
 def _round(rows: int) -> int:
-    step = 10 ** max(0, len(str(rows)) - 2)
+    step: int = 10 ** max(0, len(str(rows)) - 2)
     return round(rows / step) * step
 
 

@@ -4,9 +4,10 @@ import pytest
 
 from softprompt.testing import FAMILIES, tiny
 from tests.laws.checks import check_fingerprint
+from tests.laws.strategies import EVERY
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY)
 def test_the_fingerprint_touches_every_tensor_and_not_the_dtype(family):
     check_fingerprint(tiny(family).model)
 

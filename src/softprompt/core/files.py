@@ -17,6 +17,7 @@ from pathlib import Path
 from softprompt.core.errors import ResourceError
 
 __all__ = [
+    "append_private",
     "beside",
     "move",
     "portable_name",
@@ -93,6 +94,18 @@ def write_private(path: Path, text: str) -> None:
     path.unlink(missing_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+        file.write(text)
+
+
+def append_private(path: Path, text: str) -> None:
+    """Add a text to the end of a file for its owner alone, which is made with its folder where there is none.
+
+    Raises:
+        OSError: The system could not write it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(handle, "a", encoding="utf-8", newline="") as file:
         file.write(text)
 
 

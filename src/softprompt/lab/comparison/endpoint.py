@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.core.errors import ConfigError, ResourceError
+from softprompt.core.files import append_private
 from softprompt.lab.comparison.settings import ApiSettings
 
 __all__ = ["Answered", "Endpoint", "Purse"]
@@ -269,10 +270,7 @@ class Endpoint:
     def _keep(self, mark: str, answered: Answered) -> None:
         if self._path is None:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(handle, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"request": mark, **asdict(answered)}, ensure_ascii=False) + "\n")
+        append_private(self._path, json.dumps({"request": mark, **asdict(answered)}, ensure_ascii=False) + "\n")
 
 
 def _cancel(futures: Iterable[Future[Any]]) -> None:

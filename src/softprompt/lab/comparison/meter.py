@@ -52,10 +52,7 @@ class Rapl:
     def read(self) -> list[tuple[int, int]] | None:
         """Microjoules so far, and where the counter starts anew, by socket; None where that cannot be read."""
         try:
-            found = [
-                (int((path / "energy_uj").read_text()), int((path / "max_energy_range_uj").read_text()))
-                for path in self.sockets
-            ]
+            found = [(_number(path / "energy_uj"), _number(path / "max_energy_range_uj")) for path in self.sockets]
         except (OSError, ValueError):
             return None
         return found or None
@@ -71,6 +68,10 @@ class Rapl:
             return None
         pairs = zip(first, last, strict=True)
         return sum((after - before) % most for (before, most), (after, _) in pairs) / 1e6
+
+
+def _number(path: Path) -> int:
+    return int(path.read_text("ascii"))
 
 
 class Meter:

@@ -14,7 +14,7 @@ from softprompt.data.markup import to_plain
 from softprompt.data.profile.language import Language, detect_language
 from softprompt.lab.evaluation import as_text
 from softprompt.lab.fluency import Fluency, read_reference, reading_cost
-from softprompt.model.backbones.base import Backbone
+from softprompt.model.backbones.base import Backbone, Kind
 from softprompt.model.backbones.loading import embedded_folder
 from softprompt.model.templates import TemplateView
 from softprompt.model.templates import show as show_template
@@ -52,6 +52,7 @@ class CheckPage:
         fluency: Of the model on them.
         model: Its name.
         notes: What a user should know about the rows.
+        kind: Of the model.
     """
 
     plan: RunPlan
@@ -60,11 +61,14 @@ class CheckPage:
     fluency: Fluency
     model: str
     notes: tuple[str, ...]
+    kind: Kind = "causal"
 
     @property
     def match(self) -> str:
         """Whether the model knows the language, in a sentence."""
         found, name = self.fluency, self.language.name if self.language.code else "of a language that is not named"
+        if self.kind == "masked":
+            return f"Texts: {name}. Bits per byte are measured from left to right, and this model fills in masks."
         if not found.num_bytes:
             return "There is no text to measure."
         came = f"{found.bits_per_byte:.2f} bits per byte on {found.num_texts} of your texts ({name})"
@@ -118,13 +122,17 @@ def check(
     forecast = plan_of(ready)
     watcher.stage("read a sample of the texts")
     texts = [_text(row, ready) for row in ready.splits["train"]]
+    read = texts if ready.backbone.spec.kind != "masked" else []
     page = CheckPage(
         plan=forecast,
         rows=tuple(_view(row, ready) for row in _spread(ready, num_rows)),
         language=detect_language([to_plain(text) for text in texts]),
-        fluency=reading_cost(ready.backbone, texts, reference=read_reference(_folder(config.model.name))),
+        fluency=reading_cost(
+            ready.backbone, [] if masked else texts, reference=read_reference(_folder(config.model.name))
+        ),
         model=config.model.name,
         notes=ready.notes,
+        kind=ready.backbone.spec.kind,
     )
     watcher.done()
     return page

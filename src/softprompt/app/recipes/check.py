@@ -127,9 +127,7 @@ def check(
         plan=forecast,
         rows=tuple(_view(row, ready) for row in _spread(ready, num_rows)),
         language=detect_language([to_plain(text) for text in texts]),
-        fluency=reading_cost(
-            ready.backbone, [] if masked else texts, reference=read_reference(_folder(config.model.name))
-        ),
+        fluency=reading_cost(ready.backbone, read, reference=read_reference(_folder(config.model.name))),
         model=config.model.name,
         notes=ready.notes,
         kind=ready.backbone.spec.kind,

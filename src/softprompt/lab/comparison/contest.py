@@ -92,7 +92,7 @@ class Kept:
         if self.folder is None or not (self.folder / "work" / key).is_dir():
             return seconds
         place = self.folder / "work" / key / "seconds"
-        before = float(place.read_text("ascii")) if place.exists() else 0.0
+        before = float(place.read_text("utf-8")) if place.exists() else 0.0
         if seconds:
             write_whole(place, f"{before + seconds}".encode())
         return before + seconds

@@ -71,7 +71,7 @@ class Rapl:
 
 
 def _number(path: Path) -> int:
-    return int(path.read_text("ascii"))
+    return int(path.read_text("utf-8"))
 
 
 class Meter:

@@ -344,7 +344,7 @@ class _Work:
             rates=[rate for _, rate, _ in places],
             store=self.store,
             path=self.folder / f"{name}.checkpoint" if self.folder else None,
-            pins=self._pins(settings, places),
+            pins=self._pins(settings, places) if self.folder else None,  # every row is read for them
             on_event=lambda event: self.on_event(name, replace(event, names=names)),
             ends=self.ends if name == "train" else lambda step, values: (),
         )

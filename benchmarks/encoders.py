@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -27,9 +26,8 @@ from peft import PromptTuningConfig, get_peft_model
 from torch import Tensor
 
 from benchmarks.rig.contenders import Contender, Step
-from benchmarks.rig.machine import load_average, sentence
-from benchmarks.rig.results import parser_of, publish
-from benchmarks.rig.timing import interleaved
+from benchmarks.rig.lengths import lengths_parser, measured, page
+from benchmarks.rig.results import publish
 from softprompt.core.records import Batch, Node, Readout, Row, Segment, Soft, Text
 from softprompt.core.tensors import Head
 from softprompt.lab.training.outcome import Event
@@ -44,7 +42,7 @@ from softprompt.model.prompted import PromptedModel, Scores
 from softprompt.model.states import Budget, StateStore
 from softprompt.testing import tiny_tokenizer
 
-__all__ = ["Ours", "Peft", "contenders", "main", "page"]
+__all__ = ["Ours", "Peft", "contenders", "main"]
 
 BATCH, VECTORS, LABELS, CLS, WORDS = 16, 20, 5, 256, (300, 301)
 
@@ -175,44 +173,18 @@ def contenders(config: hf.BertConfig, tokens: int, dtype: torch.dtype) -> list[C
     ]
 
 
-def page(found: dict[int, dict[str, list[Step]]], read: dict[int, float], *, dtype: str, load: float) -> str:
-    """Medians by length, and how many times faster than PEFT in training mode."""
-    lengths = sorted(found)
-    lines = [
-        "| | " + " | ".join(f"{tokens} tokens" for tokens in lengths) + " |",
-        "| --- |" + " --- |" * len(lengths),
-    ]
-    for name, what in NAMES.items():
-        cells = []
-        for tokens in lengths:
-            times = {one: median(step.cpu_seconds for step in steps) for one, steps in found[tokens].items()}
-            cells.append(f"{times[name]:.3f} s ({times['peft'] / times[name]:.1f} x)")
-        lines.append(f"| {what} | " + " | ".join(cells) + " |")
-    cells = [f"{read[tokens]:.3f} s" for tokens in lengths]
-    lines += [f"| reading the texts once | {' | '.join(cells)} |", ""]
-    repeats = len(next(iter(next(iter(found.values())).values())))
-    what = f"Seconds of processor time a step of {BATCH} rows (others do not disturb it), {dtype}, one thread"
-    lines.append(f"{what}, median of {repeats}; reading on the clock. {sentence(load)}")
-    return "\n".join(lines) + "\n"
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write the page."""
-    parser = parser_of(__doc__)
-    parser.add_argument("--tokens", type=int, nargs="+", default=[64, 256, 448])
-    parser.add_argument("--repeats", type=int, default=7)
+    parser = lengths_parser(__doc__)
     parser.add_argument("--dtype", choices=sorted(DTYPES), default="fp32")
     parser.add_argument("--hidden", type=int, default=SHAPE["hidden_size"], help="width, to try the script")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     config = config_of(hidden_size=options.hidden)
-    found: dict[int, dict[str, list[Step]]] = {}
-    read: dict[int, float] = {}
-    for tokens in options.tokens:
-        all_of_them = contenders(config, tokens, DTYPES[options.dtype])
-        found[tokens] = interleaved(all_of_them, repeats=options.repeats)
-        read[tokens] = next(one.read_seconds for one in all_of_them if one.name == "after")
-    text = page(found, read, dtype=options.dtype, load=load_average())
+    found = measured(
+        lambda tokens: contenders(config, tokens, DTYPES[options.dtype]), options.tokens, repeats=options.repeats
+    )
+    text = page(found, NAMES, rows=BATCH, dtype=options.dtype)
     publish("encoders", "A training step on an encoder", text, only_print=options.print)
 
 

@@ -19,7 +19,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -30,9 +29,8 @@ from peft import PromptTuningConfig, get_peft_model
 from torch import Tensor
 
 from benchmarks.rig.contenders import Contender, Ours, Step
-from benchmarks.rig.machine import load_average, sentence
-from benchmarks.rig.results import parser_of, publish
-from benchmarks.rig.timing import interleaved
+from benchmarks.rig.lengths import lengths_parser, measured, page
+from benchmarks.rig.results import publish
 from softprompt.core.records import Answer, Node, Row, Segment, Soft, Text
 from softprompt.lab.training.problem import Problem
 from softprompt.lab.training.settings import TrainingSettings
@@ -44,7 +42,7 @@ from softprompt.model.prompted import PromptedModel, Scores
 from softprompt.model.states import Budget, StateStore
 from softprompt.testing import tiny_tokenizer
 
-__all__ = ["Peft", "TwoSides", "contenders", "main", "page"]
+__all__ = ["Peft", "TwoSides", "contenders", "main"]
 
 BATCH, VECTORS, END, START = 16, 20, 257, 258
 ANSWERS = ((300, 301, END), (302, 303, END))
@@ -164,44 +162,16 @@ def contenders(model: hf.T5ForConditionalGeneration, tokens: int) -> list[Conten
     ]
 
 
-def page(found: dict[int, dict[str, list[Step]]], read: dict[int, float], *, dtype: str, load: float) -> str:
-    """Medians by length, and how many times faster than PEFT in training mode."""
-    lengths = sorted(found)
-    lines = [
-        "| | " + " | ".join(f"{tokens} tokens" for tokens in lengths) + " |",
-        "| --- |" + " --- |" * len(lengths),
-    ]
-    for name, what in NAMES.items():
-        cells = []
-        for tokens in lengths:
-            times = {one: median(step.cpu_seconds for step in steps) for one, steps in found[tokens].items()}
-            cells.append(f"{times[name]:.3f} s ({times['peft'] / times[name]:.1f} x)")
-        lines.append(f"| {what} | " + " | ".join(cells) + " |")
-    cells = [f"{read[tokens]:.3f} s" for tokens in lengths]
-    lines += [f"| reading the texts once | {' | '.join(cells)} |", ""]
-    repeats = len(next(iter(next(iter(found.values())).values())))
-    what = f"Seconds of processor time a step of {BATCH} rows (others do not disturb it), {dtype}, one thread"
-    lines.append(f"{what}, median of {repeats}; reading on the clock. {sentence(load)}")
-    return "\n".join(lines) + "\n"
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write the page."""
-    parser = parser_of(__doc__)
-    parser.add_argument("--tokens", type=int, nargs="+", default=[64, 256, 448])
-    parser.add_argument("--repeats", type=int, default=7)
+    parser = lengths_parser(__doc__)
     parser.add_argument("--dtype", choices=sorted(DTYPES), default="fp32")
     parser.add_argument("--width", type=int, default=SHAPE["d_model"], help="of the model, to try the script")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     model = model_of(DTYPES[options.dtype], d_model=options.width)
-    found: dict[int, dict[str, list[Step]]] = {}
-    read: dict[int, float] = {}
-    for tokens in options.tokens:
-        all_of_them = contenders(model, tokens)
-        found[tokens] = interleaved(all_of_them, repeats=options.repeats)
-        read[tokens] = next(one.read_seconds for one in all_of_them if one.name == "after")
-    text = page(found, read, dtype=options.dtype, load=load_average())
+    found = measured(lambda tokens: contenders(model, tokens), options.tokens, repeats=options.repeats)
+    text = page(found, NAMES, rows=BATCH, dtype=options.dtype)
     publish("seq2seq", "A training step on an encoder-decoder", text, only_print=options.print)
 
 

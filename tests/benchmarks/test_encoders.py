@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from benchmarks.encoders import NAMES, config_of, contenders, page
+from benchmarks.encoders import NAMES, config_of, contenders
 from benchmarks.rig.contenders import Step
+from benchmarks.rig.lengths import Found, page
 
 TINY = {"num_hidden_layers": 1, "hidden_size": 24, "num_attention_heads": 2, "intermediate_size": 8}
 
@@ -24,6 +25,6 @@ def test_every_contender_makes_a_step_and_states_change_nothing() -> None:
 
 def test_the_page_says_how_many_times_faster() -> None:
     steps = {name: [Step(9.0, float(n), 1.0)] for n, name in enumerate(NAMES, start=1)}
-    text = page({64: steps}, {64: 0.5}, dtype="fp32", load=0.0)
+    text = page({64: Found(steps, 0.5)}, NAMES, rows=16, dtype="fp32")
     assert "| after the text, states in RAM | 4.000 s (0.2 x) |" in text
     assert "| reading the texts once | 0.500 s |" in text

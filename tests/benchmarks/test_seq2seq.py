@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from benchmarks.seq2seq import contenders, model_of, page
+from benchmarks.rig.lengths import Found, page
+from benchmarks.seq2seq import NAMES, contenders, model_of
 
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # PEFT asks transformers by an old name
@@ -18,5 +19,5 @@ def test_contenders_compute_the_same_where_they_should_and_the_page_names_them()
         assert abs(loss - expected) < 1e-4
         assert float((gradient - wanted).norm() / wanted.norm()) < 1e-3
     steps = {name: [one.step()] for name, one in found.items()}
-    text = page({6: steps}, {6: 0.1}, dtype="fp32", load=1.0)
+    text = page({6: Found(steps, 0.1)}, NAMES, rows=16, dtype="fp32")
     assert "decoder's side, cross keys and values in RAM" in text

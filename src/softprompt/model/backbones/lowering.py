@@ -200,6 +200,4 @@ class _Walk:
                     trie[ids[:n]] = line, self.out.lines[line].extend(ids[n - 1 : n], last)
         for answer in answers:
             reads = tuple(Read(*trie[answer.ids[:n]], token) for n, token in enumerate(answer.ids))
-            self.out.answers.append(
-                Candidate(answer.prompt_index, self.index, answer.candidate, reads, answer.against)
-            )
+            self.out.answers.append(Candidate(answer.prompt_index, self.index, answer.candidate, reads, answer.against))

@@ -6,6 +6,7 @@ import pytest
 
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.prepare import load_splits, read_rows
+from softprompt.core.errors import DataError
 from softprompt.core.tasks import Task
 
 TASK = Task.classify(["yes", "no"])
@@ -36,3 +37,34 @@ def test_a_copy_is_a_copy_whatever_stands_in_columns_that_nobody_reads(
     assert {field for part in found.values() for field in part.fields()} == set(fields)
     assert left == (["a", "b", "c", "d"] if "ticket" in fields else ["c", "d"])
     assert any("repeat a judged text" in note for note in notes) == ("ticket" not in fields)
+
+
+@pytest.mark.parametrize("judging", ["validation", "test"])
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (
+            ("A!", "b", "c", "d"),
+            r"all 4 training rows repeat a text of {0}.*\[data.no_rows\]; give other rows as train",
+        ),
+        (("b", "d"), r"2 training rows repeat a text of {0}; of those that are left every row has the label 'yes'"),
+        (("a", "c"), r"2 training rows repeat a text of {0}; of those that are left every row has the label 'no'"),
+    ],
+)
+def test_training_rows_that_only_repeat_judged_ones_are_refused_with_the_cure(
+    texts: tuple[str, ...], said: str, judging: str
+):
+    config = RunConfig.parse({"data": {"train": "rows"}})
+    sources = read_rows(config, {"train": rows("a", "b", "c", "d"), judging: rows(*texts, ticket=50)})
+    with pytest.raises(DataError, match=said.format(judging)) as caught:
+        load_splits(config, TASK, sources)
+    assert "leave validation and test out" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("judging", ["validation", "test"])
+def test_a_file_without_rows_to_judge_by_is_refused(judging: str):
+    config = RunConfig.parse({"data": {"train": "rows"}})
+    sources = read_rows(config, {"train": rows("a", "b", "c", "d"), judging: []})
+    with pytest.raises(DataError, match=r"\[data\.\w+\]; .+"):
+        load_splits(config, TASK, sources)

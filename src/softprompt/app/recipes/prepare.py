@@ -229,10 +229,33 @@ def load_splits(
     kept = without_duplicates(found["train"], against=judged)
     if dropped := len(found["train"]) - len(kept):
         notes.append(f"{dropped} training rows repeat a judged text and were left out")
-        found["train"] = kept
+        found["train"] = _left(found, kept, task)
     if data.split.k_shot is not None:
         found["train"] = k_shot(found["train"], k=data.split.k_shot, seed=data.split.seed)
     return found, _folds(config, found["train"], num_folds), notes
+
+
+def _left(found: Mapping[str, Dataset], kept: Dataset, task: Task) -> Dataset:
+    """The training rows that repeat no judged text, when there is still something to learn from.
+
+    Raises:
+        DataError: ``data.no_rows``: there is none; ``data.one_label``.
+    """
+    judged = " and ".join(name for name in found if name != "train")
+    dropped = len(found["train"]) - len(kept)
+    cure = (
+        "give other rows as train; or leave validation and test out, and parts of the training rows are kept for them"
+    )
+    if not len(kept):
+        message = f"all {dropped:,} training rows repeat a text of {judged}: no row is left to learn from"
+        raise DataError("data.no_rows", message, cure=cure).at(found["train"].name)
+    if not task.fixed_candidates:
+        return kept
+    try:
+        return kept.require_two_labels()
+    except DataError as error:
+        message = f"{dropped:,} training rows repeat a text of {judged}; of those that are left {error.message}"
+        raise DataError(error.code, message, cure=cure).at(found["train"].name) from None
 
 
 def load_unlabelled(

@@ -5,6 +5,7 @@ import math
 import random
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,12 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from softprompt.core.stats import wilson
+from softprompt.testing import tiny, tiny_tokenizer
 from tools.embedded_model import corpus, export, grow, judge, prepare, shrink, train, vectors
 from tools.embedded_model.bits import bits_per_byte, windows
 from tools.embedded_model.checkpoint import FILE, STABLE_FILE, load_checkpoint
-from tools.embedded_model.model import Shape, load_model, new_model
+from tools.embedded_model.model import Shape, load_encoder, load_model, new_model
+from tools.embedded_model.probe import encoder_states
 from tools.embedded_model.schedule import Schedule
 from tools.embedded_model.suite import Sample, SuiteTask
 from tools.embedded_model.tokens import Blocks, token_files
@@ -383,6 +386,18 @@ def test_judge_tunes_prompts_on_request(prepared: Path, tmp_path: Path, monkeypa
     assert set(said) <= {"a", "b"}
     assert asked["training"] == {"effort": "quick"}
     assert "soft prompt, model" not in dict(judge.methods([tmp_path / "model"]))
+
+
+def test_a_sentence_encoder_is_probed_beside_the_model(tmp_path: Path) -> None:
+    backbone = tiny("bert")
+    backbone.model.save_pretrained(tmp_path / "minilm")
+    tiny_tokenizer().save_pretrained(tmp_path / "minilm")
+    encode = partial(encoder_states, *load_encoder(tmp_path / "minilm"))
+    texts = ["short", "a text of some more words", "other"]
+    together = encode(texts)
+    np.testing.assert_allclose(together[[0]], encode(texts[:1]), atol=1e-5)  # padding changes nothing
+    names = [name for name, _ in judge.methods([], encoders=[tmp_path / "minilm"])]
+    assert names[-1] == "linear probe, minilm"
 
 
 def test_a_draw_of_training_rows_is_seeded(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Is a model good? Bits per byte on held-out texts, what can be read from its frozen states, and how fast it reads.
 
-    python -m tools.embedded_model.judge MODEL ... [--heldout DATA/heldout] [--rows 300 1000] [--tune] [--json FILE]
+    python -m tools.embedded_model.judge MODEL ... [--heldout DATA/heldout] [--rows 300 1000] [--tune] [--encoder MINILM]
 
 Several models stand side by side on the same rows. Scores are means over `--seeds` draws of the training rows; the
 interval is Wilson's for the test rows at that mean, and the draws vary on top of it. A new way of using the model is
@@ -12,6 +12,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean, median
 from tempfile import TemporaryDirectory
@@ -26,20 +27,25 @@ import softprompt as sp
 from softprompt.core.stats import wilson
 
 from .bits import held_out_bits
-from .model import load_model
-from .probe import fit_states, fit_words, text_states
+from .model import load_encoder, load_model
+from .probe import encoder_states, fit_states, fit_words, text_states
 from .suite import HERE, Sample, SuiteTask, read_suite
 
 FEWEST_ROWS, SPEED_TEXTS = 50, 100
 Method = Callable[[Sample], Sequence[str]]  # rows -> a label for each test row
 
 
-def methods(models: Sequence[Path], *, effort: str | None = None) -> Iterator[tuple[str, Method]]:
+def methods(
+    models: Sequence[Path], *, effort: str | None = None, encoders: Sequence[Path] = ()
+) -> Iterator[tuple[str, Method]]:
     """Every way of answering that is compared, by its name in the tables; tuned prompts where an effort is given."""
     yield "majority", majority
     yield "TF-IDF + logistic regression", words
+    for folder in encoders:
+        yield f"linear probe, {folder.name}", probe_of(partial(encoder_states, *load_encoder(folder)))
     for folder in models:
-        yield f"linear probe, {folder.name}", states_of(folder)
+        model, tokenizer = load_model(folder).eval(), Tokenizer.from_file(str(folder / "tokenizer.json"))
+        yield f"linear probe, {folder.name}", probe_of(partial(text_states, model, tokenizer))
         if effort is not None:
             yield f"soft prompt, {folder.name}", tuned_on(folder, effort)
 
@@ -55,15 +61,14 @@ def words(sample: Sample) -> list[str]:
     return list(fit_words(sample.train_texts, sample.train_labels).predict(sample.test_texts))
 
 
-def states_of(folder: Path) -> Method:
-    """What a linear probe of this model's states tells; the states of a text are computed once for all draws."""
-    model, tokenizer = load_model(folder).eval(), Tokenizer.from_file(str(folder / "tokenizer.json"))
+def probe_of(states: Callable[[Sequence[str]], np.ndarray]) -> Method:
+    """What a linear probe of a model's states tells; the states of a text are computed once for all draws."""
     known: dict[str, np.ndarray] = {}
 
     def answer(sample: Sample) -> list[str]:
         new = sorted({*sample.train_texts, *sample.test_texts} - known.keys())
         if new:
-            known.update(zip(new, text_states(model, tokenizer, new), strict=True))
+            known.update(zip(new, states(new), strict=True))
         probe = fit_states(np.stack([known[text] for text in sample.train_texts]), sample.train_labels)
         return list(probe.predict(np.stack([known[text] for text in sample.test_texts])))
 
@@ -167,7 +172,7 @@ def judge_speed(models: Sequence[Path], texts: Sequence[str]) -> dict[str, float
 
 def judge_tasks(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Scores of every method on every task and number of training rows; prints a table for each number."""
-    contestants = dict(methods(options.models, effort=options.tune))
+    contestants = dict(methods(options.models, effort=options.tune, encoders=options.encoder))
     results: list[dict[str, Any]] = []
     for num_rows in options.rows:
         lines = []
@@ -189,6 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="model folders, compared by folder name")
+    parser.add_argument("--encoder", nargs="*", type=Path, default=[], help="folders of sentence encoders (MiniLM)")
     parser.add_argument("--heldout", type=Path, help="the folder of held-out texts that prepare.py wrote")
     parser.add_argument("--heldout-bytes", type=int, help="read at most about so much of each (default: all)")
     parser.add_argument("--suite", type=Path, default=HERE / "suite.toml", help="the tasks")

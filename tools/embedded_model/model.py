@@ -8,11 +8,12 @@ import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoModel, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 HEAD_DIM = 64
 SHARD_SIZE = "15MB"
@@ -61,6 +62,12 @@ def new_model(shape: Shape) -> LlamaForCausalLM:
 def load_model(folder: Path) -> LlamaForCausalLM:
     """The model of a folder, in float32, from safetensors only and from this disk only."""
     return LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, local_files_only=True)
+
+
+def load_encoder(folder: Path) -> tuple[Any, Any]:
+    """A sentence encoder such as MiniLM and its tokenizer, in float32, from this disk only: to compare with."""
+    model = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, local_files_only=True)
+    return model.eval(), AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
 def losses(model: LlamaForCausalLM, ids: Tensor, reading: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:

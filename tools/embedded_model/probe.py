@@ -50,6 +50,19 @@ def text_states(
     return states
 
 
+@torch.no_grad()
+def encoder_states(model: Any, tokenizer: Any, texts: Sequence[str], *, batch_rows: int = 16) -> np.ndarray:
+    """A frozen vector for each text from a sentence encoder: the mean of its final states, float32 [texts, hidden]."""
+    means = []
+    for start in range(0, len(texts), batch_rows):
+        part = list(texts[start : start + batch_rows])
+        encoded = tokenizer(part, padding=True, truncation=True, max_length=MOST_TOKENS, return_tensors="pt")
+        hidden = model(**encoded).last_hidden_state
+        inside = encoded["attention_mask"][..., None].to(hidden)
+        means.append(((hidden * inside).sum(1) / inside.sum(1)).numpy())
+    return np.concatenate(means)
+
+
 def fit_states(states: np.ndarray, labels: Sequence[str]) -> GridSearchCV:
     """A linear probe on standardised states."""
     return _choose(make_pipeline(StandardScaler(), LogisticRegression(max_iter=ITERATIONS)), STATE_STRENGTHS).fit(

@@ -84,6 +84,19 @@ def test_what_cannot_be_converted_is_one_line(
     assert caught.value.code == code
 
 
+def test_an_ensemble_is_neither_exported_nor_converted(model: sp.Backbone, other: sp.Backbone, tmp_path: Path) -> None:
+    one, two = (build(model, BARE, head=head) for head in (False, True))
+    path = tmp_path / "both"
+    sp.ensemble([one, two], ROWS, model=model, out=path, calibrate=False)
+    with pytest.raises(PromptError, match="ensemble of 2 prompts, PEFT holds one") as caught:
+        sp.export_prompt(path, "peft", tmp_path / "adapter", model=model)
+    assert caught.value.code == "prompt.unsupported_export"
+    assert not (tmp_path / "adapter").exists()
+    with pytest.raises(PromptError, match=r"is an ensemble.*convert the prompts that it was made of") as caught:
+        sp.convert_prompt(path, other, model=model)
+    assert caught.value.code == "prompt.unsupported_conversion"
+
+
 def test_a_chat_prompt_is_converted_into_other_words(model: sp.Backbone, other: sp.Backbone) -> None:
     old = build(model, '{special "<bos>"}<soft 4>{text}{answer}')
     new = sp.convert_prompt(old, other, model=model, template="Read: <soft 4>{text}, {answer}", name="new")

@@ -87,5 +87,8 @@ def test_every_format_refuses_an_ensemble(name: str) -> None:
     told = MemberRecord(name="one", task=of.task, template=of.template, answers=of.answers, method=of.method)
     record = EnsembleRecord(by="mean", weights=(1.0, 1.0), members=(told, told))
     both = Prompt(PromptTensors(), single.manifest.model_copy(update={"ensemble": record}), (single.tensors,) * 2)
-    with pytest.raises(PromptError, match="ensemble of 2 prompts"):
+    with pytest.raises(
+        PromptError, match=r"ensemble of 2 prompts.*export one of the prompts that it was made of"
+    ) as caught:
         export(both, name, backbone=lambda: backbone)
+    assert caught.value.code == "prompt.unsupported_export"

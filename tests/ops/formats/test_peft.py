@@ -177,6 +177,11 @@ def change(folder: Path, **values: object) -> None:
         ({"peft_type": "LORA"}, "prompt.unsupported_import", "is LORA, which changes the model"),
         ({"peft_type": "CPT"}, "prompt.unsupported_import", "PEFT's own code"),
         ({"task_type": "SEQ_CLS"}, "prompt.unsupported_import", "SEQ_CLS"),
+        (
+            {"task_type": "SEQ_2_SEQ_LM", "num_transformer_submodules": 2},
+            "prompt.unsupported_import",
+            r"is for SEQ_2_SEQ_LM; .*\(CAUSAL_LM\) are imported .*; use this one with PEFT, or tune a prompt",
+        ),
         ({"num_virtual_tokens": None}, "prompt.bad_manifest", "num_virtual_tokens = null"),
         ({"num_virtual_tokens": 5}, "prompt.shape_mismatch", "promises 5 x 32 numbers.* holds 4 x 32"),
         ({"peft_type": "CARTRIDGE"}, "prompt.bad_manifest", "num_layers"),

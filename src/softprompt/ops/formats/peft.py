@@ -211,7 +211,8 @@ def _require_prompt(config: dict[str, Any], kind: str) -> None:
         raise PromptError("prompt.unsupported_import", message, cure=cure)
     if (task := config.get("task_type") or "CAUSAL_LM") != "CAUSAL_LM":
         message = f"the adapter is for {task}; prompts of causal language models (CAUSAL_LM) are imported"
-        raise PromptError("prompt.unsupported_import", message, cure="use this one with PEFT")
+        cure = "use this one with PEFT, or tune a prompt for its model (softprompt tune)"
+        raise PromptError("prompt.unsupported_import", message, cure=cure)
     needed = ["num_virtual_tokens", "token_dim"]
     needed += ["num_layers", "num_attention_heads"] if kind in CACHED else []
     for name in needed:

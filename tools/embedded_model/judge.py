@@ -1,6 +1,6 @@
 """Is a model good? Bits per byte on held-out texts, what can be read from its frozen states, and how fast it reads.
 
-    python -m tools.embedded_model.judge MODEL ... [--heldout DATA/heldout] [--rows 300 1000] [--tune] [--encoder MINILM]
+    python -m tools.embedded_model.judge MODEL [--heldout DATA/heldout] [--rows 300 1000] [--tune] [--encoder FOLDER]
 
 Several models stand side by side on the same rows. Scores are means over `--seeds` draws of the training rows; the
 interval is Wilson's for the test rows at that mean, and the draws vary on top of it. A new way of using the model is

@@ -64,7 +64,7 @@ def for_family(family: str, rows: list[Row]) -> list[Row]:
 
 
 def model_of(family: str, **options: Any) -> Backbone:
-    """A tiny encoder; a bare one with an uneven last norm, for its states would add up to the same whatever they are."""
+    """A tiny encoder; a bare one with an uneven last norm, whose states would else add up to the same."""
     backbone = tiny(family, **options)
     if family in BARE:
         norms = [tensor for name, tensor in backbone.model.named_parameters() if name.endswith("LayerNorm.weight")]

@@ -29,8 +29,8 @@ class Scores:
 
     Attributes:
         rows: Index of the row in the batch.
-        values: Log-probability of each candidate answer, or log-odds of its yes, or the head's score of each label; -inf
-            where a row has fewer.
+        values: Log-probability of each candidate answer, or log-odds of its yes, or the head's score of each label;
+            -inf where a row has fewer.
         lengths: Tokens of each candidate, terminator included; 1 for label vectors, 0 where there is no candidate.
     """
 

@@ -1,9 +1,9 @@
 """What a cross-validation costs in one pass, against a training a fold.
 
-    python benchmarks/folds.py                       three repeats: some minutes on one core
+    python benchmarks/folds.py                       three repeats: ten minutes on two cores
     python benchmarks/folds.py --repeats 1 --print   to see that it works; nothing is written
 
-300 example messages by topic, the embedded model, five folds, ``effort: quick``, tokens after the text, one thread.
+300 example messages by topic, the embedded model, five folds, ``effort: quick``, tokens after the text, all cores.
 Separately: five trainings, each reads its texts, probes the rate and trains one prompt. In one pass: the texts are read
 once, one fold probes for all, and five prompts are trained side by side. Both sides run the package's own ``tune`` as
 often as each other, in turns, so that a disturbance hits both; the model is loaded before.
@@ -27,6 +27,7 @@ from benchmarks.rig.results import parser_of, publish
 from benchmarks.rig.rows import example_file, rows_in
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.prepare import Prepared, prepare
+from softprompt.core.machine import num_cores
 from softprompt.lab.folds import lessons_of
 from softprompt.lab.lessons import Lesson
 from softprompt.lab.tuning import tune
@@ -98,8 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write the page."""
     parser = parser_of(__doc__)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=num_cores(), help="of both sides; all cores where left out")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
+    torch.set_num_threads(options.threads)
     ready = prepared()
     both = sides(ready)
     seconds_of(ready, [both["in one pass"][0][:1]])  # the first training of a process pays for warming up

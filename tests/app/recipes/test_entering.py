@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import softprompt as sp
-from softprompt.core.errors import ConfigError, ModelError, PromptError
+from softprompt.core.errors import ConfigError, ModelError, PromptError, SoftpromptError
 from softprompt.testing import tiny
 
 QUICK = {"steps": 4, "rate": 0.05, "seeds": (0, 1), "evaluations": 2, "batch_size": 8}
@@ -110,6 +110,40 @@ def test_what_cannot_be_is_refused_before_anything_is_learnt(model: sp.Backbone,
         learn(model, tmp_path / "b", "deep", "{text}<soft 4>{answer}")
     with pytest.raises(ConfigError, match=r"training.noise: acts on soft tokens among embeddings"):
         learn(model, tmp_path / "c", "deep", METHODS["deep before"][1], training=QUICK | {"noise": 0.1})
+
+
+class Stages(sp.Watcher):
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        self.seen.append(name)
+
+
+@pytest.mark.parametrize(
+    ("family", "method", "template", "said"),
+    [
+        ("llama", "deep", "{text}<soft 4>{answer}", r"directly behind slot 'soft'.*put a word between"),
+        ("llama", {"name": "late", "layer": 7}, METHODS["late after"][1], r"config.invalid.*give one of them"),
+        ("t5", "deep", METHODS["deep before"][1], r"tiny-t5 is no causal model.*use another method"),
+        ("t5", "late", METHODS["late before"][1], r"tiny-t5 is no causal model.*use another method"),
+        ("bert", "deep", METHODS["deep before"][1], r"tiny-bert is no causal model.*use another method"),
+        ("bert", "late", METHODS["late before"][1], r"tiny-bert is no causal model.*use another method"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_texts_are_read_and_in_the_forecast(
+    family: str, method: Any, template: str, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "kept").write_text("mine")
+    asked: dict[str, Any] = {"model": tiny(family), "method": method, "template": template, "training": QUICK}
+    watcher = Stages()
+    with pytest.raises(SoftpromptError, match=said) as tuned:
+        sp.tune(TASK, **PARTS, **asked, output=tmp_path, watcher=watcher)
+    assert watcher.seen == ["read the data"]
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    with pytest.raises(SoftpromptError) as planned:
+        sp.plan(TASK, **PARTS, **asked)
+    assert str(planned.value) == str(tuned.value)
 
 
 def test_another_model_is_refused_with_the_difference_named(prompts: dict[str, sp.Prompt]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from softprompt.app.config import RunConfig
+from softprompt.app.recipes.early import require_fit
 from softprompt.app.recipes.prepare import Prepared, Sources, prepare
 from softprompt.app.watch import Watcher
 from softprompt.core.cards import draw
@@ -96,7 +97,12 @@ def plan(
 
 
 def plan_of(ready: Prepared) -> RunPlan:
-    """Forecast a run that is ready to go."""
+    """Forecast a run that is ready to go.
+
+    Raises:
+        SoftpromptError: As :func:`softprompt.app.recipes.early.require_fit`.
+    """
+    require_fit(ready)
     settings = ready.config.training.resolved()
     parts = [ready.splits[part] for part in ("train", "validation") if part in ready.splits]
     windows = [[one for example in part for one in ready.builder.windows(example)] for part in parts]

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from softprompt.app.config import RunConfig
+from softprompt.app.recipes.early import require_fit
 from softprompt.app.recipes.folder import RunFolder, environment
 from softprompt.app.recipes.heard import Heard
 from softprompt.app.recipes.prepare import Prepared, Sources, prepare
 from softprompt.app.recipes.roads import HELD_OUT, Finding, Hearing, judge_baselines, with_folds, with_validation
-from softprompt.app.recipes.saved import identity, make_prompt, scores_of
+from softprompt.app.recipes.saved import make_prompt, scores_of
 from softprompt.app.recipes.sealed import note_look, sealed_hash, warning
 from softprompt.app.recipes.teaching import Taught, teach
 from softprompt.app.recipes.tracked import result_of, start_of
@@ -183,17 +184,18 @@ def tune(
         return teach(config, task, rows, watcher, alone=backbone is None)
 
     ready = prepare(config, watcher, sources=sources, backbone=backbone, teach=asked)
+    saved = require_fit(ready)  # before the folder is touched
     with (
         RunFolder(config.folder, config, fresh=fresh) as folder,
         Session(trackers, start_of(ready), watcher) as session,
     ):
-        report = _run(ready, folder, Heard(folder, watcher, session, name=config.name), begun)
+        report = _run(ready, saved, folder, Heard(folder, watcher, session, name=config.name), begun)
         session.end(result_of(report.to_dict()))
         watcher.done()
         return report
 
 
-def _run(ready: Prepared, folder: RunFolder, heard: Heard, begun: float) -> TuneReport:
+def _run(ready: Prepared, saved: Prompt | None, folder: RunFolder, heard: Heard, begun: float) -> TuneReport:
     """Baselines, training, judging, saving."""
     config, watcher = ready.config, heard.watcher
     notes = [*ready.notes, *ready.page.warnings]
@@ -201,7 +203,6 @@ def _run(ready: Prepared, folder: RunFolder, heard: Heard, begun: float) -> Tune
         watcher.note(note)
     folder.write("environment.json", environment(ready.backbone.spec))
     baselines = _baselines(ready, watcher) if config.baselines else ()
-    saved = _continued(ready)
     road = with_folds if ready.crossed else with_validation
     finding = road(ready, Hearing(folder.path, watcher, heard.event, heard.read), saved)
     notes += () if finding.second is None else finding.second.sentences
@@ -250,15 +251,6 @@ def _run(ready: Prepared, folder: RunFolder, heard: Heard, begun: float) -> Tune
     if not finding.tuning.interrupted:
         folder.complete()
     return report
-
-
-def _continued(ready: Prepared) -> Prompt | None:
-    """The saved prompt that the run goes on from; it must belong to the same model."""
-    if ready.config.start_from is None:
-        return None
-    saved = Prompt.load(ready.config.start_from)
-    saved.check(identity(ready.backbone.spec))
-    return saved
 
 
 def _suspected(ready: Prepared, finding: Finding) -> tuple[Suspect, ...]:

@@ -18,7 +18,7 @@ from softprompt.model.backbones.base import Backbone
 from softprompt.model.backbones.devices import cast
 from softprompt.model.backbones.loading import wrap
 
-__all__ = ["ENCODERS", "FAMILIES", "SEQ2SEQ", "tiny", "tiny_tokenizer"]
+__all__ = ["ENCODERS", "FAMILIES", "MORE", "SEQ2SEQ", "tiny", "tiny_tokenizer"]
 
 _VOCAB = 300
 
@@ -45,7 +45,7 @@ _GPT2 = {
 }
 _GEMMA = {**_BASE, **_HEADS, "sliding_window": 7, "query_pre_attn_scalar": 8}
 
-#: Causal family -> a fresh model of it.
+#: Causal family -> a fresh model of it, held to every law.
 FAMILIES: dict[str, Callable[[], hf.PreTrainedModel]] = {
     "llama": lambda: hf.LlamaForCausalLM(hf.LlamaConfig(**_BASE, **_HEADS, tie_word_embeddings=True)),
     "qwen2": lambda: hf.Qwen2ForCausalLM(hf.Qwen2Config(**_BASE, num_key_value_heads=1, tie_word_embeddings=False)),
@@ -74,6 +74,52 @@ FAMILIES: dict[str, Callable[[], hf.PreTrainedModel]] = {
         )
     ),
 }
+
+_EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
+_SCALES = {"embedding_multiplier": 3.0, "attention_multiplier": 0.3, "residual_multiplier": 0.7, "logits_scaling": 2.0}
+_LATENT = {"q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 12}
+
+#: More causal families, held to the laws of scores, roads and decoding: experts, each token's chosen by itself; one
+#: head of keys and values for all; scaled embeddings, residuals and logits; attention sinks; states kept in small.
+MORE: dict[str, Callable[[], hf.PreTrainedModel]] = {
+    "mixtral": lambda: hf.MixtralForCausalLM(
+        hf.MixtralConfig(**_BASE, **_HEADS, num_local_experts=4, num_experts_per_tok=2, sliding_window=6)
+    ),
+    "qwen2_moe": lambda: hf.Qwen2MoeForCausalLM(
+        hf.Qwen2MoeConfig(
+            **_BASE, **_EXPERTS, num_key_value_heads=2, shared_expert_intermediate_size=24, decoder_sparse_step=2
+        )
+    ),
+    "qwen3_moe": lambda: hf.Qwen3MoeForCausalLM(hf.Qwen3MoeConfig(**_BASE, **_HEADS, **_EXPERTS, norm_topk_prob=True)),
+    "gpt_oss": lambda: hf.GptOssForCausalLM(
+        hf.GptOssConfig(
+            **_BASE, **_HEADS, num_local_experts=4, num_experts_per_tok=2, sliding_window=6,
+            rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+        )
+    ),
+    "deepseek_v3": lambda: hf.DeepseekV3ForCausalLM(
+        hf.DeepseekV3Config(
+            **_BASE, **_LATENT, num_key_value_heads=4, n_routed_experts=4, num_experts_per_tok=2, n_group=1,
+            topk_group=1, n_shared_experts=1, moe_intermediate_size=24, first_k_dense_replace=1,
+        )
+    ),
+    "qwen3": lambda: hf.Qwen3ForCausalLM(
+        hf.Qwen3Config(**_BASE, **_HEADS, use_sliding_window=True, sliding_window=6, max_window_layers=1)
+    ),
+    "phi3": lambda: hf.Phi3ForCausalLM(hf.Phi3Config(**_BASE, num_key_value_heads=2, sliding_window=6)),
+    "mpt": lambda: hf.MptForCausalLM(
+        hf.MptConfig(vocab_size=_VOCAB, d_model=32, n_layers=3, n_heads=4, max_seq_len=256, expansion_ratio=2)
+    ),
+    "gpt_bigcode": lambda: hf.GPTBigCodeForCausalLM(hf.GPTBigCodeConfig(**_GPT2, multi_query=True)),
+    "gptj": lambda: hf.GPTJForCausalLM(hf.GPTJConfig(**_GPT2, rotary_dim=4)),
+    "gemma": lambda: hf.GemmaForCausalLM(hf.GemmaConfig(**_BASE, num_key_value_heads=1, head_dim=8)),
+    "cohere": lambda: hf.CohereForCausalLM(hf.CohereConfig(**_BASE, num_key_value_heads=2, logit_scale=0.25)),
+    "cohere2": lambda: hf.Cohere2ForCausalLM(
+        hf.Cohere2Config(**_BASE, num_key_value_heads=2, logit_scale=0.25, sliding_window=6)
+    ),
+    "granite": lambda: hf.GraniteForCausalLM(hf.GraniteConfig(**_BASE, **_SCALES, num_key_value_heads=2)),
+    "olmo2": lambda: hf.Olmo2ForCausalLM(hf.Olmo2Config(**_BASE, num_key_value_heads=2)),
+}  # fmt: skip
 
 _T5 = {
     "vocab_size": _VOCAB,
@@ -156,7 +202,7 @@ def tiny(
     """A tiny frozen model.
 
     Args:
-        family: One of :data:`FAMILIES`, :data:`SEQ2SEQ` or :data:`ENCODERS`.
+        family: One of :data:`FAMILIES`, :data:`MORE`, :data:`SEQ2SEQ` or :data:`ENCODERS`.
         seed: Of the weights; equal seeds give equal models.
         dtype: Of the weights.
         attention: ``sdpa`` or ``eager``; None leaves transformers' choice.
@@ -167,7 +213,7 @@ def tiny(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = {**FAMILIES, **SEQ2SEQ, **ENCODERS}[family]()
+        model = {**FAMILIES, **MORE, **SEQ2SEQ, **ENCODERS}[family]()
         _scale_up(model)
     if attention:
         model.set_attn_implementation(attention)

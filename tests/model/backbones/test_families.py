@@ -7,7 +7,7 @@ import transformers as hf
 from softprompt.core.errors import ModelError
 from softprompt.core.records import Batch, Node, Row, Text
 from softprompt.model.backbones.base import Want
-from softprompt.model.backbones.families import FAMILIES
+from softprompt.model.backbones.families import FAMILIES, family_of
 from softprompt.model.backbones.loading import wrap
 from softprompt.testing import FAMILIES as TINY
 from softprompt.testing import tiny, tiny_tokenizer
@@ -36,6 +36,24 @@ def test_a_model_without_keys_and_values_is_refused():
 def test_one_layer_without_keys_and_values_is_enough():
     config = hf.Lfm2Config(**SMALL, num_key_value_heads=2, layer_types=["conv", "full_attention"])
     assert "layers without keys and values (conv)" in refused(hf.Lfm2ForCausalLM(config))
+
+
+#: What their layers are called differs: in the config's words for layers, or by the model's type alone.
+HYBRIDS = """
+    Qwen3Next Qwen3_5Text Bamba Jamba FalconH1 GraniteMoeHybrid NemotronH Zamba2 MiniMax OlmoHybrid RecurrentGemma Rwkv
+    Mamba2 FalconMamba xLSTM
+"""
+
+
+@pytest.mark.parametrize("name", HYBRIDS.split())
+def test_hybrids_with_linear_attention_are_refused_by_their_config(name):
+    """As their own files have them; no such model is built."""
+    config = getattr(hf, f"{name}Config")()
+    with pytest.raises(ModelError) as caught:
+        family_of(torch.nn.Identity(), config)
+    assert caught.value.code == "model.unsupported"
+    assert caught.value.message.startswith(f"{config.model_type} has layers without keys and values")
+    assert caught.value.cure == "use a model with attention in every layer"
 
 
 def test_a_model_that_keeps_no_states_is_refused():

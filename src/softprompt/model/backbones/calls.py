@@ -132,8 +132,10 @@ def _last_block_at(model: PreTrainedModel, keep: Int[Tensor, " N"], embeds: Floa
         if not shapes:
             return made
         shape = shapes.pop()
-        empty = made.new_zeros(shape[:-1].numel(), made.shape[-1])
-        return empty.index_copy(0, keep.to(made.device), made[0]).view(*shape[:-1], -1)
+        states, *rest = made if isinstance(made, tuple) else (made,)  # experts may give their router's scores too
+        empty = states.new_zeros(shape[:-1].numel(), states.shape[-1])
+        states = empty.index_copy(0, keep.to(states.device), states[0]).view(*shape[:-1], -1)
+        return (states, *rest) if isinstance(made, tuple) else states
 
     handles = (block.register_forward_pre_hook(pick, with_kwargs=True), block.register_forward_hook(spread))
     try:

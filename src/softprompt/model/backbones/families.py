@@ -76,7 +76,7 @@ def family_of(model: nn.Module, config: Any) -> Family:
     """
     name = getattr(config, "model_type", type(model).__name__)
     kinds = set(getattr(config, "layer_types", None) or getattr(config, "layers_block_type", None) or ())
-    recurrent = kinds & RECURRENT or ({name} & {"mamba", "mamba2", "rwkv", "recurrent_gemma", "falcon_mamba"})
+    recurrent = kinds & RECURRENT or ({name} & {"mamba", "mamba2", "rwkv", "recurrent_gemma", "falcon_mamba", "xlstm"})
     if recurrent:
         raise ModelError(
             "model.unsupported",

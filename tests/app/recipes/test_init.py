@@ -8,12 +8,14 @@ import pytest
 from softprompt.app.config import ModelSettings, RunConfig
 from softprompt.app.recipes.draft import MOST_LINES
 from softprompt.app.recipes.init import Draft, Question, Wishes, init, save
+from softprompt.app.recipes.plan import plan
 from softprompt.app.recipes.prepare import load_backbone, prepare
 from softprompt.app.recipes.tune import tune
 from softprompt.app.watch import Watcher
 from softprompt.app.yaml import read_yaml
-from softprompt.core.errors import ConfigError, DataError
+from softprompt.core.errors import ConfigError, DataError, ModelError
 from softprompt.model.backbones.base import Backbone
+from softprompt.testing import tiny, tiny_tokenizer
 from tests.app.recipes.files import CASES, UNCLEAR, Case, lines, messages, relabelled, table
 
 GOOD = [case for case in CASES if not case.code]
@@ -68,6 +70,37 @@ def test_settings_learn(name: str, model: Backbone) -> None:
     (case,) = (case for case in CASES if case.name == name)
     draft = drafted(case)
     report = tune(draft.config.with_({"training": TINY["training"], "baselines": False}), backbone=model)
+    assert (report.folder / "prompt" / "manifest.json").is_file()
+
+
+KINDS = {case.kind: case for case in reversed(GOOD)}
+
+
+@pytest.fixture(scope="module", params=["t5", "bart", "bert", "minilm"])
+def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model that is not causal."""
+    made, path = tiny(request.param), tmp_path_factory.mktemp("models") / request.param
+    made.model.save_pretrained(path)
+    tokenizer = tiny_tokenizer({"t5": "$A <eos>", "bart": "<bos> $A <eos>"}.get(request.param))
+    if made.spec.kind == "masked":
+        tokenizer.add_special_tokens({"mask_token": "<mask>"})
+    tokenizer.save_pretrained(path)
+    return path
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_settings_for_other_kinds_of_models_run_as_they_are_written(other: Path) -> None:
+    for kind, case in KINDS.items():
+        save(drafted(case, Wishes(**case.flags, model=str(other))), path := Path(f"{kind}.yaml"))
+        config = RunConfig.parse(read_yaml(path))
+        assert config.model.name == str(other)
+        if kind == "generate" and other.name in ("bert", "minilm"):
+            with pytest.raises(ModelError, match=r"model.cannot_write\]; .+"):
+                plan(config)
+            continue
+        assert plan(config).placement == "after"
+    assert {"classify", "generate", "multilabel", "score"} <= set(KINDS)
+    report = tune(RunConfig.parse(read_yaml("classify.yaml")).with_(TINY))
     assert (report.folder / "prompt" / "manifest.json").is_file()
 
 

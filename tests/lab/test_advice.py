@@ -72,6 +72,15 @@ def test_rules_vote_for_ways_that_can_be_compared_and_name_a_source() -> None:
     assert all(parse_entrant(contender)["kind"] for _, contender in WAYS.values())
 
 
+def test_what_few_rows_can_show_is_said_for_their_number() -> None:
+    def told(rows: int) -> str:
+        (one,) = (one for one in advise(replace(PLAIN, test_rows=rows)).cautions if one.rule == "few test rows")
+        return one.why
+
+    assert "24 rows judge: a score is good to within 20 points" in told(24)
+    assert "96 rows judge: a score is good to within 10 points" in told(96)
+
+
 def test_how_sure_it_sounds_follows_the_lead() -> None:
     new_skill = advise(replace(PLAIN, rows=20_000, majority=0.3, zero_shot=0.2, zero_shot_high=0.3))
     assert (new_skill.first, new_skill.sure) == ("lora", "likely")

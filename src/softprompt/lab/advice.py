@@ -177,7 +177,7 @@ CAUTIONS: tuple[Rule, ...] = (
         "few test rows",
         lambda f: f.test_rows < 100,
         {},
-        "{test_rows} rows judge: differences below some 13 points will not be shown; more test rows decide more",
+        "{test_rows} rows judge: a score is good to within {within} points at worst; more test rows decide more",
         "Card et al., EMNLP 2020, 9263-9274",
     ),
     Rule(
@@ -270,5 +270,6 @@ def advise(facts: Facts) -> Advice:
 
 
 def _reason(rule: Rule, facts: Facts) -> Reason:
-    words = {**asdict(facts), "millions": f"{facts.parameters / 1e6:,.0f}"}
+    within = 98 / max(facts.test_rows, 1) ** 0.5  # points: 1.96 standard errors of a share of one half
+    words = {**asdict(facts), "millions": f"{facts.parameters / 1e6:,.0f}", "within": f"{within:.0f}"}
     return Reason(rule.name, rule.why.format(**words), rule.source, dict(rule.votes))

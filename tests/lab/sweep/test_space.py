@@ -22,6 +22,8 @@ def test_names_stand_for_keys_and_others_are_refused() -> None:
         ({"rate": {"low": 1, "high": 0.5}}, "does not rise"),
         ({"rate": {"low": 0, "high": 0.5, "log": True}}, "begins above 0"),
         ({"rate": []}, "space.rate"),
+        ({"rate": 0.5}, "rate: 0.5 varies nothing; give choices"),
+        ({"lenght": 3}, "did you mean 'length'"),
         ({"rate": {"low": 0, "hihg": 0.5}}, "did you mean 'high'"),
     ],
 )

@@ -99,6 +99,15 @@ class SweepSettings(Settings):
         None, description="key -> list of choices, or {low, high, log}; None: length, rate, start, method and noise"
     )
 
+    @field_validator("space", mode="before")
+    @classmethod
+    def _forms(cls, value: Any) -> Any:
+        for name, varied in value.items() if isinstance(value, Mapping) else ():
+            key_of(str(name))
+            if not isinstance(varied, list | tuple | Mapping | Range):
+                raise ValueError(f"{name}: {varied!r} varies nothing; give choices [a, b] or {{low, high, log}}")
+        return value
+
     @field_validator("space")
     @classmethod
     def _known(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -34,6 +34,7 @@ def test_a_table_json_and_a_rerun(cli, tmp_path):
     [
         (("--budget", "epochs=3"), "config.usage", "steps=200, tokens=1000000 or minutes=10"),
         (("-c", "lorra"), "config.unknown_name", "did you mean 'lora'"),
+        (("-c", "majority", "-c", "api"), "config.invalid", "the contender 'api' needs more than its name"),
         (("-c", "majority", "--reference", "nobody"), "config.invalid", "no contender is called 'nobody'"),
     ],
 )

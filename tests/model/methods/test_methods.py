@@ -237,6 +237,8 @@ def test_settings_come_from_a_name_or_a_mapping():
         parse_method({"name": "residual", "botleneck": 7})
     with pytest.raises(ConfigError, match=r"unknown method 'plane'; did you mean 'plain'.*config.unknown_name"):
         parse_method("plane")
+    with pytest.raises(ConfigError, match=r"the method has no name; known: .*; write it beside its settings"):
+        parse_method({"rank": 4})
 
 
 def test_dept_is_refused_with_its_reason():

@@ -224,6 +224,12 @@ AnyEntrantSettings = Annotated[
 
 KINDS = ("majority", "tfidf", "embeddings", "zero-shot", "few-shot", "text", "soft", "ensemble", "lora", "full", "api")
 
+#: Kinds that a word alone does not say enough of, and what to write.
+INCOMPLETE: Mapping[str, str] = {
+    "api": "a mapping in a settings file: {kind: api, url: https://.../v1, model: NAME}",
+    "text": "the text prompt itself, with {answer}",
+}
+
 #: Words that stand for more than their kind.
 WORDS: Mapping[str, Mapping[str, Any]] = {
     "before": {"kind": "soft", "place": "before"},
@@ -236,7 +242,7 @@ def parse_entrant(value: Any) -> Any:
     """A contender's word or mapping as a mapping with ``kind``.
 
     Raises:
-        ConfigError: ``config.unknown_name``.
+        ConfigError: ``config.unknown_name``; ``config.invalid``: a word that needs more than itself.
 
     >>> parse_entrant("after"), parse_entrant("residual")
     ({'kind': 'soft', 'place': 'after'}, {'kind': 'soft', 'method': 'residual'})
@@ -245,6 +251,9 @@ def parse_entrant(value: Any) -> Any:
     >>> parse_entrant("lorra")
     Traceback (most recent call last):
     softprompt.core.errors.ConfigError: no contender is called 'lorra'; did you mean 'lora'? ...
+    >>> parse_entrant("api")
+    Traceback (most recent call last):
+    softprompt.core.errors.ConfigError: the contender 'api' needs more than its name ...
     """
     if isinstance(value, Mapping) and (kind := value.get("kind")) is not None and kind not in KINDS:
         raise _unknown(str(kind))
@@ -258,6 +267,10 @@ def parse_entrant(value: Any) -> Any:
         return {"kind": "soft", "method": value}
     if value not in KINDS:
         raise _unknown(value)
+    if value in INCOMPLETE:
+        raise ConfigError(
+            "config.invalid", f"the contender {value!r} needs more than its name", cure=f"write {INCOMPLETE[value]}"
+        )
     return {"kind": value}
 
 

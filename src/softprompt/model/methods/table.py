@@ -93,7 +93,11 @@ def parse_method(data: str | Mapping[str, Any]) -> MethodSettings:
 
 
 def _entry(fields: Mapping[str, Any]) -> MethodEntry:
-    name = str(fields.get("name", ""))
+    if "name" not in fields:
+        message = f"the method has no name; known: {', '.join(sorted(METHODS))}"
+        cure = "write it beside its settings: method={name: low_rank, rank: 4}, or --method low_rank"
+        raise ConfigError("config.invalid", message, cure=cure)
+    name = str(fields["name"])
     if name.lower() in REFUSED:
         reason, cure = REFUSED[name.lower()]
         raise ConfigError("config.unsupported_method", f"method {name!r} is not offered: {reason}", cure=cure)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import typer
 
-from softprompt.app.cli.face import Face, to_json
+from softprompt.app.cli.face import Face, Screen, to_json
 from softprompt.app.cli.failures import failure_text
 from softprompt.app.cli.streams import is_broken_pipe
 from softprompt.core import errors
@@ -149,6 +149,16 @@ def test_long_lines_are_left_to_the_terminal(capsys: pytest.CaptureFixture[str])
     with Face() as face:
         face.show({}, lambda out: out.say("word " * 100))
     assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_headings_are_folded_between_words(monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    Screen().heading("Try a soft prompt after the text first")
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
+        "",
+        "Try a soft prompt after the",
+        "text first",
+    ]
 
 
 def test_json_has_no_infinity_and_knows_numpy() -> None:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from softprompt.app.recipes.report import report
 from tests.app.cli.conftest import cli
 from tests.app.cli.test_curve import arguments
-from tests.app.report.runs import write_comparison, write_run
+from tests.app.report.runs import write_comparison, write_curve, write_run
 
 __all__ = ["cli"]  # fixture
 
@@ -34,6 +35,13 @@ def test_made_runs_are_reported_in_the_terminal(cli, tmp_path: Path) -> None:
     assert done.status == 0, done.err
     assert "tickets: LoRA" in done.out
     assert (tmp_path / "report" / "report.md").is_file()
+
+
+def test_what_a_curve_alone_says_is_said_once(cli, tmp_path: Path) -> None:
+    verdict = report([write_curve(tmp_path / "weather")]).verdict
+    done = cli("report", "weather")
+    assert done.status == 0, done.err
+    assert " ".join(done.out.split()).count(verdict) == 1
 
 
 @pytest.mark.parametrize(

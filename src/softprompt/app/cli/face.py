@@ -65,9 +65,9 @@ class Screen(Console):
             self.say(line)
 
     def heading(self, text: str) -> None:
-        """A blank line and a heading."""
+        """A blank line and a heading, folded as prose is."""
         self.say()
-        self.say(Text(text, style="bold"))
+        self.prose(text, style="bold")
 
 
 class Face:

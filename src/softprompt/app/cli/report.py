@@ -75,7 +75,8 @@ def render(out: Screen, document: dict[str, Any]) -> None:
     for curve in document["curves"]:
         out.say()
         for sentence in curve["sentences"]:
-            out.prose(sentence)
+            if sentence != document["verdict"]:
+                out.prose(sentence)
     out.say()
     for path in document["files"]:
         out.say(f"wrote: {path}")

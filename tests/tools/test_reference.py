@@ -100,7 +100,7 @@ def test_check_fails_until_the_pages_are_written(tmp_path, monkeypatch, capsys) 
     assert reference.main(tmp_path) == 0
     monkeypatch.setattr("sys.argv", ["reference.py", "--check"])
     assert reference.main(tmp_path) == 0
-    (tmp_path / "errors.md").write_text("old", encoding="utf-8")
+    (tmp_path / "reference" / "errors.md").write_text("old", encoding="utf-8")
     assert reference.main(tmp_path) == 1
 
 

@@ -1,6 +1,6 @@
 """Writes the reference pages from the code that they describe, or checks that they are up to date.
 
-    python tools/docs/reference.py           write docs/reference/*.md
+    python tools/docs/reference.py           write docs/reference/*.md and docs/support.md
     python tools/docs/reference.py --check   exit with 1 and name the pages that differ
 
 A page is a function from objects of the package to Markdown; it knows nothing of files.
@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -19,7 +20,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from typer.main import get_command
 
-FOLDER = Path(__file__).parents[2] / "docs" / "reference"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "docs"
 #: A run as people write it; a test reads it.
 EXAMPLE = """
 name: topic
@@ -233,7 +235,23 @@ def _config() -> str:
     return config_page(RunConfig, EXAMPLE)
 
 
-PAGES: dict[str, Callable[[], str]] = {"cli.md": _cli, "config.md": _config, "errors.md": _errors}
+@cache
+def _support() -> str:
+    sys.path[:0] = [str(ROOT)]  # run as a file, not as a module
+    try:
+        from tools.docs.support import one_thread, support_page
+    finally:
+        sys.path.remove(str(ROOT))
+    with one_thread():
+        return f"{NOTE.format(source='tools/docs/support.py')}\n\n{support_page(table)}\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "reference/cli.md": _cli,
+    "reference/config.md": _config,
+    "reference/errors.md": _errors,
+    "support.md": _support,
+}
 
 
 def main(folder: Path = FOLDER) -> int:

@@ -8,7 +8,7 @@ what can be asked for at all.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from itertools import compress
 from typing import Any, cast
 
@@ -77,7 +77,7 @@ class Reasons:
         """The formats that a prompt can be written as, and the reasons against the others."""
         made, marks = [], []
         for name in FORMATS:
-            if (found := self.tried(backbone, lambda name=name: export(prompt, name, backbone=lambda: backbone))) == "yes":
+            if (found := self.tried(backbone, partial(export, prompt, name, backbone=lambda: backbone))) == "yes":
                 made.append(name)
             else:
                 marks.append(found.removeprefix("no "))
@@ -217,7 +217,7 @@ def _methods(reasons: Reasons) -> Iterator[tuple[str, ...]]:
             found = {}
             for place, label in zip(PLACES, labels, strict=True):
                 stage = Stage(backbone, place)
-                found[label] = reasons.tried(backbone, lambda stage=stage, name=name: _learns(stage, name))
+                found[label] = reasons.tried(backbone, partial(_learns, stage, name))
                 if backbone.spec.kind == "causal" and place == "before":
                     tensors = _begun(backbone, name).materialise()[0]
                     slot = tensors.slots["soft"]
@@ -261,8 +261,9 @@ def _start(backbone: Backbone) -> Start:
 def _learns(stage: Stage, name: str) -> bool:
     """Whether a gradient arrives at a method's parameters."""
     method = _begun(stage.backbone, name)
-    stage.scores("words", method()[0]).square().sum().backward()
-    return any(each.grad is not None and bool(each.grad.any()) for each in method.parameters())
+    loss = stage.scores("words", method()[0]).square().sum()
+    gradients: Sequence[Tensor | None] = torch.autograd.grad(loss, list(method.parameters()), allow_unused=True)
+    return any(gradient is not None and bool(gradient.any()) for gradient in gradients)
 
 
 def _beyond() -> str:

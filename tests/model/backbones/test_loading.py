@@ -9,6 +9,7 @@ import torch
 from huggingface_hub.errors import GatedRepoError
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 from transformers.utils import logging as hf_logging
 
 from softprompt.core.errors import ModelError
@@ -82,10 +83,8 @@ def test_auto_takes_what_the_measurement_finds_fastest(saved, monkeypatch):
 
 def test_a_model_is_loaded_once(saved, monkeypatch):
     calls = []
-    inner = loading.AutoModelForCausalLM.from_pretrained
-    monkeypatch.setattr(
-        loading.AutoModelForCausalLM, "from_pretrained", lambda *a, **k: calls.append(a) or inner(*a, **k)
-    )
+    inner = AutoModelForCausalLM.from_pretrained
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", lambda *a, **k: calls.append(a) or inner(*a, **k))
     load(saved, dtype="bf16")
     assert len(calls) == 1
 

@@ -60,6 +60,14 @@ def test_golden_files_load_and_are_written_the_same(prompt: Prompt, repository: 
         assert copy.read_bytes() == path.read_bytes()
 
 
+def test_a_manifest_that_names_no_kind_of_model_is_of_a_causal_one(prompt: Prompt, tmp_path: Path):
+    path = prompt.save(tmp_path / "topics") / "manifest.json"
+    document = json.loads(path.read_text("utf-8"))
+    del document["model"]["kind"]
+    path.write_text(json.dumps(document), "utf-8")
+    assert_same(Prompt.load(path.parent), prompt)
+
+
 def test_a_prompt_without_tensors_is_a_text_prompt(prompt: Prompt, tmp_path: Path):
     text = Prompt(PromptTensors(), prompt.manifest.model_copy(update={"requires": ()}))
     assert text.manifest.requires == ()

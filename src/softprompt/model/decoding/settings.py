@@ -41,8 +41,7 @@ class Decoding(Settings):
 
     >>> Decoding.parse({"method": "beam", "top_p": 0.9})
     Traceback (most recent call last):
-    softprompt.core.errors.ConfigError: settings: top_p has no effect with method 'beam', only with 'sample', got
-    {'method': 'beam', 'top_p': 0.9} [config.invalid]
+    softprompt.core.errors.ConfigError: settings: top_p has no effect with method 'beam', only with 'sample' [config.invalid]
     """
 
     method: Literal["greedy", "sample", "beam"] = "greedy"

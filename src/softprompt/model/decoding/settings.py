@@ -41,7 +41,8 @@ class Decoding(Settings):
 
     >>> Decoding.parse({"method": "beam", "top_p": 0.9})
     Traceback (most recent call last):
-    softprompt.core.errors.ConfigError: settings: top_p has no effect with method 'beam', only with 'sample' [config.invalid]
+    softprompt.core.errors.ConfigError: settings: top_p has no effect with method 'beam', only with 'sample'
+    [config.invalid]
     """
 
     method: Literal["greedy", "sample", "beam"] = "greedy"

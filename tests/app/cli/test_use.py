@@ -46,7 +46,8 @@ def test_evaluate_several_prompts_in_a_narrow_window(cli, prompts, rows: Path, m
     assert "2 prompts on rows.jsonl" in done.out
     assert max(map(len, done.out.splitlines())) <= 60
     again = cli("evaluate", prompts["good"], prompts["good"], "--data", "rows.jsonl")
-    assert again.out.count(f"{prompts['good']} on rows.jsonl") == 2
+    said = "".join(again.out.split())  # headings are folded, long paths too
+    assert said.count(f"{prompts['good']}onrows.jsonl") == 2
 
 
 def test_evaluate_with_other_columns_and_withheld_answers(cli, prompts, tmp_path: Path) -> None:

@@ -65,10 +65,7 @@ def compare(
     task: options.TaskKind = None,
     labels: options.Labels = None,
     template: options.Template = None,
-    effort: Annotated[
-        str | None,
-        typer.Option(metavar="quick|normal|thorough", help="One dial for all defaults.", rich_help_panel=TRAINING),
-    ] = None,
+    effort: options.Effort = None,
     seed: Annotated[
         list[int] | None,
         typer.Option(help="Seed of the trained contenders; several show the spread.", rich_help_panel=TRAINING),

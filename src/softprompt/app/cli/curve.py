@@ -7,7 +7,7 @@ import typer
 
 from softprompt.app.cli import options
 from softprompt.app.cli.face import Face, Screen
-from softprompt.app.cli.options import TRAINING, changes_in
+from softprompt.app.cli.options import changes_in
 from softprompt.app.cli.settings import read_config
 from softprompt.app.cli.tables import table_of
 from softprompt.core.cards.card import Column, Table
@@ -44,10 +44,7 @@ def curve(
     task: options.TaskKind = None,
     labels: options.Labels = None,
     template: options.Template = None,
-    effort: Annotated[
-        str | None,
-        typer.Option(metavar="quick|normal|thorough", help="One dial for all defaults.", rich_help_panel=TRAINING),
-    ] = None,
+    effort: options.Effort = None,
     name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Its folder (runs/NAME-curve).")

@@ -16,6 +16,7 @@ __all__ = [
     "Config",
     "Device",
     "Dtype",
+    "Effort",
     "Folds",
     "Json",
     "Labels",
@@ -139,6 +140,10 @@ Schema = Annotated[
     typer.Option(
         metavar="FILE|{...}", help="Fields of --task extract: JSON Schema or field: type.", rich_help_panel=TASK
     ),
+]
+Effort = Annotated[
+    str | None,
+    typer.Option(metavar="quick|normal|thorough", help="One dial for all defaults.", rich_help_panel=TRAINING),
 ]
 Template = Annotated[
     str | None,

@@ -38,10 +38,7 @@ def tune(
             metavar="NAME", help="plain, residual, low_rank, ...: see docs/methods.md.", rich_help_panel=TRAINING
         ),
     ] = None,
-    effort: Annotated[
-        str | None,
-        typer.Option(metavar="quick|normal|thorough", help="One dial for all defaults.", rich_help_panel=TRAINING),
-    ] = None,
+    effort: options.Effort = None,
     teacher: options.Teacher = None,
     max_time: Annotated[
         str | None, typer.Option(metavar="TIME", help="At most so long: 90s, 10m, 1.5h.", rich_help_panel=TRAINING)

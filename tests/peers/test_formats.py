@@ -1,4 +1,8 @@
-"""Defects of others that ours must not have, by name: imports, exports and what is made of them."""
+"""Defects of others that ours must not have, by name: imports, exports and what is made of them.
+
+Those of the forward pass stand in test_forward.py, those of starts and of training in test_training.py. What PEFT does
+is tried with PEFT itself where that is cheap, so that a test also tells when it has been mended there.
+"""
 
 import copy
 from pathlib import Path
@@ -9,15 +13,11 @@ import torch
 
 import softprompt as sp
 from softprompt.core.errors import PromptError
-from softprompt.core.records import Batch, Example
-from softprompt.core.tasks import parse_task
 from softprompt.model.backbones.loading import wrap
-from softprompt.model.prompted import PromptedModel
-from softprompt.model.templates import RowBuilder
-from softprompt.ops.formats.opening import Opening, template_of
+from softprompt.ops.formats.opening import Opening
 from softprompt.ops.formats.recycling import carry
 from softprompt.testing import FAMILIES, tiny, tiny_tokenizer
-from tests.ops.formats.samples import BARE, TASK, build, close, exported, hf_model, noise, quietly, same
+from tests.ops.formats.samples import BARE, TASK, build, exported, noise, same
 
 TEXTS = ("Nice one", "no", "a much longer text than the others")
 
@@ -126,32 +126,6 @@ def test_training_goes_on_from_an_imported_prompt(tmp_path: Path) -> None:
     (before,), (after,) = (one.tensors.slots.values() for one in (imported, report.prompt))
     assert after.embed.allclose(before.embed, atol=1e-4)
     assert not after.embed.equal(before.embed)
-
-
-def test_results_do_not_depend_on_the_side_of_the_padding(tmp_path: Path) -> None:
-    """PEFT puts the vectors in front of the padding, so a row's answer depends on its neighbours; ours does not."""
-    backbone = tiny("gpt2")
-    prompt = build(backbone, BARE)
-    builder = RowBuilder(template_of(prompt), parse_task(TASK), backbone.tokenizer, max_tokens=200)
-    rows = [builder.row(Example({"text": text}), target=False) for text in TEXTS]
-    model = PromptedModel(backbone, [prompt.tensors])
-    alone = torch.cat([model.scores(Batch((row,)))[0].values for row in rows])
-    assert close(model.scores(Batch(tuple(rows)))[0].values, alone)
-    # the same prompt inside PEFT, in a batch that is padded on the left as for writing
-    folder = exported(prompt, "peft", tmp_path / "out", backbone)
-    with quietly():
-        from peft import PeftModel
-
-        adapted = PeftModel.from_pretrained(hf_model(backbone), str(folder)).eval()
-    ids = [[*backbone.tokenizer.encode(text), *backbone.tokenizer.encode(" It was")] for text in TEXTS]
-    widest = max(map(len, ids))
-    padded = torch.tensor([[0] * (widest - len(one)) + one for one in ids])
-    mask = torch.tensor([[0] * (widest - len(one)) + [1] * len(one) for one in ids])
-    with torch.no_grad(), quietly():
-        together = adapted(input_ids=padded, attention_mask=mask).logits[:, -1]
-        single = torch.cat([adapted(input_ids=torch.tensor([one])).logits[:, -1] for one in ids])
-    assert close(together[2], single[2]), "the longest row has no padding"
-    assert not close(together[0], single[0]), "PEFT mends it: say so in the docs and in the README of exports"
 
 
 def test_vectors_of_another_slot_are_not_taken_for_the_same(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from softprompt.model.backbones.encoder_loading import read_encoder, wrap_encode
 from softprompt.model.backbones.encoders import is_encoder
 from softprompt.model.backbones.families import Family, family_of
 from softprompt.model.backbones.fingerprint import fingerprint
+from softprompt.model.backbones.hub import require_reachable
 from softprompt.model.backbones.kinds import auto_class, frame_of, kind_of, measure_seq2seq, positions_of
 from softprompt.model.backbones.seq2seq import Seq2SeqBackbone
 from softprompt.model.backbones.sides import Frame
@@ -71,6 +72,8 @@ def load(
         _check_folder(folder)
     elif str(name).startswith((".", "/", "~")) or str(name).count("/") > 1:
         raise ModelError("model.not_found", f"there is no folder {str(name)!r}", cure="check the path")
+    else:
+        require_reachable(str(name), revision=revision)
     source = str(folder) if local else str(name)
     options: dict[str, Any] = {"trust_remote_code": False}
     options |= {"local_files_only": True} if local else {"revision": revision}

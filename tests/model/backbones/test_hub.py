@@ -2,13 +2,19 @@
 
 from pathlib import Path
 
-import httpx
 import pytest
-from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError
 
 from softprompt.core.errors import ModelError
 from softprompt.model.backbones import hub
 from softprompt.model.backbones.loading import load
+
+
+class Answered(HfHubHTTPError):
+    """The hub says no."""
+
+    def __init__(self) -> None:
+        Exception.__init__(self, "404")
 
 
 class Hub:
@@ -52,8 +58,7 @@ def test_a_cached_model_is_not_asked_for(asked) -> None:
 
 
 def test_what_the_hub_answers_is_told_where_models_are_loaded(asked) -> None:
-    said = httpx.Response(404, request=httpx.Request("HEAD", "https://hub.example/config.json"))
-    found = asked(RepositoryNotFoundError("404", response=said))
+    found = asked(Answered())
     hub.require_reachable("nobody/nothing", revision="v2")
     assert len(found.asked) == 1
     assert "v2" in found.asked[0]

@@ -49,7 +49,7 @@ def require_reachable(name: str, *, revision: str | None = None) -> None:
         message = (
             f"{name!r} is neither a folder nor in the local cache, and the hub cannot be reached ({_short(error)})"
         )
-        raise ModelError("model.not_found", message, cure=_CURE) from None
+        raise ModelError("model.not_found", message, cure=_CURE) from error
 
 
 def _short(error: Exception) -> str:

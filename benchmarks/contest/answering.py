@@ -15,6 +15,7 @@ from softprompt.core.records import Example, Row, merge
 from softprompt.core.tensors import PromptTensors
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.prompted import PromptedModel
+from softprompt.model.states import StateStore
 from softprompt.model.templates import RowBuilder
 
 __all__ = ["marks", "rows_of", "scores_of", "targets_of"]
@@ -25,9 +26,11 @@ def rows_of(builder: RowBuilder, examples: Sequence[Example], *, num_prompts: in
     return [merge([builder.row(one, prompt_index=k) for k in range(num_prompts)]) for one in examples]
 
 
-def scores_of(backbone: Backbone, rows: Sequence[Row], prompts: Sequence[PromptTensors]) -> list[Tensor]:
-    """By prompt, the scores of the candidates, [n, C], on the CPU."""
-    found = PromptedModel(backbone, prompts).score_all(rows)
+def scores_of(
+    backbone: Backbone, rows: Sequence[Row], prompts: Sequence[PromptTensors], *, store: StateStore | None = None
+) -> list[Tensor]:
+    """By prompt, the scores of the candidates, [n, C], on the CPU; texts come from ``store`` where there is one."""
+    found = PromptedModel(backbone, prompts).score_all(rows, store=store)
     return [found[k].values.float().cpu() for k in range(len(prompts))]
 
 

@@ -7,7 +7,6 @@ from typing import Any
 from softprompt.lab.comparison import Contender, LinearProbe, Majority, TfidfLogistic
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.templates import Template
-from softprompt.model.templates.presets import Place
 
 from .our_tuning import OurTuning
 from .outcomes import Clock, Cost, Outcome, Work
@@ -64,8 +63,8 @@ def _outcome(name: str, backbone: Backbone, problem: Problem, plan: Plan, work: 
         return peft.documented(seeds) if name == "peft" else peft.best(seeds, grid=plan.grid)
     if name in ("after", "before"):
         training = {"seeds": seeds, "steps": plan.steps, "batch_size": plan.batch_size, **plan.ours}
-        place: Place = "after" if name == "after" else "before"
-        return OurTuning(backbone, problem, place=place, training=training, work=work).outcome()
+        settings = {"template": {"place": name}, "training": training}
+        return OurTuning(backbone, problem, name=name, settings=settings, work=work).outcome()
     template = Template.preset("classify", fields=problem.fields)
     contender: Contender
     match name:

@@ -170,6 +170,19 @@ def test_who_does_not_fit_is_said_and_the_others_go_on():
     assert "nowhere" in reasons[3]
 
 
+def test_a_method_that_the_model_cannot_take_is_said_before_anybody_is_fitted():
+    told, started = [], []
+    behind = {"kind": "soft", "template": "{text}<soft 2>{answer}", "method": "deep", "name": "deep"}
+    on = stage(answers=AnswerSettings(form="words"))
+    lines = hold(
+        *entrants("majority", behind, on=on),
+        on_start=lambda name: started.append((name, list(told))),
+        on_line=lambda line, fresh: told.append(line.name),
+    )
+    assert "an answer is read directly behind slot" in lines[1].left_out
+    assert started == [("majority", ["deep"])]
+
+
 def test_generation_leaves_out_who_needs_labels():
     task = Task.generate(target="answer", max_new_tokens=2)
     written = [Example(one.fields, f"w{one.target}", id=one.id) for one in rows(20)]

@@ -208,6 +208,8 @@ class _Work:
         """A line stands: into the log, the ledger and to whoever watches."""
         score = "" if line.score is None else f"{line.score}"
         if not fresh:
+            if line.left_out:
+                self.watcher.note(f"{line.name} takes no part: {line.left_out}")
             return
         self.fresh += [line.name] if line.runs else []
         took = sum(run.cost.fit_seconds + run.cost.predict_seconds for run in line.runs)

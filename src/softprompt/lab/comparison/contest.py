@@ -24,7 +24,7 @@ from softprompt.core.files import remove, write_whole
 from softprompt.core.records import Example
 from softprompt.lab.comparison.contenders import Asked, Fitted
 from softprompt.lab.comparison.deciding import score_of, spread_of
-from softprompt.lab.comparison.entrants import Entrant
+from softprompt.lab.comparison.entrants import Entrant, said_of
 from softprompt.lab.comparison.meter import Meter
 from softprompt.lab.comparison.stage import Attempt, Stage
 from softprompt.lab.comparison.table import Cost, Line, RunRecord
@@ -131,25 +131,42 @@ def hold(
     kept = kept or Kept(None)
     decides = metric or stage.task.metrics[0]
     lines: dict[int, Line] = {}
-    # what is made of other lines comes after them
-    for place in sorted(range(len(entrants)), key=lambda n: bool(entrants[n].made_of)):
-        entrant = entrants[place]
-        key, name = key_of(entrant), entrant.settings.called
-        empty = Line(name=name, kind=_kind(entrant), config=_config(entrant), key=key)
-        if reason := entrant.unfit():
-            line, fresh = replace(empty, left_out=reason), False
-        elif (found := kept.line(key)) is not None:
-            line, fresh = _renamed(replace(found, kind=empty.kind, config=empty.config), name), False
+    open_: list[int] = []
+    # who cannot take part is said before anybody is fitted
+    for place, entrant in enumerate(entrants):
+        line = _empty(entrant)
+        if (found := kept.line(line.key)) is not None:
+            line = _renamed(replace(found, kind=line.kind, config=line.config), line.name)
         else:
-            on_start(name)
-            line, fresh = _held(stage, entrant, kept, empty, decides), True
-            made = [one for one in lines.values() if one.name in entrant.made_of]
-            line = _with_costs_of(line, made)
-            if line.runs:
-                kept.put(line)
+            line = replace(line, left_out=_unfit(entrant))
+        if line.runs or line.left_out:
+            lines[place] = line
+            on_line(line, False)
+        else:
+            open_.append(place)
+    # what is made of other lines comes after them
+    for place in sorted(open_, key=lambda n: bool(entrants[n].made_of)):
+        entrant = entrants[place]
+        on_start(entrant.settings.called)
+        line = _held(stage, entrant, kept, _empty(entrant), decides)
+        line = _with_costs_of(line, [one for one in lines.values() if one.name in entrant.made_of])
+        if line.runs:
+            kept.put(line)
         lines[place] = line
-        on_line(line, fresh)
+        on_line(line, True)
     return tuple(lines[place] for place in range(len(entrants)))
+
+
+def _empty(entrant: Entrant) -> Line:
+    """A line without numbers yet."""
+    return Line(name=entrant.settings.called, kind=_kind(entrant), config=_config(entrant), key=key_of(entrant))
+
+
+def _unfit(entrant: Entrant) -> str:
+    try:
+        return entrant.unfit()
+    except SoftpromptError as error:
+        return said_of(error)
 
 
 def _with_costs_of(line: Line, others: Sequence[Line]) -> Line:
@@ -169,9 +186,9 @@ def _held(stage: Stage, entrant: Entrant, kept: Kept, line: Line, metric: str) -
     except ModelError as error:
         if error.code == "model.changed":
             raise
-        return replace(line, left_out=_reason(error))
+        return replace(line, left_out=said_of(error))
     except SoftpromptError as error:
-        return replace(line, left_out=_reason(error))
+        return replace(line, left_out=said_of(error))
     return replace(line, runs=runs, score=score_of(runs, metric), spread=spread_of(runs, metric))
 
 
@@ -280,7 +297,3 @@ def _config(entrant: Entrant) -> Mapping[str, Any]:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _reason(error: SoftpromptError) -> str:
-    return " ".join(str(error).split())

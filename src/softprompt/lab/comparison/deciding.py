@@ -131,7 +131,7 @@ def _against(
     says: Verdict = verdict(interval, higher_is_better=maker.higher_is_better)
     if adjusted > 1 - level:
         says = "cannot tell"
-    rows = None if says != "cannot tell" else _rows(interval, n)
+    rows = None if says != "cannot tell" else _rows(interval, n, adjusted)
     shown = _detectable(line.runs, first.runs, maker, interval, n)
     return Against(
         name=line.name,
@@ -147,10 +147,18 @@ def _against(
     )
 
 
-def _rows(interval: Interval, n: int) -> int | None:
-    """Rows that would decide; where only Holm's correction stands in the way, somewhat more than there are."""
-    found = rows_to_decide(interval, n, power=POWER)
-    return None if found is None else max(found, n + 1)
+def _rows(interval: Interval, n: int, adjusted: float) -> int | None:
+    """Rows that would decide, by the interval and by the p-value: both have to.
+
+    >>> half = Interval(0.05, 0.01, 0.09, 0.95, "any")
+    >>> _rows(half, 200, 0.14), _rows(half, 200, 1.0)
+    (721, None)
+    """
+    by_interval = rows_to_decide(interval, n, power=POWER) or 0
+    z, wanted = stats.norm.isf(adjusted / 2), stats.norm.isf((1 - interval.level) / 2) + stats.norm.ppf(POWER)
+    by_p = math.ceil(n * (wanted / z) ** 2) if z > 0 else 0
+    found = max(by_interval, by_p)
+    return found if found > n else None
 
 
 def _detectable(

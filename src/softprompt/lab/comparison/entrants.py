@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from softprompt.core.answers import AnswerSettings
+from softprompt.core.errors import SoftpromptError
 from softprompt.core.records import Batch
 from softprompt.core.tensors import PromptTensors
 from softprompt.lab.comparison.api import ApiContender
@@ -35,6 +36,7 @@ from softprompt.lab.comparison.stage import Attempt, Stage
 from softprompt.lab.comparison.text_prompts import FewShot, ZeroShot
 from softprompt.lab.comparison.weights import WeightsLearning, learn_weights
 from softprompt.lab.lessons import Lesson
+from softprompt.lab.rehearsal import rehearse
 from softprompt.lab.training.outcome import Outcome
 from softprompt.lab.training.settings import TrainingSettings
 from softprompt.lab.tuning import WORTH_CACHING, tune
@@ -42,7 +44,7 @@ from softprompt.model.methods.table import AnyMethodSettings
 from softprompt.model.prediction import Ask
 from softprompt.model.templates import RowBuilder, Template
 
-__all__ = ["Entrant", "default_entrants", "entrant_of"]
+__all__ = ["Entrant", "default_entrants", "entrant_of", "said_of"]
 
 #: Share of the time there is before which nothing ends for want of it.
 IN_TIME = 0.8
@@ -135,8 +137,24 @@ class Soft:
         """Its own, or the run's."""
         return self.settings.method or self.stage.method
 
+    @property
+    def lesson(self) -> Lesson:
+        """What it is to learn."""
+        stage, offsets = self.stage, self.stage.answers.offsets
+        validation = stage.splits["validation"].rows
+        return Lesson(
+            self.settings.called, self.builder, stage.weighted, validation, start=stage.start, offsets=offsets
+        )
+
     def unfit(self) -> str:
-        return "" if self.builder.template.slots else "its template has no soft slot"
+        """One row is asked with the prompt at its start: whatever its method and this model do not take shows then."""
+        if not self.builder.template.slots:
+            return "its template has no soft slot"
+        try:
+            rehearse(self.stage.backbone, self.lesson, method=self.method, settings=self.stage.training)
+        except SoftpromptError as error:
+            return said_of(error)
+        return ""
 
     def facts(self) -> Mapping[str, Any]:
         own = {"soft": self.builder.template.to_dict(), "method": self.method.model_dump(mode="json")}
@@ -144,16 +162,8 @@ class Soft:
         return {"kind": "soft", **own, "start": start, **self.stage.facts(model=True, trained=True)}
 
     def attempts(self, folder: Path | None) -> Iterator[Attempt]:
-        stage, builder, begun = self.stage, self.builder, time.monotonic()
-        name = self.settings.called
-        lesson = Lesson(
-            name,
-            builder,
-            stage.weighted,
-            stage.splits["validation"].rows,
-            start=stage.start,
-            offsets=stage.answers.offsets,
-        )
+        stage, lesson, begun = self.stage, self.lesson, time.monotonic()
+        builder = lesson.builder
         sample = [builder.row(part) for one in stage.weighted[:32] for part in builder.windows(one)]
         cached = stage.backbone.plan(Batch(tuple(sample))).frozen_share >= WORTH_CACHING
         training = stage.spending(builder, cached=cached).model_copy(update={"max_time": stage.max_seconds})
@@ -316,6 +326,16 @@ def default_entrants(stage: Stage) -> tuple[EntrantSettings, ...]:
     if stage.backbone.spec.num_parameters <= SMALL_MODEL or stage.backbone.spec.device.type == "cuda":
         found.append(FullSettings())
     return tuple(found)
+
+
+def said_of(error: SoftpromptError) -> str:
+    r"""An error as the reason of a line, without line breaks.
+
+    >>> from softprompt.core.errors import ConfigError
+    >>> said_of(ConfigError("config.invalid", "two\nlines"))
+    'two lines [config.invalid]'
+    """
+    return " ".join(str(error).split())
 
 
 def _own(settings: EntrantSettings) -> dict[str, Any]:

@@ -221,6 +221,16 @@ def test_a_missing_path_or_file_is_named(prompt: Prompt, tmp_path: Path):
     assert "no prompt.safetensors" in str(refused("prompt.not_found", folder))
 
 
+def test_a_folder_of_prompts_names_them(prompt: Prompt, tmp_path: Path):
+    places = [prompt.save(tmp_path / "result" / "prompts" / f"seed{n}") for n in range(6)]
+    message = str(refused("prompt.not_found", tmp_path / "result"))
+    assert "result is no saved prompt but holds some" in message
+    assert f"name one of the 6 in it: {places[0]}, " in message
+    assert message.endswith("seed3, ...")
+    assert f"{places[5]}" not in message
+    assert "no manifest.json" in str(refused("prompt.not_found", tmp_path))  # too far below to be looked for
+
+
 def test_files_of_two_prompts_do_not_mix(prompt: Prompt, tmp_path: Path):
     one = prompt.save(tmp_path / "one")
     slots = {"soft": SlotTensors(embed=torch.ones(3, 4))}

@@ -129,7 +129,7 @@ def render(out: Screen, report: dict[str, Any]) -> None:
     """A comparison that was run: its table, and what of it was run now."""
     render_table(out, report["table"])
     anew = f"run now: {', '.join(report['fresh'])}" if report["fresh"] else "nothing had to be run"
-    out.say(f"{anew}; {duration(report['seconds'])}")
+    out.prose(f"{anew}; {duration(report['seconds'])}")
     out.say(f"saved: {report['folder']}/table.json")
 
 
@@ -138,11 +138,8 @@ def render_table(out: Screen, table: dict[str, Any]) -> None:
     rows = ", ".join(f"{part['count']:,} {name}" for name, part in table["rows"].items())
     out.say()
     out.prose(f"{table['name']}: {table['verdict']}", style="bold")
-    out.say(
-        f"rows: {rows}; budget: {', '.join(f'{name} {value:,}' for name, value in table['budget'].items())}; "
-        f"seeds {', '.join(map(str, table['seeds']))}",
-        style="dim",
-    )
+    budget = ", ".join(f"{name} {value:,}" for name, value in table["budget"].items())
+    out.prose(f"rows: {rows}; budget: {budget}; seeds {', '.join(map(str, table['seeds']))}", style="dim")
     out.say()
     for shown in (decision_rows(table), cost_rows(table), left_out_rows(table)):
         if shown.rows:

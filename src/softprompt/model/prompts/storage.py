@@ -32,6 +32,7 @@ TENSORS = "prompt.safetensors"
 MAX_BYTES = 512 * 2**20
 
 _MAX_ENTRIES = 8
+_SHOWN = 4  # saved prompts that are named where a folder holds several
 _MAX_DIRECTORY_BYTES = 2**16
 _OVERWRITE = "choose another path, or pass overwrite=True"
 _END = struct.Struct("<4s4H2LH")  # the end-of-central-directory record of a zip file
@@ -49,9 +50,22 @@ def read(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, bytes]:
             ``prompt.bad_archive``.
     """
     if path.is_dir():
+        if not (path / MANIFEST).exists() and (inside := _prompts_in(path)):
+            cure = f"name one of the {len(inside)} in it: {', '.join(inside[:_SHOWN])}"
+            raise PromptError(
+                "prompt.not_found",
+                f"{path.name} is no saved prompt but holds some",
+                cure=cure + ", ..." * (len(inside) > _SHOWN),
+            )
         manifest = read_file(path / MANIFEST, max_bytes=min(MAX_MANIFEST_BYTES, max_bytes))
         return {MANIFEST: manifest, TENSORS: read_file(path / TENSORS, max_bytes=max_bytes - len(manifest))}
     return unpack(read_file(path, max_bytes=max_bytes, follow=True), max_bytes=max_bytes)
+
+
+def _prompts_in(folder: Path) -> list[str]:
+    """Saved prompts below a folder, as a run, a comparison or a sweep leaves them; a glance, not a search."""
+    found = {path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{MANIFEST}")}
+    return sorted(str(path) for path in found)
 
 
 def unpack(data: bytes, *, max_bytes: int = MAX_BYTES) -> dict[str, bytes]:

@@ -123,7 +123,7 @@ CATALOGUE: dict[str, str] = {
     "prompt.bad_manifest": "The manifest is not valid: broken JSON, or a key that is missing or has a wrong type.",
     "prompt.unknown_schema": "The manifest's layout is newer than this version, or too old to be migrated.",
     "prompt.unknown_requirement": "The prompt requires something that this version does not understand.",
-    "prompt.corrupted": "The tensors are not those that the manifest describes.",
+    "prompt.corrupted": "The tensors, or what decides an answer in the manifest, are not what was saved.",
     "prompt.bad_tensors": "The tensor file is damaged, or holds something that is no part of a prompt.",
     "prompt.bad_dtype": "A tensor is neither fp32, fp16 nor bf16.",
     "prompt.shape_mismatch": "The manifest and the tensor file disagree about names, shapes or dtypes.",

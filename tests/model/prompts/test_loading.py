@@ -134,6 +134,32 @@ def test_each_fault_of_a_manifest_has_its_code(prompt: Prompt, code: str, path: 
     refused(code, with_manifest(prompt, change))
 
 
+@pytest.mark.parametrize("name", ["task", "template", "answers", "placement"])
+def test_what_decides_an_answer_is_under_seal(prompt: Prompt, name: str):
+    def change(document: dict[str, Any]) -> None:
+        document[name] = "between" if name == "placement" else {**document[name], "more": "by hand"}
+
+    message = refused("prompt.corrupted", with_manifest(prompt, change))
+    assert message.startswith("the task, the template or the answers")
+
+    def openly(document: dict[str, Any]) -> None:
+        change(document)
+        del document["files"][MANIFEST]
+
+    assert name in Prompt._from_files(with_manifest(prompt, openly)).manifest.to_dict()
+
+
+@pytest.mark.parametrize("seal", [[], {}, {"keys": [[]], "sha256": ""}, {"keys": ["task"], "sha256": 3}, "x"])
+def test_a_broken_seal_is_a_damaged_file(prompt: Prompt, seal: Any):
+    refused("prompt.corrupted", with_manifest(prompt, lambda document: document["files"].update({MANIFEST: seal})))
+
+
+def test_names_and_notes_may_be_written_by_hand(prompt: Prompt):
+    words = {"name": "tone", "author": "me", "licence": "CC0-1.0", "notes": "for the shop", "colour": "blue"}
+    manifest = Prompt._from_files(with_manifest(prompt, lambda document: document.update(words))).manifest.to_dict()
+    assert {key: manifest[key] for key in words} == words
+
+
 def test_migrations_run_in_order_and_only_from_where_they_must():
     steps = {0: lambda old: {"b": old["a"]}, 1: lambda old: {"c": old["b"] + 1}}
     old = {"schema": 0, "a": 1}
@@ -347,10 +373,11 @@ def damage(data: bytes, rng: random.Random) -> bytes:
 
 
 def equal_or_refused(load: Callable[[], Prompt]) -> bool:
-    """True when refused; anything but equal tensors or a PromptError fails."""
+    """True when refused; anything but equal tensors that answer the same question, or a PromptError, fails."""
     fault = None
     try:
-        loaded = dict(load().tensors.tensors())
+        prompt = load()
+        loaded = dict(prompt.tensors.tensors())
     except PromptError as error:
         fault = error
     if fault is not None:
@@ -360,6 +387,8 @@ def equal_or_refused(load: Callable[[], Prompt]) -> bool:
     original = golden()[2]
     assert loaded.keys() == original.keys()
     assert all(torch.equal(loaded[name], original[name]) for name in original)
+    manifest, saved = prompt.manifest.to_dict(), decode_document(dict(golden()[1])[MANIFEST])
+    assert all(manifest[name] == saved[name] for name in ("requires", "task", "template", "answers", "placement"))
     return False
 
 

@@ -1,21 +1,36 @@
-"""manifest.json as bytes: strict, bounded JSON, and migrations from older layouts.
+"""manifest.json as bytes: strict, bounded JSON, a seal, and migrations from older layouts.
 
-Stricter than JSON where readers disagree: no key twice, no NaN or infinity, nothing that is not Unicode. Migrations are
-pure functions from layout n to n + 1 in one table; the chain runs on reading, and only the newest layout is written.
+Stricter than JSON where readers disagree: no key twice, no NaN or infinity, nothing that is not Unicode. What decides
+an answer is under seal, so that a damaged label or template is noticed as damaged tensors are; what people may write
+by hand (name, author, licence, notes) and keys of other versions are not. Migrations are pure functions from layout n
+to n + 1 in one table; the chain runs on reading, and only the newest layout is written.
 """
 
+import hashlib
 import json
 import math
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from softprompt.core.errors import PromptError
 from softprompt.model.prompts.manifest import SCHEMA
 
-__all__ = ["MAX_MANIFEST_BYTES", "MIGRATIONS", "Migration", "decode_document", "encode_document", "migrate"]
+__all__ = [
+    "MAX_MANIFEST_BYTES",
+    "MIGRATIONS",
+    "Migration",
+    "check_seal",
+    "decode_document",
+    "encode_document",
+    "migrate",
+    "seal",
+]
 
 MAX_MANIFEST_BYTES = 4 * 2**20
+
+#: What decides an answer, beside the tensors.
+_SEALED = ("requires", "task", "template", "answers", "placement", "routes", "ensemble")
 
 #: The whole content of manifest.json in layout n -> in layout n + 1.
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
@@ -88,6 +103,36 @@ def migrate(
             raise PromptError("prompt.unknown_schema", f"no migration from schema {step}; this version writes {newest}")
         document = {**migrations[step](document), "schema": step + 1}
     return document
+
+
+def seal(document: Mapping[str, Any], keys: Iterable[str] = _SEALED) -> dict[str, Any]:
+    """The check sum of these keys, with the names of those that are there.
+
+    >>> seal({"task": {}, "name": "tone"})["keys"]
+    ['task']
+    """
+    sealed = {key: document[key] for key in keys if key in document}
+    text = json.dumps(sealed, sort_keys=True, separators=(",", ":"))
+    return {"keys": list(sealed), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def check_seal(document: Mapping[str, Any], sealed: Any) -> None:
+    """Compare a document with the seal that it was saved with; one without (None) passes.
+
+    Raises:
+        PromptError: ``prompt.corrupted``.
+    """
+    match sealed:
+        case None:
+            return
+        case {"keys": [*keys], "sha256": str()} if all(isinstance(key, str) for key in keys):
+            if seal(document, keys) == sealed:
+                return
+    raise PromptError(
+        "prompt.corrupted",
+        "the task, the template or the answers in manifest.json are not those that were saved: their check sum differs",
+        cure="restore both files from a copy, or remove manifest.json under 'files' if you changed them yourself",
+    )
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from softprompt.core.cards import draw
 from softprompt.core.cards.views import prompt_card
 from softprompt.core.errors import PromptError
 from softprompt.core.tensors import PromptTensors
-from softprompt.model.prompts.document import decode_document, encode_document, migrate
+from softprompt.model.prompts.document import check_seal, decode_document, encode_document, migrate, seal
 from softprompt.model.prompts.manifest import Manifest, ModelIdentity
 from softprompt.model.prompts.storage import MANIFEST, MAX_BYTES, TENSORS, pack, read, unpack, write_file, write_folder
 from softprompt.model.prompts.tensorfile import check_tensors, decode_tensors, describe_tensors, encode_tensors
@@ -106,12 +106,14 @@ class Prompt:
         tensors = encode_tensors(self.tensors, self.members)
         shapes = describe_tensors(self.tensors, self.members)
         described = {"sha256": hashlib.sha256(tensors).hexdigest(), "tensors": shapes}
-        document = {**self.manifest.to_dict(), "files": {TENSORS: described}}
+        document = self.manifest.to_dict()
+        document["files"] = {MANIFEST: seal(document), TENSORS: described}
         return {MANIFEST: encode_document(document), TENSORS: tensors}
 
     @classmethod
     def _from_files(cls, files: Mapping[str, bytes]) -> Self:
-        document = migrate(decode_document(files[MANIFEST]))
+        written = decode_document(files[MANIFEST])
+        document = migrate(written)
         described = document.pop("files", None)
         manifest = Manifest.from_dict(document)  # before the tensors: an unknown requirement may explain them
         sha256, shapes = _described(described)
@@ -122,6 +124,7 @@ class Prompt:
                 cure="restore both files from a copy",
             )
         tensors, members = decode_tensors(files[TENSORS], shapes)
+        check_seal(written, described.get(MANIFEST))
         return cls(tensors, manifest, members)
 
     # ------------------------------------------------------------ use

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         report,
         sweep,
         tune,
+        tune_together,
         wrap,
     )
     from softprompt.app.config import RunConfig
@@ -79,6 +80,7 @@ _PLACES = {
     "report": "softprompt.app.api",
     "sweep": "softprompt.app.api",
     "tune": "softprompt.app.api",
+    "tune_together": "softprompt.app.api",
     "wrap": "softprompt.app.api",
 }
 
@@ -113,6 +115,7 @@ __all__ = [
     "report",
     "sweep",
     "tune",
+    "tune_together",
     "wrap",
 ]
 

@@ -96,13 +96,15 @@ def test_a_task_of_free_text_cannot_be_taught():
         taught(llama(), free, teacher, distil=Distillation())
 
 
-def test_the_pages_example_runs(repository: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_pages_example_runs(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """On a tiny model instead of the embedded one."""
     import softprompt as sp
 
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sp, "load_model", lambda name: llama(), raising=False)
     page = (repository / "docs/methods/multitask.md").read_text("utf-8")
     names: dict[str, Any] = {}
     exec(re.findall(r"```python\n(.*?)```", page, re.S)[0], names)
     assert list(names["prompts"]) == ["topic", "urgent"]
-    assert names["prompts"]["topic"].head.bias.shape == (4,)
+    assert names["prompts"]["topic"].tensors.head.bias.shape == (4,)
+    assert sorted(path.name for path in (tmp_path / "runs/run").iterdir() if path.is_dir()) == ["topic", "urgent"]

@@ -16,6 +16,7 @@ from softprompt.core.files import portable_name
 from softprompt.core.tasks import Task, parse_task, require_known
 from softprompt.data.dialect import ReadSettings
 from softprompt.lab.comparison.settings import CompareSettings
+from softprompt.lab.multitask import Distillation
 from softprompt.lab.second import SecondSettings, TeacherSettings
 from softprompt.lab.sweep.space import SweepSettings
 from softprompt.lab.training.settings import TrainingSettings
@@ -35,6 +36,12 @@ class ModelSettings(Settings):
     device: str = Field("auto", description="cpu, cuda, cuda:1, mps, or auto")
     revision: str | None = Field(None, description="branch, tag or commit of a hub id")
     attention: Literal["sdpa", "eager"] | None = Field(None, description="None leaves the choice to transformers")
+    quantise: Literal["int8", "int8-dynamic", "llm-int8", "nf4", "fp4"] | None = Field(
+        None, description="hold the weights in few bits; None: as the files are"
+    )
+    device_map: str | dict[str, int | str] | None = Field(
+        None, description="auto, or parts of the model -> devices, cpu or disk; instead of device"
+    )
 
 
 class SplitSettings(Settings):
@@ -76,6 +83,11 @@ class TaskSettings(Settings):
         "classify", description="kind of task"
     )
     target: str = Field("label", description="column of the right answer")
+    targets: dict[str, dict[str, Any]] | None = Field(
+        None,
+        description="several tasks about the same texts, trained in one run: their columns, or column -> what differs "
+        "in it from the rest of task (kind, labels, scale, ...); see docs/methods/multitask.md",
+    )
     labels: dict[str, Any] | tuple[str, ...] | None = Field(
         None,
         description="classify, multilabel: names, or name -> {say: text, from: [other spellings]}; "
@@ -115,6 +127,18 @@ class TaskSettings(Settings):
             return read_yaml(value)
         return parse_yaml(value, where="schema") if isinstance(value, str) else value
 
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _columns(cls, value: Any) -> Any:
+        names = value.split(",") if isinstance(value, str) else value
+        if isinstance(names, (list, tuple)):
+            names = {str(name).strip(): {} for name in names}
+        if isinstance(names, Mapping):
+            names = {str(name): changes or {} for name, changes in names.items()}
+            if len(names) < 2:
+                raise ValueError("several columns are needed; one is task.target")
+        return names
+
     @field_validator("kind", mode="before")
     @classmethod
     def _known(cls, value: Any) -> Any:
@@ -125,6 +149,20 @@ class TaskSettings(Settings):
     @classmethod
     def _texts(cls, value: Any) -> Any:
         return [str(name) for name in value] if isinstance(value, (list, tuple)) else value
+
+    def of(self, target: str) -> "TaskSettings":
+        """One of several tasks by itself.
+
+        Raises:
+            ConfigError: ``config.unknown_key``, ``config.invalid``.
+
+        >>> tasks = TaskSettings(targets={"topic": {}, "urgent": {"labels": ["no", "yes"]}})
+        >>> tasks.of("urgent").target, tasks.of("urgent").labels, tasks.of("topic").labels
+        ('urgent', ('no', 'yes'), None)
+        """
+        assert self.targets is not None, "asked of several tasks"
+        common = {key: value for key, value in self.model_dump(exclude_unset=True).items() if key != "targets"}
+        return self.parse({**common, **self.targets[target], "target": target}, where=f"task.targets.{target}")
 
     @property
     def open(self) -> str | None:
@@ -160,6 +198,9 @@ class RunConfig(Settings):
     )
     training: TrainingSettings = TrainingSettings()
     second: SecondSettings = SecondSettings()
+    distil: Distillation | None = Field(
+        None, description="with task.targets: train a prompt for each task first, which teaches the tasks together"
+    )
     sweep: SweepSettings | None = Field(None, description="how softprompt sweep searches; see docs/sweep.md")
     teacher: TeacherSettings | None = Field(None, description="a model whose answers are learnt from; a name will do")
     baselines: bool = Field(True, description="also score majority, TF-IDF and the text prompt")
@@ -176,6 +217,22 @@ class RunConfig(Settings):
         if (kind in FROM_SAVED) != (self.start_from is not None):
             needs = "start_from names the saved prompt for start.kind: prompt or in_front; one needs the other"
             raise ValueError(f"{needs}; it is {kind} here")
+        return self
+
+    @model_validator(mode="after")
+    def _several(self) -> Self:
+        if self.task.targets is None:
+            if self.distil is not None:
+                raise ValueError("distil teaches several tasks together: it needs task.targets")
+            return self
+        data = self.data
+        alone: dict[str, Any] = {"data.unlabelled": data.unlabelled, "teacher": self.teacher, "sweep": self.sweep}
+        alone |= {"data.folds": data.folds if isinstance(data.folds, int) else None}
+        if wrong := [name for name, value in alone.items() if value is not None]:
+            raise ValueError(f"{', '.join(wrong)}: for one task a run, not for several (task.targets)")
+        for target in self.task.targets:
+            if self.task.of(target).kind == "dialogue":
+                raise ValueError("task.targets: a dialogue has one task")
         return self
 
     @field_validator("model", "method", "teacher", mode="before")

@@ -7,11 +7,14 @@ in this way, and not only the labels.
 Knows lessons and trainings; no settings files, no faces.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import torch
+from pydantic import Field
 
+from softprompt.core.config import Settings
 from softprompt.core.errors import ConfigError
 from softprompt.core.records import Example
 from softprompt.core.tensors import PromptTensors
@@ -23,24 +26,21 @@ from softprompt.model.backbones.base import Backbone
 from softprompt.model.methods.base import MethodSettings
 from softprompt.model.methods.multitask import MultitaskSettings
 from softprompt.model.methods.plain import PlainSettings
+from softprompt.model.methods.table import AnyMethodSettings
 from softprompt.model.prompted import PromptedModel
 
-__all__ = ["Distillation", "taught", "tune_together"]
+__all__ = ["TEACHERS", "Distillation", "taught", "tune_together"]
+
+#: Where the training of the teachers keeps what it can go on from, and what its stages are called.
+TEACHERS = "teachers"
 
 
-@dataclass(frozen=True)
-class Distillation:
-    """How the single-task prompts teach.
+class Distillation(Settings):
+    """A prompt for each task first, which then teaches the tasks together."""
 
-    Attributes:
-        method: Of the teachers.
-        share: Of a teacher in what a row asks; the rest is its answer.
-        temperature: Softens what the teachers say.
-    """
-
-    method: MethodSettings = field(default_factory=PlainSettings)
-    share: float = 0.5
-    temperature: float = 2.0
+    method: AnyMethodSettings = Field(PlainSettings(), description="of the prompts that teach")
+    share: float = Field(0.5, ge=0, le=1, description="of a teacher in what a row asks; the rest is its answer")
+    temperature: float = Field(2.0, gt=0, le=100, description="softens what the teachers say: p^(1/T), normalised")
 
 
 def tune_together(
@@ -50,12 +50,14 @@ def tune_together(
     method: MethodSettings | None = None,
     settings: TrainingSettings | None = None,
     distil: Distillation | None = None,
+    folder: Path | None = None,
     on_event: Listener = lambda stage, event: None,
+    on_read: Callable[[int, int], None] | None = None,
 ) -> Tuning:
-    """Train the prompts of several tasks, of which those of one seed share parameters.
+    """Train the prompts of several tasks over one reading; where the method shares, those of one seed share parameters.
 
-    All lessons take the rate that the first one finds. Their examples stand at the same places (``None`` where a task
-    has fewer), and their templates have the same soft slots.
+    Those that share take the rate that the first one finds. Examples stand at the same places (``None`` where a task
+    has fewer), and templates of tasks that share have the same soft slots.
 
     Args:
         backbone: The frozen model.
@@ -63,19 +65,33 @@ def tune_together(
         method: One that shares; multitask prompts of rank 1 if None.
         settings: Of the training.
         distil: Train a prompt for each task first, and let it teach; None: learn from the answers alone.
-        on_event: Told the stage and what happened.
+        folder: Where checkpoints go; those of the teachers in a folder of their own below it.
+        on_event: Told the stage and what happened; the teachers' stages begin with :data:`TEACHERS`.
+        on_read: Told tokens read and tokens in all.
 
     Raises:
         ConfigError: ``config.invalid`` for tasks that cannot be taught or share, and what
             :func:`~softprompt.lab.tuning.tune` raises.
     """
-    grouped = [replace(lesson, group="tasks") for lesson in lessons]
+    config = method or MultitaskSettings()
+    grouped = [replace(lesson, group="tasks" if config.shares else "") for lesson in lessons]
     if distil is not None:
-        first = tune(backbone, lessons, method=distil.method, settings=settings, on_event=on_event)
+        for lesson in lessons:
+            _require_choice(lesson)
+        first = tune(
+            backbone,
+            lessons,
+            method=distil.method,
+            settings=settings,
+            folder=None if folder is None else folder / TEACHERS,
+            on_event=lambda stage, event: on_event(f"{TEACHERS}: {stage}", event),
+            on_read=on_read,
+        )
+        if first.interrupted:
+            return first
         teachers = [one.prompt for one in first.learnt]
         grouped = [taught(backbone, *pair, distil=distil) for pair in zip(grouped, teachers, strict=True)]
-    config = method or MultitaskSettings()
-    return tune(backbone, grouped, method=config, settings=settings, on_event=on_event)
+    return tune(backbone, grouped, method=config, settings=settings, folder=folder, on_event=on_event, on_read=on_read)
 
 
 def taught(backbone: Backbone, lesson: Lesson, teacher: PromptTensors, *, distil: Distillation) -> Lesson:
@@ -84,10 +100,7 @@ def taught(backbone: Backbone, lesson: Lesson, teacher: PromptTensors, *, distil
     Raises:
         ConfigError: ``config.invalid`` for a task whose answers are not one of several.
     """
-    task = lesson.builder.task
-    if task.objective != "choice" or not task.one_right:
-        message = f"{lesson.name}: only tasks with one right answer of several can be taught by another prompt"
-        raise ConfigError("config.invalid", message, cure="leave distil out")
+    _require_choice(lesson)
     there = [(i, example) for i, example in enumerate(lesson.train) if example is not None]
     rows = [lesson.builder.row(example, target=False) for _, example in there]
     scores = PromptedModel(backbone).score_all(rows, prompts=(teacher,))[0].values
@@ -95,6 +108,13 @@ def taught(backbone: Backbone, lesson: Lesson, teacher: PromptTensors, *, distil
     for (i, example), line in zip(there, scores.double().softmax(-1), strict=True):
         shares[i] = _asked(lesson, example, line, distil)
     return replace(lesson, shares=shares)
+
+
+def _require_choice(lesson: Lesson) -> None:
+    task = lesson.builder.task
+    if task.objective != "choice" or not task.one_right:
+        message = f"{lesson.name}: only tasks with one right answer of several can be taught by another prompt"
+        raise ConfigError("config.invalid", message, cure="leave distil out")
 
 
 def _asked(lesson: Lesson, example: Example, said: torch.Tensor, distil: Distillation) -> tuple[float, ...]:

@@ -281,3 +281,32 @@ def test_looks_at_test_rows_are_counted(cli, settings: Path, tmp_path: Path) -> 
     assert "test rows seen 3 times:" in " ".join(again.out.split())
     other = cli("evaluate", "runs/tone", "--data", "rows.jsonl")
     assert "test rows seen" not in other.err
+
+
+def test_several_tasks_in_one_run(cli, tmp_path: Path) -> None:
+    made = [
+        {"text": f"{word} {n}", "tone": word, "odd": "yes" if n % 2 else "no"}
+        for n in range(15)
+        for word in ("good", "bad")
+    ]
+    given = ["tune", "--train", write_rows(tmp_path / "two.jsonl", made), "--targets", "tone,odd", *QUICK]
+    given += ["--name", "both", "--method", "multitask", "--seed", "0", "--set", "baselines=false"]
+    forecast = cli(*given, "--dry-run")
+    assert forecast.status == 0, forecast.err
+    assert "2 tasks together (they share parameters)" in forecast.out
+    assert not Path("runs").exists()
+    done = cli(*given, "--json")
+    assert done.status == 0, done.err
+    assert list(done.json["targets"]) == ["tone", "odd"]
+    assert cli("predict", "runs/both/odd", "--text", "good 3").lines[0]["answer"] in ("yes", "no")
+    (run,) = cli("runs", "--json").json
+    assert (run["state"], run["score"]) == ("finished", None)
+    assert len(cli("runs", "runs/both", "--json").json) == 2
+    again = cli(*given)
+    assert again.status == 2
+    assert "[config.run_exists]" in again.err
+    shown = cli(*given, "--fresh")
+    assert "softprompt predict runs/both/tone/prompt runs/both/odd/prompt" in shown.out
+    refused = cli("compare", "--train", tmp_path / "two.jsonl", "--set", "task.targets=[tone, odd]")
+    assert refused.status == 2
+    assert "name one: --target tone" in refused.err

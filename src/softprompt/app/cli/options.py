@@ -92,6 +92,10 @@ Teacher = Annotated[
 Target = Annotated[
     str | None, typer.Option(metavar="COLUMN", help="Column of the right answer (label).", rich_help_panel=ROWS)
 ]
+Targets = Annotated[
+    str | None,
+    typer.Option(metavar="A,B,C", help="Several columns: a task each, trained in one run.", rich_help_panel=ROWS),
+]
 TextColumn = Annotated[
     str | None, typer.Option(metavar="COLUMN", help="Column that the field {text} reads.", rich_help_panel=ROWS)
 ]
@@ -166,6 +170,12 @@ Dtype = Annotated[
     typer.Option(metavar="auto|bf16|fp16|fp32", help="Precision of the model; auto measures.", rich_help_panel=MODEL),
 ]
 Device = Annotated[str | None, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1.", rich_help_panel=MODEL)]
+Quantise = Annotated[
+    str | None,
+    typer.Option(
+        metavar="int8|int8-dynamic|llm-int8|nf4|fp4", help="Hold the weights in few bits.", rich_help_panel=MODEL
+    ),
+]
 
 # ---------------------------------------------------------------- trackers
 
@@ -203,6 +213,7 @@ KEYS: Mapping[str, str] = {
     "test": "data.test",
     "folds": "data.folds",
     "target": "task.target",
+    "targets": "task.targets",
     "text_column": "data.columns.text",
     "on_bad_row": "data.on_bad_row",
     "task": "task.kind",
@@ -220,6 +231,7 @@ KEYS: Mapping[str, str] = {
     "model": "model.name",
     "dtype": "model.dtype",
     "device": "model.device",
+    "quantise": "model.quantise",
 }
 
 READ = "data.read"  #: the section that --read sets
@@ -316,12 +328,14 @@ def columns_of(pairs: Sequence[str] | None, text_column: str | None = None) -> d
     return columns or None
 
 
-def model_of(model: str | None, dtype: str | None, device: str | None, *, prompts: Sequence[Path]) -> Any:
+def model_of(
+    model: str | None, dtype: str | None, device: str | None, quantise: str | None = None, *, prompts: Sequence[Path]
+) -> Any:
     """Settings of the model for saved prompts; None: as each says itself.
 
-    ``--dtype`` alone keeps the model that the first prompt was made for.
+    ``--dtype`` alone keeps the model that the first prompt was made for, and how its weights are held.
     """
-    given = {"name": model, "dtype": dtype, "device": device}
+    given = {"name": model, "dtype": dtype, "device": device, "quantise": quantise}
     given = {name: value for name, value in given.items() if value is not None}
     if not given:
         return None
@@ -330,5 +344,5 @@ def model_of(model: str | None, dtype: str | None, device: str | None, *, prompt
 
     if model is None:
         identity = Prompt.load(prompts[0]).manifest.model
-        given = {"name": identity.id, "revision": identity.revision, **given}
+        given = {"name": identity.id, "revision": identity.revision, "quantise": identity.quantised, **given}
     return ModelSettings.parse(given, where="command line")

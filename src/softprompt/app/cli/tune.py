@@ -1,7 +1,8 @@
 """``softprompt tune``: a run from a settings file, from flags, or from both."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +15,10 @@ from softprompt.core.cards.tables import kind_of
 from softprompt.core.cards.views import run_card, run_notices
 from softprompt.core.words import duration, size
 
+if TYPE_CHECKING:
+    from softprompt.app.config import RunConfig
+    from softprompt.app.recipes.together import TogetherPlan
+
 
 def tune(
     config: options.Config = None,
@@ -24,6 +29,7 @@ def tune(
     unlabelled: options.Unlabelled = None,
     folds: options.Folds = None,
     target: options.Target = None,
+    targets: options.Targets = None,
     text_column: options.TextColumn = None,
     read: options.Read = None,
     on_bad_row: options.OnBadRow = None,
@@ -54,6 +60,7 @@ def tune(
     model: options.Model = None,
     dtype: options.Dtype = None,
     device: options.Device = None,
+    quantise: options.Quantise = None,
     sets: options.Set = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do and cost; train nothing.")] = False,
     fresh: Annotated[
@@ -71,6 +78,9 @@ def tune(
     """
     with Face(as_json=as_json) as face:
         settings = read_config(config, changes_in(locals()))
+        if settings.task.targets is not None:
+            _several(face, settings, dry_run=dry_run, fresh=fresh)
+            return
         if dry_run:
             from softprompt.app.recipes.plan import plan
 
@@ -88,11 +98,50 @@ def tune(
             raise typer.Exit(face.cut_short(f"stopped; the best prompt so far is kept in {document['prompt']}"))
 
 
+def _several(face: Face, settings: "RunConfig", *, dry_run: bool, fresh: bool) -> None:
+    """Several tasks in one run."""
+    from softprompt.app.recipes.together import plan_together, tune_together
+
+    if dry_run:
+        forecast = plan_together(settings, face.watcher)
+        document = {**forecast.to_dict(), "settings": settings.model_dump(mode="json")}
+        face.show(document, lambda out: render_plans(out, forecast, document))
+        return
+    face.kept = lambda: kept_in(settings.folder)
+    report = tune_together(settings, face.watcher, fresh=fresh)
+    sizes = {target: one.prompt.num_bytes for target, one in report.reports.items()}
+    document = report.to_dict()
+    face.show(document, lambda out: render_several(out, document, sizes=sizes))
+    if document["interrupted"] and not any("time" in one["stopped"] for one in document["targets"].values()):
+        raise typer.Exit(face.cut_short(f"stopped; the best prompts so far are kept below {document['folder']}"))
+
+
 def kept_in(folder: Path) -> str:
     """What a run that was cut short can go on from."""
     if not any(folder.glob("*.checkpoint")):
         return ""
     return f"{folder} keeps what is done so far, and the same command goes on from there"
+
+
+def render_plans(out: Screen, forecast: "TogetherPlan", document: dict[str, Any]) -> None:
+    """Every task's rows, then what all cost together."""
+    for target, one in forecast.plans.items():
+        out.heading(target)
+        out.say_all(*(f"  {line}".rstrip() for line in one.page.lines()))
+    out.heading(f"{len(forecast.plans)} tasks together{' (they share parameters)' if forecast.shares else ''}")
+    silent = {**document, "data": {**document["data"], "warnings": []}}
+    out.say_all(*(f"  {line}" for line in plan_lines(silent)))
+
+
+def render_several(out: Screen, document: dict[str, Any], *, sizes: Mapping[str, int]) -> None:
+    """Every task's report, and the folder that holds them."""
+    for target, report in document["targets"].items():
+        render(out, report, size_bytes=sizes[target])
+    out.say()
+    for note in document["notes"]:
+        out.prose(f"note: {note}", style="dim")
+    prompts = " ".join(report["prompt"] for report in document["targets"].values())
+    out.say(f'all:   softprompt predict {prompts} --text "..."  (one reading)')
 
 
 def render(out: Screen, report: dict[str, Any], *, size_bytes: int) -> None:

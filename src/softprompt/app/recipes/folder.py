@@ -13,6 +13,7 @@ skipped.*.jsonl    bad rows that were left out
 tracking.json      what trackers call the run (with track)
 *.checkpoint       to go on after a kill; removed when the run is complete
 second/            the same of a second round of training
+teachers/          the same of the prompts that teach several tasks
 """
 
 import json
@@ -31,6 +32,7 @@ from softprompt.app.config import RunConfig
 from softprompt.core.errors import ConfigError
 from softprompt.core.files import write_private, write_whole
 from softprompt.core.machine import num_cores
+from softprompt.lab.multitask import TEACHERS
 from softprompt.model.backbones.base import Spec
 
 __all__ = ["SECOND", "RunFolder", "environment"]
@@ -103,13 +105,14 @@ class RunFolder:
 
 
 def _forget_training(path: Path) -> None:
-    """Remove what a training could go on from, of both rounds."""
-    second = path / SECOND
-    for folder in (path, second):
+    """Remove what a training could go on from, of all its rounds."""
+    rounds = (path / SECOND, path / TEACHERS)
+    for folder in (path, *rounds):
         for old in (*folder.glob("*.checkpoint"), folder / "decided.json"):
             old.unlink(missing_ok=True)
-    if second.is_dir() and not any(second.iterdir()):
-        second.rmdir()
+    for folder in rounds:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _finished(report: Path) -> bool:

@@ -6,11 +6,17 @@ from collections.abc import Mapping
 from softprompt.app.recipes.folder import RunFolder
 from softprompt.app.tracking import Session
 from softprompt.app.watch import Point, Watcher
+from softprompt.lab.multitask import TEACHERS
 from softprompt.lab.training.outcome import Event
 
 __all__ = ["Heard"]
 
-STAGES = {"probe": "probe the learning rate", "train": "train"}
+STAGES = {
+    "probe": "probe the learning rate",
+    "train": "train",
+    f"{TEACHERS}: probe": "probe the learning rate of the teachers",
+    f"{TEACHERS}: train": "train a prompt for each task, to teach them together",
+}
 
 
 class Heard:

@@ -12,6 +12,7 @@ from softprompt.core.answers import AnswerSettings, prior_offsets
 from softprompt.core.errors import ConfigError, DataError, TemplateError
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
+from softprompt.core.words import percent
 from softprompt.data.balance import balanced, imbalance
 from softprompt.data.dataset import Dataset
 from softprompt.data.duplicates import text_key, without_duplicates
@@ -22,11 +23,13 @@ from softprompt.data.splits import Fold, folds, k_shot, num_units, split
 from softprompt.model.backbones import loading
 from softprompt.model.backbones.base import Backbone, Spec
 from softprompt.model.backbones.cloze import cannot_write, no_mask_head
+from softprompt.model.backbones.copies import module_of
+from softprompt.model.backbones.quantised import EXACT, SCHEMES, share_of
 from softprompt.model.prediction import Ask
 from softprompt.model.templates import RowBuilder, Template
 from softprompt.model.templates.rows import Answers
 
-__all__ = ["Prepared", "Sources", "load_backbone", "load_task", "prepare"]
+__all__ = ["VALIDATION", "Prepared", "Sources", "fields_read", "load_backbone", "load_task", "prepare"]
 
 #: Folds that few rows without validation rows are divided into, from how many rows on a part is enough, and which part.
 AUTO_FOLDS, MANY_ROWS, VALIDATION = 5, 1000, 0.2
@@ -153,11 +156,18 @@ def load_backbone(settings: ModelSettings, watcher: Watcher) -> Backbone:
         device=settings.device,
         revision=settings.revision,
         attention=settings.attention,
+        quantise=settings.quantise,
+        device_map=settings.device_map,
     )
     spec = backbone.spec
     dtype = str(spec.dtype).removeprefix("torch.")
     size = f"{spec.num_parameters / 1e6:.1f} M parameters"
-    watcher.note(f"model {spec.name}: {_KINDS[spec.kind]}{size}, {dtype} on {spec.device}")
+    few = "" if spec.quantised is None else f", {percent(share_of(module_of(backbone)))} of them {spec.quantised}"
+    watcher.note(f"model {spec.name}: {_KINDS[spec.kind]}{size}{few}, {dtype} on {spec.device}")
+    if spec.quantised is not None and (tolerance := SCHEMES[spec.quantised].tolerance) > EXACT:
+        watcher.note(
+            f"{spec.quantised} rounds activations: scores of a text can change by up to {tolerance:g} with its company"
+        )
     return backbone
 
 
@@ -169,6 +179,13 @@ def load_task(config: RunConfig, source: Source) -> Task:
         ConfigError: ``config.invalid``.
     """
     settings = config.task
+    if settings.targets is not None:
+        names = ", ".join(settings.targets)
+        message = (
+            f"task.targets names several tasks ({names}); softprompt tune trains them together, the rest takes one"
+        )
+        cure = f"name one: --target {next(iter(settings.targets))}, and leave task.targets out"
+        raise ConfigError("config.invalid", message, cure=cure)
     if settings.open is None:
         return settings.build()
     column = config.data.columns.get(settings.target, settings.target)
@@ -206,11 +223,8 @@ def load_splits(
                 where = config.folder / f"skipped.{name}.jsonl"
                 notes.append(f"{len(found[name].skipped)} bad rows of {name} were left out; they are kept in {where}")
     if wanted is None:
-        fields = found["train"].fields()
-        named = tuple(name for name in data.columns if name in fields)
-        found = {
-            name: part.reading(named or (("text",) if "text" in fields else fields)) for name, part in found.items()
-        }
+        fields = fields_read(config, found["train"].fields())
+        found = {name: part.reading(fields) for name, part in found.items()}
     if task.fixed_candidates:
         found["train"].require_two_labels()
     num_folds = _num_folds(config, task, found)
@@ -233,6 +247,12 @@ def load_splits(
     if data.split.k_shot is not None:
         found["train"] = k_shot(found["train"], k=data.split.k_shot, seed=data.split.seed)
     return found, _folds(config, found["train"], num_folds), notes
+
+
+def fields_read(config: RunConfig, fields: Sequence[str]) -> tuple[str, ...]:
+    """What the preset's template reads of the fields that are there."""
+    named = tuple(name for name in config.data.columns if name in fields)
+    return named or (("text",) if "text" in fields else tuple(fields))
 
 
 def _left(found: Mapping[str, Dataset], kept: Dataset, task: Task) -> Dataset:

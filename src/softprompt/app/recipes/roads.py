@@ -37,6 +37,8 @@ __all__ = [
     "Finding",
     "Hearing",
     "judge_baselines",
+    "judged_with_validation",
+    "lesson_of",
     "with_folds",
     "with_validation",
 ]
@@ -97,7 +99,7 @@ def with_validation(ready: Prepared, hearing: Hearing, saved: Prompt | None) -> 
 
     With folds asked for beside validation rows, a cross-validation at the rate that was found follows.
     """
-    lesson = _lesson(ready, saved, validation=ready.splits["validation"].rows)
+    lesson = lesson_of(ready, saved, validation=ready.splits["validation"].rows)
     found = train(
         ready.backbone,
         [lesson],
@@ -108,14 +110,29 @@ def with_validation(ready: Prepared, hearing: Hearing, saved: Prompt | None) -> 
         on_read=hearing.read,
     )
     found, second = _again_with_validation(ready, hearing, lesson, found)
+    hearing.watcher.stage("judge")
+    finding = judged_with_validation(ready, found, second)
+    if not ready.folds:
+        return finding
+    learnt = finding.learnt
+    hearing.watcher.stage(f"cross-validate in {len(ready.folds)} folds")
+    settings = ready.config.training.model_copy(update={"rate": learnt.rate, "seeds": (learnt.seeds[learnt.chosen],)})
+    rows = ready.splits["validation"].rows
+    parts = lessons_of(lesson, ready.folds, seed=learnt.seeds[learnt.chosen])[:-1]
+    lessons = [replace(one, validation=rows, rate_from=None) for one in parts]
+    crossed = train(ready.backbone, lessons, method=ready.config.method, settings=settings)
+    return replace(finding, crossed=_out_of_fold(ready, crossed.learnt))
+
+
+def judged_with_validation(ready: Prepared, found: Tuning, second: SecondRound | None = None) -> Finding:
+    """What the first lesson of a training on validation rows is worth, on the test rows or, without, on those again."""
     learnt = found.learnt[0]
     split = "test" if "test" in ready.splits else "validation"
-    hearing.watcher.stage("judge")
     judged = _settled_and_judged(ready, [outcome.tensors for outcome in learnt.outcomes], split)
     evaluations = [evaluation for evaluation, _ in judged]
     seed = learnt.seeds[learnt.chosen]
     which = f", best of {len(learnt.seeds)} on the validation rows" if len(learnt.seeds) > 1 else ""
-    finding = Finding(
+    return Finding(
         found,
         learnt,
         split,
@@ -126,21 +143,13 @@ def with_validation(ready: Prepared, hearing: Hearing, saved: Prompt | None) -> 
         outcomes={f"seed {s}": o for s, o in zip(learnt.seeds, learnt.outcomes, strict=True)},
         second=second,
     )
-    if not ready.folds:
-        return finding
-    hearing.watcher.stage(f"cross-validate in {len(ready.folds)} folds")
-    settings = ready.config.training.model_copy(update={"rate": learnt.rate, "seeds": (seed,)})
-    rows = ready.splits["validation"].rows
-    lessons = [replace(one, validation=rows, rate_from=None) for one in lessons_of(lesson, ready.folds, seed=seed)[:-1]]
-    crossed = train(ready.backbone, lessons, method=ready.config.method, settings=settings)
-    return replace(finding, crossed=_out_of_fold(ready, crossed.learnt))
 
 
 def with_folds(ready: Prepared, hearing: Hearing, saved: Prompt | None) -> Finding:
     """Train every fold and the prompt of all rows in one pass; the score is out of fold, or of the test rows."""
     # Folds show the spread that seeds are for; more seeds are a wish that costs a prompt a fold each.
     seeds = ready.config.training.seeds or (ready.config.training.resolved().seeds or (0,))[:1]
-    whole = _lesson(ready, saved, validation=())
+    whole = lesson_of(ready, saved, validation=())
     lessons = lessons_of(whole, ready.folds, seed=seeds[0])
     settings = ready.config.training.model_copy(update={"seeds": seeds, "keep": "last"})
     found = train(
@@ -239,7 +248,8 @@ def judge_baselines(ready: Prepared, contenders: Sequence[Contender], watcher: W
     )
 
 
-def _lesson(ready: Prepared, saved: Prompt | None, *, validation: Sequence[Example]) -> Lesson:
+def lesson_of(ready: Prepared, saved: Prompt | None, *, validation: Sequence[Example]) -> Lesson:
+    """What is to be learnt of a run's training rows."""
     return Lesson(
         ready.config.name,
         ready.builder,

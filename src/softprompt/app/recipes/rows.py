@@ -9,12 +9,15 @@ from softprompt.data.reading import Reading, Source, read_source
 __all__ = ["read_rows"]
 
 
-def read_rows(config: RunConfig, sources: Mapping[str, Source] | None = None) -> dict[str, Reading]:
+def read_rows(
+    config: RunConfig, sources: Mapping[str, Source] | None = None, *, named: Collection[str] = ()
+) -> dict[str, Reading]:
     """What the settings name under ``data``, by split; nothing is checked against the task yet.
 
     Args:
         config: The run.
         sources: Rows by split, instead of the files.
+        named: Columns that are named besides those of the settings.
 
     Raises:
         DataError: What cannot be read.
@@ -23,7 +26,7 @@ def read_rows(config: RunConfig, sources: Mapping[str, Source] | None = None) ->
     """
     files = {name: getattr(config.data, name) for name in ("train", "validation", "test", "unlabelled")}
     given = dict(sources) if sources is not None else {name: path for name, path in files.items() if path}
-    named = _named(config)
+    named = {*_named(config), *named}
     return {name: read_source(source, config.data.read, named=named) for name, source in given.items()}
 
 

@@ -88,14 +88,18 @@ def summary(folder: Path) -> RunSummary:
         return RunSummary(folder.name, folder, "unfinished", changed, resumes=resumes, prompt=prompt)
     try:
         report = json.loads((folder / REPORT).read_text("utf-8"))
+        state: RunState = "stopped" if report.get("interrupted") else "finished"
+        seconds = float(report["seconds"]["total"])
+        if "targets" in report:  # several tasks, each a run of its own below
+            return RunSummary(folder.name, folder, state, changed, resumes=resumes, seconds=seconds)
         metric, score = next(iter(report["evaluation"]["metrics"].items()))
         return RunSummary(
             name=folder.name,
             folder=folder,
-            state="stopped" if report.get("interrupted") else "finished",
+            state=state,
             changed=changed,
             resumes=resumes,
-            seconds=float(report["seconds"]["total"]),
+            seconds=seconds,
             split=str(report["split"]),
             metric=metric,
             score={bound: score[bound] for bound in ("estimate", "low", "high")},

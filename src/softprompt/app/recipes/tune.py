@@ -24,6 +24,7 @@ from softprompt.app.tracking import Session, open_trackers
 from softprompt.app.watch import Watcher
 from softprompt.core.cards import Card, draw, page
 from softprompt.core.cards.views import run_card
+from softprompt.core.errors import ConfigError
 from softprompt.core.frames import to_frame
 from softprompt.core.records import Example
 from softprompt.core.stats import Interval
@@ -39,7 +40,7 @@ from softprompt.model.prompts.prompt import Prompt
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["TuneReport", "tune"]
+__all__ = ["TuneReport", "judge_trivial", "keep", "tune"]
 
 #: Share of the rows from which suspect labels are the prompt's doubts rather than anybody's mistakes.
 MANY_SUSPECTS = 0.2
@@ -176,6 +177,9 @@ def tune(
     Raises:
         SoftpromptError: Whatever is wrong, with its code; a run that was cut short keeps its best prompt.
     """
+    if config.task.targets is not None:
+        message = f"{len(config.task.targets)} tasks are to be trained in one run, this trains one"
+        raise ConfigError("config.invalid", message, cure="call sp.tune_together, or name one as task.target")
     watcher = watcher or Watcher()
     begun = time.perf_counter()
     trackers = open_trackers(config.track)
@@ -197,14 +201,36 @@ def tune(
 
 def _run(ready: Prepared, saved: Prompt | None, folder: RunFolder, heard: Heard, begun: float) -> TuneReport:
     """Baselines, training, judging, saving."""
-    config, watcher = ready.config, heard.watcher
-    notes = [*ready.notes, *ready.page.warnings]
-    for note in notes:
+    watcher = heard.watcher
+    for note in (*ready.notes, *ready.page.warnings):
         watcher.note(note)
     folder.write("environment.json", environment(ready.backbone.spec))
-    baselines = _baselines(ready, watcher) if config.baselines else ()
+    baselines = judge_trivial(ready, watcher) if ready.config.baselines else ()
     road = with_folds if ready.crossed else with_validation
     finding = road(ready, Hearing(folder.path, watcher, heard.event, heard.read), saved)
+    return keep(ready, finding, folder, baselines=baselines, saved=saved, begun=begun)
+
+
+def keep(
+    ready: Prepared,
+    finding: Finding,
+    folder: RunFolder,
+    *,
+    baselines: Sequence[Standing],
+    saved: Prompt | None,
+    begun: float,
+) -> TuneReport:
+    """Write what a training found: prompt, report, curves, pages.
+
+    Args:
+        ready: The run.
+        finding: What came of it.
+        folder: Where it goes.
+        baselines: What it stands beside.
+        saved: The prompt that it continued.
+        begun: By :func:`time.perf_counter`.
+    """
+    notes = [*ready.notes, *ready.page.warnings]
     notes += () if finding.second is None else finding.second.sentences
     if finding.split == "validation":
         notes.append("there is no test part: the scores are of the validation rows that also chose the prompt")
@@ -262,9 +288,9 @@ def _suspected(ready: Prepared, finding: Finding) -> tuple[Suspect, ...]:
     return suspects(np.array(said), ready.splits["train"].rows, labels=labels)
 
 
-def _baselines(ready: Prepared, watcher: Watcher) -> tuple[Standing, ...]:
+def judge_trivial(ready: Prepared, watcher: Watcher, *, stage: str = "baselines") -> tuple[Standing, ...]:
     """What a prompt has to beat, before any training: the first scores stand within seconds."""
-    watcher.stage("baselines")
+    watcher.stage(stage)
     contenders: list[Contender] = [Majority()]
     if find_spec("sklearn"):
         contenders.append(TfidfLogistic(fields=ready.template.fields, offsets=ready.correction))

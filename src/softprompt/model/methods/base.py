@@ -41,9 +41,11 @@ class MethodSettings(Settings):
 
     Attributes:
         start_kind: Where prompts of this method start if the run does not say; None: as all do.
+        shares: Whether prompts of one group share parameters.
     """
 
     start_kind: ClassVar[StartKind | None] = None
+    shares: ClassVar[bool] = False
 
     name: str
 

@@ -14,7 +14,7 @@ first of them, and the group is clipped, stopped and kept as one. A prompt witho
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -30,6 +30,8 @@ __all__ = ["Multitask", "MultitaskSettings"]
 
 class MultitaskSettings(MethodSettings):
     """Multitask prompts: a shared prompt, and low-rank factors a task."""
+
+    shares: ClassVar[bool] = True
 
     name: Literal["multitask"] = "multitask"
     rank: int = Field(1, ge=1, description="rank of each task's factors")

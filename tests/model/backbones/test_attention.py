@@ -1,5 +1,8 @@
 """The faster attention is torch's attention: values, gradients, masks, groups, and when it steps in."""
 
+import os
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -7,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from softprompt.core.records import Answer, Batch, Node, Row, Soft, Text
-from softprompt.core.tensors import PromptTensors, SlotTensors
-from softprompt.model.backbones import attention
+from softprompt.core.tensors import PromptTensors, SlotTensors, State
+from softprompt.model.backbones import attention, calls
 from softprompt.model.backbones.attention import FastAttention, attend, fast_attention
 from softprompt.testing import tiny
 
@@ -77,6 +80,35 @@ def test_masks(rows: int, repeats: int, length: int, state: int, chunk: int, add
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(attention, "CHUNK", chunk)
         compare(inputs(rows, 2 * repeats, 2, length, keys), mask, scale=0.3)
+
+
+@given(
+    rows=st.integers(1, 4),
+    repeats=st.integers(1, 3),
+    length=st.integers(1, 7),
+    state=st.integers(0, 5),
+    chunk=st.sampled_from([1, 100, 1 << 20]),
+    kept=st.sampled_from([0, 1 << 25]),
+)
+def test_frozen_keys_get_no_gradient_and_all_others_theirs(
+    rows: int, repeats: int, length: int, state: int, chunk: int, kept: int
+) -> None:
+    qkv = inputs(rows, 2 * repeats, 2, length, length + state)
+    mask = draw(rows, 1, length, length + state, seed=5) > 0
+    mask[..., 0] = True
+    above = draw(rows, 2 * repeats, length, 8, seed=9)
+    expected = plain(*qkv, attn_mask=mask, enable_gqa=True)
+    wanted = torch.autograd.grad(expected, qkv, above)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attention, "CHUNK", chunk)
+        patch.setattr(attention, "KEPT", kept)
+        found = attend(*qkv, mask=mask, frozen=state)
+        gradients = torch.autograd.grad(found, qkv, above)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(gradients[0], wanted[0], rtol=1e-9, atol=1e-9)
+    for one, other in zip(gradients[1:], wanted[1:], strict=True):
+        assert not one[:, :, :state].any()
+        torch.testing.assert_close(one[:, :, state:], other[:, :, state:], rtol=1e-9, atol=1e-9)
 
 
 def test_a_query_that_sees_nothing_spreads_no_nan() -> None:
@@ -209,3 +241,39 @@ def test_a_model_calls_it_and_recomputed_layers_call_it_too(family: str, monkeyp
     assert len(calls) == 3
     assert torch.equal(gradient(checkpoint=True), kept)
     assert len(calls) == 3 + 3 + 2  # backwards begins with the last layer, which is not made again
+
+
+def test_the_models_own_call_names_what_is_frozen_and_shares_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over states that were read before: their columns need no gradient, and two heads come with one's keys."""
+    met: list[tuple[int, int, int]] = []
+
+    def noted(*arguments: Tensor, frozen: int, **options: Any) -> Tensor:
+        met.append((arguments[0].shape[1], arguments[1].shape[1], frozen))
+        return attend(*arguments, frozen=frozen, **options)
+
+    monkeypatch.setattr(attention, "attend", noted)
+    monkeypatch.setattr(attention, "_multiplies_bf16", lambda: True)
+    backbone = tiny("llama", dtype=torch.bfloat16)
+    nodes = [Node(Text(tuple(range(9)), "text")), Node(Soft("soft", 8), 0), Node(Answer((9, 257)), 1)]
+    batch = Batch((Row(tuple(nodes)),))
+    state = backbone.read(batch)
+    met.clear()
+    vectors = draw(8, backbone.spec.embed_dim, dtype=torch.float32).requires_grad_()
+    gradients = []
+    for own in (calls._num_frozen, lambda cache: 0):
+        monkeypatch.setattr(calls, "_num_frozen", own)
+        prompt = PromptTensors({"soft": SlotTensors(embed=vectors)})
+        scores = backbone.forward(batch, [prompt], state).answers[0].scores
+        gradients.append(torch.autograd.grad(scores.sum(), vectors)[0])
+    groups, heads = backbone.spec.kv_shapes[0][0], backbone.model.config.num_attention_heads
+    assert met == [(heads, groups, 9)] * 3 + [(heads, groups, 0)] * 3
+    assert torch.equal(*gradients)
+    assert "TRANSFORMERS_SDPA_FORCE_GQA" not in os.environ
+
+
+def test_states_that_are_learnt_are_not_frozen() -> None:
+    keys = torch.zeros(1, 1, 4, 2)
+    assert calls._num_frozen(None) == 0
+    assert calls._num_frozen(calls.cache_of()) == 0
+    assert calls._num_frozen(calls.cache_of(State((keys,), (keys,), (4,)))) == 4
+    assert calls._num_frozen(calls.cache_of(State((keys,), (keys.clone().requires_grad_(),), (4,)))) == 0

@@ -7,6 +7,9 @@ forward and backward, milliseconds on one core of an AMD EPYC with avx512_bf16: 
 535 tokens 462 -> 176, 23 live tokens after 256 cached ones 23 -> 16. In float32 the fused kernel is as fast, so it
 stays.
 
+Two things that a general attention cannot know are left out: gradients of the keys and values that were read before and
+never change, and copies of keys and values for the heads that share them.
+
 Scores and their softmax are float32, as in the fused kernel; weights are rounded to bf16 before they meet the values.
 The products that make the scores take bf16 numbers and give float32: oneDNN does that where float32 operands may be
 read as bf16, which loses nothing of numbers that are bf16.
@@ -16,10 +19,11 @@ that fits is computed here, and every other goes on to torch.
 """
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float
@@ -41,14 +45,29 @@ KEPT = 1 << 25
 FEWEST = 8
 
 
-def fast_attention(embeds: Float[Tensor, "S L E"]) -> AbstractContextManager[object]:
-    """What a forward over these embeddings runs in: :class:`FastAttention` where some call may fit, else nothing."""
+#: transformers asks this variable at every call whether heads that share keys and values get them without copies.
+SHARED_HEADS = "TRANSFORMERS_SDPA_FORCE_GQA"
+
+
+def fast_attention(embeds: Float[Tensor, "S L E"], *, frozen: int = 0) -> AbstractContextManager[object]:
+    """What a forward over these embeddings runs in: :class:`FastAttention` where some call may fit, else nothing.
+
+    Args:
+        embeds: Of the live tokens.
+        frozen: Columns of keys and values before theirs that need no gradient.
+    """
     fits = embeds.device.type == "cpu" and embeds.dtype == torch.bfloat16 and embeds.shape[1] >= FEWEST
-    return FastAttention() if fits else nullcontext()
+    return FastAttention(frozen) if fits else nullcontext()
 
 
 class FastAttention(TorchFunctionMode):
     """Within it, ``scaled_dot_product_attention`` is computed by :func:`attend` where that is faster.
+
+    Heads that share keys and values are given them without copies. A thread that meets the variable of another, or
+    loses it, gets the same numbers: torch knows such heads too.
+
+    Args:
+        frozen: Columns before those of the queries that need no gradient, in calls over these and the queries' own.
 
     >>> q = torch.randn(1, 2, 9, 4, dtype=torch.bfloat16)
     >>> with FastAttention():
@@ -57,6 +76,23 @@ class FastAttention(TorchFunctionMode):
     True
     """
 
+    def __init__(self, frozen: int = 0) -> None:
+        super().__init__()
+        self.frozen = frozen
+        self._shares = False
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self._shares = _multiplies_bf16() and SHARED_HEADS not in os.environ
+        if self._shares:
+            os.environ[SHARED_HEADS] = "1"
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        if self._shares:
+            os.environ.pop(SHARED_HEADS, None)
+
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
@@ -64,7 +100,9 @@ class FastAttention(TorchFunctionMode):
         if func is torch.nn.functional.scaled_dot_product_attention:
             call = _Call(*args, **kwargs)
             if call.fits():
-                return attend(call.query, call.key, call.value, mask=call.mask, causal=call.causal, scale=call.scale)
+                frozen = self.frozen if call.key.shape[2] == self.frozen + call.query.shape[2] else 0
+                options = {"mask": call.mask, "causal": call.causal, "scale": call.scale, "frozen": frozen}
+                return attend(call.query, call.key, call.value, **options)
         return func(*args, **kwargs)
 
 
@@ -116,6 +154,7 @@ def attend(
     mask: Tensor | None = None,
     causal: bool = False,
     scale: float | None = None,
+    frozen: int = 0,
 ) -> Float[Tensor, "B H L Dv"]:
     """softmax(scale * q k' + mask) v, as ``torch.nn.functional.scaled_dot_product_attention``.
 
@@ -126,6 +165,7 @@ def attend(
         mask: Broadcasts to [B, H, L, T]; boolean (True is seen) or added. A query that sees nothing gets the mean.
         causal: Query i sees keys up to i; needs L = T and no mask.
         scale: 1 / sqrt(D) if None.
+        frozen: The first keys and values, whose gradients are not made: they are zeros. Not with ``causal``.
 
     >>> q = torch.randn(1, 2, 3, 4, dtype=torch.float64)
     >>> expected = torch.nn.functional.scaled_dot_product_attention(q, q, q, is_causal=True)
@@ -134,7 +174,7 @@ def attend(
     """
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     added = _added(mask, torch.promote_types(query.dtype, torch.float32))
-    out: Tensor = _Attention.apply(query, key, value, added, causal, scale)  # type: ignore[no-untyped-call]
+    out: Tensor = _Attention.apply(query, key, value, added, causal, scale, frozen)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -151,7 +191,7 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:
-        query, key, value, mask, causal, scale = inputs
+        query, key, value, mask, causal, scale, frozen = inputs
         # Laid out as the layer's next product reads it: heads side by side.
         out: Tensor = query.new_empty(len(query), query.shape[2], query.shape[1], value.shape[3]).transpose(1, 2)
         kept: list[Tensor] | None = (
@@ -165,34 +205,36 @@ class _Attention(torch.autograd.Function):
                     kept.append(weights)
                 _unfold(torch.bmm(weights, values[:, :end]), out[rows, :, block])
         ctx.save_for_backward(query, key, value, mask, *(kept or ()))
-        ctx.options = (causal, scale)
+        ctx.options = (causal, scale, frozen)
         return out
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
         query, key, value, mask, *kept = ctx.saved_tensors
-        causal, scale = ctx.options
+        causal, scale, frozen = ctx.options
         # Laid out like what they are gradients of; never expanded.
         grads = tuple(torch.empty_like(part) for part in (query, key, value))
+        for part in grads[1:]:
+            part[:, :, :frozen].zero_()
         for rows in _rows(query, key, causal):
             keys, values = _flat(key[rows]), _flat(value[rows])
             exact = keys if kept else _exact(keys)
-            to_keys, to_values = _Sum(grads[1][rows]), _Sum(grads[2][rows])
+            to_keys, to_values = _Sum(grads[1][rows, :, frozen:]), _Sum(grads[2][rows, :, frozen:])
             for block, end in _blocks(query, key, causal):
                 part = query[rows, :, block]
                 bias = None if kept else _bias(mask, rows, block, causal)
                 weights = kept.pop(0) if kept else _weights(part, exact[:, :end], scale, bias)
                 queries, above = _fold(part, len(keys)), _fold(gradients[0][rows, :, block], len(keys))
-                to_values.add(torch.bmm(weights.transpose(1, 2), above))
+                to_values.add(torch.bmm(weights[..., frozen:].transpose(1, 2), above))
                 to_weights = torch.bmm(above, values[:, :end].transpose(1, 2))
                 # weights * (to_weights - sum(weights * to_weights)) in one pass
                 to_scores = torch._softmax_backward_data(to_weights, weights, -1, weights.dtype)
-                to_keys.add(_product(to_scores.transpose(1, 2), queries, scale))
+                to_keys.add(_product(to_scores[..., frozen:].transpose(1, 2), queries, scale))
                 _unfold(_product(to_scores, keys[:, :end], scale), grads[0][rows, :, block])
             to_keys.finish()
             to_values.finish()
-        return (*grads, None, None, None)
+        return (*grads, None, None, None, None)
 
 
 class _Sum:

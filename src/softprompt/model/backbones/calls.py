@@ -65,7 +65,7 @@ def call(
         arguments["position_ids"] = positions
     handle = model.get_output_embeddings().register_forward_pre_hook(catch)
     try:
-        with fast_attention(embeds), _last_block_at(model, keep, embeds):
+        with fast_attention(embeds, frozen=_num_frozen(cache)), _last_block_at(model, keep, embeds):
             logits = model(**arguments).logits
     finally:
         handle.remove()
@@ -97,6 +97,14 @@ def cache_of(state: State | None = None) -> DynamicCache:
 def tensors_of(cache: DynamicCache) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     """Keys and values by layer."""
     return tuple(layer.keys for layer in cache.layers), tuple(layer.values for layer in cache.layers)
+
+
+def _num_frozen(cache: DynamicCache | None) -> int:
+    """Columns that a cache brings along and that nothing is learnt in, in every layer."""
+    parts = [part for layer in cache.layers for part in (layer.keys, layer.values)] if cache is not None else []
+    if not parts or any(part is None or part.requires_grad for part in parts):
+        return 0
+    return min(int(part.shape[2]) for part in parts)
 
 
 def layers_of(model: PreTrainedModel) -> list[nn.Module]:

@@ -1,23 +1,54 @@
 """The small benchmarks of folds: the page of the ratio, and the simulation of out-of-fold intervals."""
 
+import json
+from dataclasses import asdict
+from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 import pytest
 
 from benchmarks import folds, out_of_fold
-from benchmarks.folds import Seconds
+from benchmarks.folds import Found, Seconds
+from softprompt.testing import tiny
 
 
-def test_page_shows_medians_and_their_ratios() -> None:
-    found = {
-        "separately": [Seconds({"read": 5.0, "probe": 10.0, "train": t, "all": 20.0 + t}, 9.0) for t in (40, 50, 90)],
-        "in one pass": [Seconds({"read": 1.0, "probe": 2.0, "train": t, "all": 3.0 + t}, 3.0) for t in (10, 25, 30)],
-    }
-    lines = folds.page(found, load=0.5).splitlines()
-    assert lines[2] == "| separately | 5.0 s | 10.0 s | 50.0 s | 70.0 s | 9.0 s |"
-    assert lines[4] == "| ratio | 5.00 | 5.00 | 2.00 | 2.50 | 3.00 |"
-    assert "Median of 3" in lines[-1]
+def seconds(read: float, probe: float, train: float, *, wall: float) -> Seconds:
+    return Seconds({"read": read, "probe": probe, "train": train}, read + probe + train, wall)
+
+
+def test_page_shows_medians_and_their_ratios_by_length() -> None:
+    long = Found(
+        250.4,
+        {
+            "separately": [seconds(5.0, 10.0, t, wall=t + 20) for t in (40, 50, 90)],
+            "in one pass": [seconds(1.0, 2.0, t, wall=t + 15) for t in (10, 25, 30)],
+        },
+    )
+    short = Found(43.0, {"separately": [seconds(1, 2, 3, wall=6)], "in one pass": [seconds(1, 1, 1, wall=2)]})
+    lines = folds.page([long, short], load=0.5).splitlines()
+    assert lines[2] == "| 43 | 6 s | 3 s | 2.00 | 3.00 | 1.00 | 2.00 | 3.00 |"
+    assert lines[3] == "| 250 | 65 s | 28 s | 2.32 | 1.75 | 5.00 | 5.00 | 2.00 |"
+    assert lines[-1].startswith("Median of 1.")
+
+
+def test_longer_texts_are_messages_joined_with_those_that_follow() -> None:
+    rows = [{"text": f"message number {i} is here", "topic": str(i)} for i in range(folds.ROWS + 5)]
+    tokenizer = tiny().tokenizer
+    size = len(tokenizer.encode(rows[0]["text"]))
+    single, longer = (folds.joined(rows, tokens, tokenizer) for tokens in (0, 4 * size))
+    assert single == rows[: folds.ROWS]
+    assert longer[0]["text"].count("message") in (3, 4, 5)
+    assert longer[0]["text"].startswith(f"{rows[0]['text']} {rows[1]['text']}")
+    assert [row["topic"] for row in longer] == [row["topic"] for row in single]
+
+
+def test_what_was_measured_is_not_measured_again(tmp_path: Path) -> None:
+    found = {"128": asdict(Found(130.0, {side: [seconds(1, 2, 3, wall=6)] for side in ("separately", "in one pass")}))}
+    work = tmp_path / "found.json"
+    work.write_text(json.dumps(found))
+    assert folds._known(work)[128].runs["separately"] == [seconds(1, 2, 3, wall=6)]
+    assert folds._known(tmp_path / "none.json") == {}
 
 
 @pytest.mark.parametrize("learner", out_of_fold.LEARNERS)

@@ -7,8 +7,8 @@
 300 example messages by topic, the embedded model, five folds, ``effort: quick``, tokens after the text. Longer texts
 are messages joined with those that follow them; the first one's topic is asked for. Separately: five trainings, each
 reads its texts, probes the rate and trains one prompt. In one pass: the texts are read once, one fold probes for all,
-and five prompts are trained side by side. Both sides run the package's own ``tune`` as often as each other, in turns, so
-that a disturbance hits both; the model is loaded before. Of a stage, processor time is counted.
+and five prompts are trained side by side. Both sides run the package's own ``tune`` as often as each other, in turns,
+so that a disturbance hits both; the model is loaded before. Of a stage, processor time is counted.
 
 Knows lessons and folds; no settings files and no reports.
 """

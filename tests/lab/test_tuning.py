@@ -338,7 +338,38 @@ def test_another_run_is_refused_with_the_difference(change: dict[str, Any], name
     assert named in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["decided.json", "train.checkpoint"])
+def test_a_resumed_run_has_used_what_it_used_before(monkeypatch: Any, tmp_path: Path):
+    clock = Clock(monkeypatch)
+    trainer_init = tuning.Trainer.__init__
+    monkeypatch.setattr(
+        tuning.Trainer,
+        "__init__",
+        lambda self, *arguments, **named: trainer_init(self, *arguments, **named, clock=lambda: clock.now),
+    )
+
+    class Dies(At):
+        def __call__(self, stage: str, event: Event) -> None:
+            clock(stage, event)
+            super().__call__(stage, event)
+
+    settings = with_(steps=30, evaluations=30, rate=0.05, max_time=100.0, checkpoint_every=1e-9)
+    with pytest.raises(Killed):
+        run(settings=settings, folder=tmp_path, on_event=Dies("train", 40, Killed))
+    used = clock.now
+    clock.now += 1000  # hours between two processes count for nothing
+    more = settings.model_copy(update={"max_time": used + 5})
+    found = run(settings=more, folder=tmp_path, on_event=clock)
+    assert used - 1 <= found.earlier <= used
+    assert clock.now - 1000 - used in (5, 6)
+    assert {outcome.stop for outcome in found.learnt[0].outcomes} == {"time"}
+    assert json.loads((tmp_path / "spent.json").read_text())["seconds"] == pytest.approx(used + 5, abs=1.5)
+    none_left = run(settings=settings.model_copy(update={"max_time": 2.0}), folder=tmp_path, on_event=clock)
+    assert "nothing is left to go on with" in none_left.notes[0]
+    whole = run(settings=settings, folder=tmp_path, on_event=clock)
+    assert every_bit(whole) == every_bit(run(settings=settings.model_copy(update={"max_time": None})))
+
+
+@pytest.mark.parametrize("name", ["decided.json", "train.checkpoint", "spent.json"])
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\x00" * 100])
 def test_a_broken_file_is_refused(name: str, content: bytes, tmp_path: Path):
     (tmp_path / name).write_bytes(content)

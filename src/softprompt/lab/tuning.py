@@ -29,6 +29,7 @@ from softprompt.lab.training.outcome import Event, Outcome
 from softprompt.lab.training.perturbations import require_vectors
 from softprompt.lab.training.problem import Problem
 from softprompt.lab.training.settings import TrainingSettings
+from softprompt.lab.training.spent import Spent
 from softprompt.lab.training.trainer import Ends, Trainer, row_order
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.methods.base import Method, MethodSettings
@@ -93,6 +94,7 @@ class Tuning:
         settings: As they were run, nothing left open.
         states: What was read once; None when nothing was worth it.
         seconds: Time by stage: ``read``, ``probe``, ``train``.
+        earlier: Seconds that earlier processes took, where the run was resumed.
         interrupted: Whether Ctrl-C or the time limit cut it short.
         notes: What a user should know: checkpoints that could not be written, seeds that diverged.
     """
@@ -101,6 +103,7 @@ class Tuning:
     settings: TrainingSettings
     states: StoreReport | None
     seconds: dict[str, float] = field(default_factory=dict)
+    earlier: float = 0.0
     interrupted: bool = False
     notes: tuple[str, ...] = ()
 
@@ -159,13 +162,16 @@ class _Work:
         on_event: Listener,
         ends: Ends,
     ) -> None:
-        self.begun = time.monotonic()
+        self.spent = Spent(folder / "spent.json" if folder else None)
+        self.notes: list[str] = []
+        if settings.max_time is not None and self.spent.earlier >= settings.max_time:
+            took = f"this run has taken {self.spent.earlier:.0f} s before, max_time are {settings.max_time:g} s"
+            self.notes.append(f"{took}: nothing is left to go on with; give it more")
         self.backbone, self.method, self.settings = backbone, method, settings
         self.folder, self.on_event, self.ends = folder, on_event, ends
         self.model = PromptedModel(backbone)
         self.store: StateStore | None = None
         self.seconds: dict[str, float] = {}
-        self.notes: list[str] = []
         sizes = {(len(lesson.train), len(lesson.validation)) for lesson in lessons}
         if len(sizes) != 1:
             came = "; ".join(f"{one.name}: {len(one.train)} and {len(one.validation)}" for one in lessons) or "none"
@@ -218,6 +224,7 @@ class _Work:
         self.store = store if report is not None else None
         self.notes += report.notes if report is not None else ()
         self.seconds["read"] = time.monotonic() - start
+        self.spent.note()
         return report
 
     # --- stages
@@ -264,8 +271,9 @@ class _Work:
                 "; ".join(f"{failed[n].name}: no seed stayed finite at rate {failed[n].rate:g}" for n in self.probed),
                 cure="lower training.rate, or use dtype fp32",
             )
+        self.spent.note()
         notes = (*self.decisions.notes, *self.notes)
-        return Tuning(tuple(learnt), settings, report, self.seconds, cut, notes)
+        return Tuning(tuple(learnt), settings, report, self.seconds, self.spent.earlier, cut, notes)
 
     def _probe(self, settings: TrainingSettings) -> "_Probe":
         """Rates by lesson."""
@@ -319,8 +327,13 @@ class _Work:
         return settings.model_copy(update={"steps": found, "max_time": max(self._left(), 1e-3)})
 
     def _left(self) -> float:
-        """Seconds of ``max_time``."""
-        return max(0.0, (self.settings.max_time or 0.0) - (time.monotonic() - self.begun))
+        """Seconds of ``max_time``, less those of earlier processes too."""
+        return self.spent.left(self.settings.max_time or 0.0)
+
+    def _hear(self, stage: str, event: Event) -> None:
+        if event.kind == "checkpoint":
+            self.spent.note()
+        self.on_event(stage, event)
 
     def _stage(self, name: str, places: Sequence[Place], settings: TrainingSettings) -> list[Outcome]:
         """Train one prompt a place."""
@@ -345,7 +358,7 @@ class _Work:
             store=self.store,
             path=self.folder / f"{name}.checkpoint" if self.folder else None,
             pins=self._pins(settings, places) if self.folder else None,  # every row is read for them
-            on_event=lambda event: self.on_event(name, replace(event, names=names)),
+            on_event=lambda event: self._hear(name, replace(event, names=names)),
             ends=self.ends if name == "train" else lambda step, values: (),
         )
         outcomes = trainer.run()

@@ -108,7 +108,7 @@ def _forget_training(path: Path) -> None:
     """Remove what a training could go on from, of all its rounds."""
     rounds = (path / SECOND, path / TEACHERS)
     for folder in (path, *rounds):
-        for old in (*folder.glob("*.checkpoint"), folder / "decided.json"):
+        for old in (*folder.glob("*.checkpoint"), folder / "decided.json", folder / "spent.json"):
             old.unlink(missing_ok=True)
     for folder in rounds:
         if folder.is_dir() and not any(folder.iterdir()):

@@ -168,7 +168,7 @@ def _said(ready: Prepared, prompts: Sequence[PromptTensors], rows: Sequence[Exam
 
 
 def _time_left(settings: TrainingSettings, first: Tuning) -> float | None:
-    return None if settings.max_time is None else settings.max_time - sum(first.seconds.values())
+    return None if settings.max_time is None else settings.max_time - first.earlier - sum(first.seconds.values())
 
 
 def _most(ready: Prepared) -> int:

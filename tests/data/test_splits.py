@@ -185,6 +185,14 @@ def test_shares_that_leave_nothing(shares: dict[str, float]) -> None:
         split(plain({"x": 9}), **shares)
 
 
+def test_labels_with_a_single_row_are_named_where_nothing_is_left_to_judge() -> None:
+    answers = tuple(f"answer {i}" for i in range(9))
+    rows = tuple(Example({"text": f"about {answer}"}, answer) for answer in answers)
+    free = Dataset(rows, classes=answers)
+    with pytest.raises(DataError, match=r"9 of 9 labels have a single row, which train keeps.*name another column"):
+        split(free, validation=0.2)
+
+
 def test_too_few_rows_say_so() -> None:
     with pytest.raises(DataError, match=r"no row is left for validation: 1 rows"):
         split(plain({"x": 1}))

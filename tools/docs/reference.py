@@ -65,7 +65,8 @@ def errors_page(base: type[Exception], catalogue: dict[str, str]) -> str:
         f" subclasses of `softprompt.{base.__name__}`; on the command line the class decides the exit status.",
         "Exit status 0 is success, 10 a score that does not keep a limit of `evaluate --fail-under`, 130 is Ctrl-C "
         "(the best so far is kept), 141 a pipe whose reader is gone, and 1 a bug of softprompt: "
-        "`SOFTPROMPT_TRACEBACK=1` shows where. With `--json` an error is a document too: "
+        "`SOFTPROMPT_TRACEBACK=1` shows where. With `--json` an error is a document too (of `predict`, whose "
+        "stdout is a stream of rows, it stands on stderr alone): "
         '`{"error": {"code": ..., "message": ..., "cure": ..., "where": [...], "exit_status": ...}}`.',
     ]
     for kind in sorted(base.__subclasses__(), key=lambda kind: kind.exit_status):  # type: ignore[attr-defined]

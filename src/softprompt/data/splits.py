@@ -61,11 +61,15 @@ def split(
     parts = _deal(dataset, list(shares.values()), seed=seed, stratify=stratify, first_keeps_one=True)
     for name, rows in zip(shares, parts, strict=True):
         if not rows:
-            raise DataError(
-                "data.too_few_rows",
-                f"no row is left for {name}: {len(dataset)} rows with {num_units(dataset)} different texts or groups",
-                cure="add rows, change the shares, or give the split as a file of its own",
-            ).at(dataset.name)
+            message = (
+                f"no row is left for {name}: {len(dataset)} rows with {num_units(dataset)} different texts or groups"
+            )
+            cure = "add rows, change the shares, or give the split as a file of its own"
+            labels = [count for count in dataset.labels().values() if count and stratify]
+            if alone := labels.count(1):
+                message += f"; {alone} of {len(labels)} labels have a single row, which train keeps"
+                cure = "add rows of these labels, or name another column: labels that are all different are free text"
+            raise DataError("data.too_few_rows", message, cure=cure).at(dataset.name)
     return {
         name: dataset.select(rows, name=f"{dataset.name} ({name})") for name, rows in zip(shares, parts, strict=True)
     }

@@ -26,6 +26,7 @@ from softprompt.model.backbones.base import Backbone
 from softprompt.model.compiled import CompiledModel
 from softprompt.model.decoding import Constraint, Decoding, constraint_of
 from softprompt.model.ensemble import Pooling
+from softprompt.model.finite import require_numbers
 from softprompt.model.prompted import PromptedModel, Scores
 from softprompt.model.states import StateStore
 from softprompt.model.templates import RowBuilder
@@ -219,6 +220,7 @@ class Predictor:
         Raises:
             TemplateError: as :meth:`RowBuilder.row`.
             DataError: ``data.no_candidates``.
+            ModelError: ``model.not_finite``.
         """
         for chunk in _chunks(examples, self.chunk_rows):
             if self._single is not None:
@@ -398,6 +400,8 @@ class Predictor:
         if model is None:
             model = self._compiled if store is None and self._compiled.pays(rows) else self._model
         found = model.score_all(rows, store=store, batch_tokens=self.batch_tokens)
+        for scores in found.values():
+            require_numbers(scores.values, self.backbone.spec.dtype)
         return {prompt: _by_row(scores) for prompt, scores in found.items()}
 
     def _row(self, asks: Iterable[int], example: Example, *, target: bool) -> Row:

@@ -1,5 +1,6 @@
 """The first contact: help, version, and command lines that cannot be understood."""
 
+import json
 import subprocess
 import sys
 
@@ -50,6 +51,11 @@ def test_version(cli) -> None:
     done = cli("--version")
     assert (done.status, done.err) == (0, "")
     assert done.out.startswith("softprompt ")
+
+
+def test_a_misspelt_command_line_is_a_document_where_one_is_asked_for(cli) -> None:
+    done = cli("tune", "--trian", "x", "--json")
+    assert (done.status, json.loads(done.out)["error"]["code"]) == (2, "config.usage")
 
 
 @pytest.mark.parametrize(

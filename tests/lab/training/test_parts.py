@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from torch import nn
 
 from softprompt.core.errors import ConfigError, TrainingError
@@ -187,6 +188,12 @@ def test_a_part_is_fixed_and_keeps_places():
 
 
 # --- settings
+
+
+@pytest.mark.parametrize("words", [{"rate": 1e38}, {"rates": (0.1, 1e38)}, {"rates": (0.1, -0.1)}, {"rates": (0.0,)}])
+def test_rates_that_no_optimiser_can_step_by_are_refused(words: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="rate"):
+        TrainingSettings(**words)
 
 
 @pytest.mark.parametrize("effort", EFFORTS)

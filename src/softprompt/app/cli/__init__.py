@@ -172,11 +172,11 @@ def _invoke(arguments: list[str]) -> int:
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
-        return _usage(error)
+        return _usage(error, as_json="--json" in arguments)
     return status if isinstance(status, int) else 0
 
 
-def _usage(error: Any) -> int:
+def _usage(error: Any, *, as_json: bool = False) -> int:
     """What is wrong with the command line, in the form of every other error; a group without command shows its help."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "softprompt"
@@ -185,7 +185,7 @@ def _usage(error: Any) -> int:
         return 0
     message = error.format_message().rstrip(".")
     try:
-        with Face():
+        with Face(as_json=as_json):
             raise usage_error(message[:1].lower() + message[1:], cure=f"see {path} --help")
     except typer.Exit as done:
         return done.exit_code

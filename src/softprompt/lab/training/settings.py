@@ -1,6 +1,6 @@
 """Settings of a training: one dial, ``effort``, sets every default that is left open."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -14,6 +14,9 @@ Effort = Literal["quick", "normal", "thorough"]
 #: With fewer validation rows a look's score is mostly luck, and the vectors at the end of the schedule do better than
 #: those of the best look: see docs/training.md.
 FEW_ROWS = 200
+
+#: Steps that are larger still overflow a float32 inside the optimiser.
+MAX_RATE = 1e30
 
 
 class Defaults(Settings):
@@ -47,8 +50,12 @@ class TrainingSettings(Settings):
     seeds: tuple[int, ...] | None = Field(
         None, min_length=1, description="one prompt is trained a seed; their spread is reported"
     )
-    rate: float | None = Field(None, gt=0, description="learning rate in units of the table's scale; None probes")
-    rates: tuple[float, ...] | None = Field(None, min_length=1, description="rates of the probe")
+    rate: float | None = Field(
+        None, gt=0, le=MAX_RATE, description="learning rate in units of the table's scale; None probes"
+    )
+    rates: tuple[Annotated[float, Field(gt=0, le=MAX_RATE)], ...] | None = Field(
+        None, min_length=1, description="rates of the probe"
+    )
     probe_steps: int | None = Field(None, ge=1, description="steps of the probe")
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="of the rate, after the warm-up")
     warmup: float = Field(0.06, ge=0, lt=1, description="share of the steps with rising rate")

@@ -20,6 +20,7 @@ from softprompt.model.decoding.prefill import Branch, Prefilled, prefill
 from softprompt.model.decoding.sampling import row_random
 from softprompt.model.decoding.searches import METHODS, Proposals, Search
 from softprompt.model.decoding.settings import Decoding
+from softprompt.model.finite import require_numbers
 
 __all__ = ["Decoded", "Piece", "decode"]
 
@@ -145,7 +146,7 @@ def _run(
     while True:
         running = [search for search in searches if search.lines]
         lines = [line for search in running for line in search.lines]
-        proposals = propose(_permitted(logits, lines), running)
+        proposals = propose(_permitted(logits, lines, backbone.spec.dtype), running)
         parents, first = [], 0
         for search in running:
             share = slice(first, first + len(search.lines))
@@ -160,9 +161,14 @@ def _run(
         logits, state = backbone.step(state.take(parents), tokens[:, None])
 
 
-def _permitted(logits: Float[Tensor, "S V"], lines: Sequence[Line]) -> Float[Tensor, "S V"]:
-    """The model's log-probabilities in at least fp32, -inf where a line may not go on."""
+def _permitted(logits: Float[Tensor, "S V"], lines: Sequence[Line], dtype: torch.dtype) -> Float[Tensor, "S V"]:
+    """The model's log-probabilities in at least fp32, -inf where a line may not go on.
+
+    Raises:
+        ModelError: ``model.not_finite``.
+    """
     scores = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
+    require_numbers(scores, dtype)
     for row, line in enumerate(lines):
         if line.allowed is not None:
             index = torch.tensor(list(line.allowed), dtype=torch.long, device=scores.device)

@@ -2,6 +2,7 @@
 
 ``get_peft_model`` with ``PromptTuningConfig(task_type="SEQ_CLS")``: the classifier is trained whole beside the vectors,
 in training mode, AdamW with a linear schedule, and the vectors of the last step are kept, as ours are with so few rows.
+Steps run under autocast to bfloat16, in which ours has its frozen model; what is learnt is float32 on both sides.
 The rate is the best of a grid by the validation rows, tried with the first seed at full length.
 
 Source: https://huggingface.co/docs/peft (prompt-based methods); Lester et al., EMNLP 2021, 3045-3059.
@@ -16,6 +17,7 @@ import torch
 from peft import PromptTuningConfig, get_peft_model
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, get_linear_schedule_with_warmup
+from transformers.utils import logging as hf_logging
 
 from benchmarks.contest.outcomes import Clock, Cost, Outcome, Work
 from benchmarks.contest.problems import Problem
@@ -106,7 +108,9 @@ class PeftClassifier:
             if len(order) < self.batch_size:
                 order = torch.randperm(len(rows), generator=generator).tolist()
             batch, order = order[: self.batch_size], order[self.batch_size :]
-            model(**self._batch([rows[n] for n in batch])).loss.backward()
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                loss = model(**self._batch([rows[n] for n in batch])).loss
+            loss.backward()
             optimiser.step()
             schedule.step()
             optimiser.zero_grad()
@@ -122,6 +126,7 @@ class PeftClassifier:
         )
 
     def _model(self) -> Any:
+        hf_logging.set_verbosity_error()  # it reports the new classifier, which is trained
         model = AutoModelForSequenceClassification.from_pretrained(
             self.folder, num_labels=len(self.index), dtype=torch.float32, local_files_only=True
         )

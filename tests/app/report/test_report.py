@@ -43,6 +43,23 @@ def one(name: str = "tickets", **changes: Any) -> Entry:
     return Entry(**{"path": Path(name), "kind": "comparison", **parts, **changes})
 
 
+def write_files(folder: Path, **columns: Any) -> Path:
+    """A run with its files: the judged rows have columns that no template reads."""
+    for name, given in (("train", rows(60)), ("test", rows(66, first=300))):
+        lines = [
+            {"id": row.id, "text": row.fields["text"], "topic": row.target, **{k: f(n) for k, f in columns.items()}}
+            for n, row in enumerate(given)
+        ]
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    run = write_run(folder / "topic", of=(66, 300))
+    (run / "config.yaml").write_text(
+        f"name: topic\ndata: {{train: {folder / 'train.jsonl'}, test: {folder / 'test.jsonl'}}}\n"
+        "task: {target: topic}\n",
+        encoding="utf-8",
+    )
+    return run
+
+
 def test_a_comparison_says_what_its_table_says(tmp_path: Path) -> None:
     table = comparison()
     document = report([write_comparison(tmp_path / "tickets", table)]).document
@@ -313,14 +330,41 @@ def test_names_that_are_not_there_are_refused() -> None:
 
 
 def test_rows_of_a_run_are_read_again_for_their_texts(tmp_path: Path) -> None:
-    for name, given in (("train", rows(60)), ("test", rows(30, first=300))):
-        lines = [json.dumps({"id": row.id, "text": row.fields["text"], "topic": row.target}) for row in given]
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    folder = write_run(tmp_path / "topic", of=(30, 300))
-    (folder / "config.yaml").write_text(
-        f"name: topic\ndata: {{train: {tmp_path / 'train.jsonl'}, test: {tmp_path / 'test.jsonl'}}}\n"
-        "task: {target: topic}\n",
-        encoding="utf-8",
-    )
-    document = report([folder], texts=True).document
+    document = report([write_files(tmp_path)], texts=True).document
     assert all(row["text"].startswith("message 3") for row in document["closer"]["mistakes"])
+
+
+def test_slices_by_columns_that_no_template_reads(tmp_path: Path) -> None:
+    run = write_files(
+        tmp_path,
+        channel=lambda n: "mail" if n < 26 else "chat",
+        meta=lambda n: {"language": "de" if n % 2 else None},
+        amount=lambda n: n / 2,
+    )
+    found = report([run], slices=["channel", "meta.language", "amount"])
+    by = {one["column"]: one["slices"] for one in found.document["closer"]["slices"]}
+    assert [(one["value"], one["rows"]) for one in by["channel"]] == [("chat", 40), ("mail", 26)]
+    assert [(one["value"], one["rows"]) for one in by["meta.language"]] == [("(empty)", 33), ("de", 33)]
+    assert [one["rows"] for one in by["amount"]] == [23, 22, 21]
+    assert set(by["channel"][0]["scores"]) == set(found.document["closer"]["names"])
+    assert found.document["closer"]["texts"] is False
+    assert "<h3>By channel</h3>" in found.to_html()
+    assert "## By meta.language" in found.to_markdown()
+
+
+def test_slices_that_cannot_be_had_are_refused(tmp_path: Path) -> None:
+    run = write_files(tmp_path, channel=lambda n: "mail")
+    with pytest.raises(DataError, match=r"the column 'chanel' to slice by is not in the judged rows.*channel") as lost:
+        report([run], slices=["chanel"])
+    assert lost.value.code == "data.missing_column"
+    (run / "config.yaml").unlink()
+    with pytest.raises(ConfigError, match="only they say where the rows lie"):
+        report([run], slices=["channel"])
+
+
+def test_the_line_beside_the_reference_can_be_named() -> None:
+    assert made(one()).document["closer"]["names"] == ["soft prompt", "LoRA"]
+    found = made(one(), beside="TF-IDF").document["closer"]
+    assert found["names"] == found["flips"]["names"] == ["soft prompt", "TF-IDF"]
+    with pytest.raises(ConfigError, match="no line called 'soft prompt' stands beside 'soft prompt'"):
+        made(one(), beside="soft prompt")

@@ -100,7 +100,9 @@ def curve(
 def report(
     *runs: str | Path,
     reference: str | None = None,
+    beside: str | None = None,
     metric: str | None = None,
+    slices: Sequence[str] = (),
     texts: bool = False,
     output: str | Path | None = None,
 ) -> Report:
@@ -109,14 +111,16 @@ def report(
     Args:
         runs: Folders that ``compare``, ``tune`` and ``curve`` wrote; files of ``softprompt evaluate --json``.
         reference: Name of the line that all stand beside; None: that of the first run.
+        beside: Name of the line that is looked at closely beside it; None: the best of the others.
         metric: The score that decides; None: that of the first run.
+        slices: Columns to show scores by, read again from the files of the runs.
         texts: Show the texts of rows, read again from the files of the runs.
         output: Folder for page, JSON and Markdown; None writes nothing.
 
     Raises:
         DataError: ``data.no_report``, ``data.lengths_differ``; ConfigError: ``config.unknown_name``.
     """
-    made = reporting.report(runs, reference=reference, metric=metric, texts=texts)
+    made = reporting.report(runs, reference=reference, beside=beside, metric=metric, slices=slices, texts=texts)
     if output is not None:
         reporting.write_report(made, Path(output))
     return made

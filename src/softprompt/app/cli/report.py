@@ -28,6 +28,14 @@ def report(
     reference: Annotated[
         str | None, typer.Option(metavar="LINE", help="What all stand beside (the reference of the first run).")
     ] = None,
+    beside: Annotated[
+        str | None,
+        typer.Option(metavar="LINE", help="What is looked at closely beside it: rows that flip (the best other line)."),
+    ] = None,
+    slices: Annotated[
+        list[str] | None,
+        typer.Option("--slice", metavar="COLUMN", help="Show scores by a column, read again from the runs' files."),
+    ] = None,
     metric: Annotated[str | None, typer.Option(help="The score that decides (that of the first run).")] = None,
     texts: Annotated[
         bool, typer.Option("--texts", help="Show the texts of rows, read again from the files of the runs.")
@@ -40,12 +48,14 @@ def report(
     softprompt report runs/topic
 
     softprompt report runs/topic-compare runs/other --texts -o report
+
+    softprompt report runs/topic-compare --slice channel --slice language --beside "LoRA, rank 8"
     """
     with Face(as_json=as_json) as face:
         from softprompt.app.recipes.report import report as make
         from softprompt.app.recipes.report import write_report
 
-        made = make(runs, reference=reference, metric=metric, texts=texts)
+        made = make(runs, reference=reference, beside=beside, metric=metric, slices=slices or (), texts=texts)
         files = write_report(made, folder_for(runs, output), card=card)
         document = {**made.to_dict(), "files": [str(path) for path in files]}
         face.show(document, lambda out: render(out, document))

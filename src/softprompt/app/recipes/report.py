@@ -4,17 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from softprompt.app.config import RunConfig
-from softprompt.app.recipes.prepare import load_splits, load_task
-from softprompt.app.recipes.rows import read_rows
+from softprompt.app.recipes.rereading import JudgedRows, read_again
 from softprompt.app.report.document import Report, make_report
 from softprompt.app.report.hub import model_card
-from softprompt.app.report.sources import CONFIG, Entry, read_entry
-from softprompt.app.yaml import read_yaml
+from softprompt.app.report.sources import read_entry
 from softprompt.core.errors import ConfigError, PromptError
 from softprompt.core.files import write_private, write_whole
-from softprompt.core.records import Example
-from softprompt.data.dataset import Dataset
 from softprompt.model.prompts.prompt import Prompt
 
 __all__ = ["report", "write_report"]
@@ -26,7 +21,9 @@ def report(
     paths: Sequence[str | Path],
     *,
     reference: str | None = None,
+    beside: str | None = None,
     metric: str | None = None,
+    slices: Sequence[str] = (),
     texts: bool = False,
 ) -> Report:
     """Put runs beside each other.
@@ -34,19 +31,28 @@ def report(
     Args:
         paths: Folders of comparisons, runs and learning curves; files of ``softprompt evaluate --json``.
         reference: Name of the line that all stand beside; None: that of the first run.
+        beside: Name of the line that is looked at closely beside it; None: the best of the others.
         metric: The score that decides; None: that of the first run.
-        texts: Read the judged rows again, where the runs' settings name them, and show their texts.
+        slices: Columns of the judged rows, read again from the files that the runs' settings name, to show scores by.
+        texts: Read the judged rows again in the same way, and show their texts.
 
     Raises:
         DataError: ``data.no_report``, ``data.unreadable``, ``data.unknown_schema``, ``data.lengths_differ``; with
-            ``texts`` whatever is wrong with the files of the rows.
+            ``slices`` and ``texts`` whatever is wrong with the files of the rows, and ``data.missing_column``.
         ConfigError: ``config.unknown_name``, ``config.usage`` without a path.
     """
     if not paths:
         raise ConfigError("config.usage", "no run was named", cure="softprompt report runs/NAME")
     entries = [read_entry(Path(path)) for path in paths]
-    found = texts_of(entries) if texts else {}
-    return make_report(entries, reference=reference, metric=metric, texts=found)
+    found = read_again(entries, columns=slices) if texts or slices else JudgedRows()
+    return make_report(
+        entries,
+        reference=reference,
+        beside=beside,
+        metric=metric,
+        texts=found.texts if texts else {},
+        columns=found.columns,
+    )
 
 
 def write_report(made: Report, folder: Path, *, card: bool = False) -> list[Path]:
@@ -80,42 +86,6 @@ def write_report(made: Report, folder: Path, *, card: bool = False) -> list[Path
         else:
             write_whole(folder / name, text.encode("utf-8"))
     return [folder / name for name in files]
-
-
-def texts_of(entries: Sequence[Entry]) -> dict[str, str]:
-    """Text by id of the rows that judged the runs, from the files that their settings name.
-
-    Raises:
-        ConfigError: ``config.invalid``: settings that name no rows any more.
-        DataError: What is wrong with the rows.
-    """
-    found: dict[str, str] = {}
-    for entry in entries:
-        if not entry.lines or not entry.config:
-            continue
-        config = RunConfig.parse(read_yaml(entry.path / CONFIG), where=str(entry.path / CONFIG))
-        if entry.kind == "comparison" and config.data.test is None and not config.data.split.test:
-            config = config.with_({"data.split.test": config.compare.test})
-        rows = read_rows(config)
-        splits, _, _ = load_splits(config, load_task(config, rows["train"]), rows)
-        wanted = {item.id for line in entry.lines for run in line.runs for item in run.evaluation.items}
-        found |= {row.id: text_of(row) for part in splits.values() for row in _rows(part) if row.id in wanted}
-    return found
-
-
-def text_of(row: Example) -> str:
-    """The fields of a row in one text.
-
-    >>> text_of(Example({"text": "hi"})), text_of(Example({"title": "a", "body": "b"}))
-    ('hi', 'title: a / body: b')
-    """
-    if len(row.fields) == 1:
-        return str(next(iter(row.fields.values())))
-    return " / ".join(f"{name}: {text}" for name, text in row.fields.items())
-
-
-def _rows(part: Dataset) -> Sequence[Example]:
-    return part.rows
 
 
 def _card(document: Mapping[str, object]) -> str:

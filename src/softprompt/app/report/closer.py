@@ -4,13 +4,14 @@ All of it from what evaluations keep of their rows; texts stand in it only where
 first is looked at. Gives plain data.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from softprompt.core.stats import mcnemar_exact, wilson
 from softprompt.lab.evaluation import Evaluation, Item, as_text
-from softprompt.lab.slices import MIN_ROWS, confusions, cut_slices, slice_rows
+from softprompt.lab.slices import MIN_ROWS, Slices, confusions, cut_slices, slice_rows
 
 __all__ = ["by_label", "calibration", "confusion", "flips", "slices", "surest_mistakes"]
 
@@ -18,6 +19,9 @@ Texts = Mapping[str, str]
 
 #: Labels beyond which a matrix is no picture any more, and rows of a list of examples.
 MOST_LABELS, SHOWN = 16, 8
+
+#: Different numbers of a column that are slices of their own.
+MOST_NUMBERS = 12
 
 #: Bins of confidence.
 BINS = 10
@@ -84,23 +88,60 @@ def by_label(lines: Mapping[str, Evaluation]) -> list[dict[str, Any]]:
     return found
 
 
-def slices(evaluation: Evaluation, texts: Texts) -> list[dict[str, Any]]:
-    """Slices of the rows against all others: by length where texts are known, and cut against whole."""
-    found = []
-    items = evaluation.items
+def slices(
+    lines: Mapping[str, Evaluation], texts: Texts, columns: Mapping[str, Mapping[str, str]]
+) -> list[dict[str, Any]]:
+    """Slices of the rows against all others: by columns, by length where texts are known, and cut against whole.
+
+    Args:
+        lines: Judged on the same rows; sentences are about the first, scores of all.
+        texts: By id of the row.
+        columns: Column -> value by id of the row; numbers of many values are cut into thirds.
+    """
+    items = next(iter(lines.values())).items
+    found = {column: _thirds([cells.get(item.id, "") for item in items]) for column, cells in columns.items()}
     if len(items) >= 3 * MIN_ROWS and all(item.id in texts for item in items):
-        lengths = sorted(len(texts[item.id]) for item in items)
-        ends = lengths[len(lengths) // 3], lengths[2 * len(lengths) // 3]
-        names = [
-            f"short (up to {ends[0]} characters)",
-            f"middle (up to {ends[1]})",
-            "long",
-        ]
-        place = [names[sum(len(texts[item.id]) > end for end in ends)] for item in items]
-        found += [one.to_dict() for one in slice_rows(evaluation, {"length": place})]
-    if (cut := cut_slices(evaluation)) is not None:
-        found.append(cut.to_dict())
-    return found
+        found["length"] = _thirds([str(len(texts[item.id])) for item in items], unit=" characters")
+    by_line = {name: slice_rows(one, found) for name, one in lines.items()}
+    told = [_beside({name: of[n] for name, of in by_line.items()}) for n in range(len(found))]
+    cut = {name: one for name, evaluation in lines.items() if (one := cut_slices(evaluation)) is not None}
+    return [*told, *([_beside(dict(list(cut.items())[:1]))] if next(iter(lines)) in cut else [])]
+
+
+def _beside(found: Mapping[str, Slices]) -> dict[str, Any]:
+    """The slices of the first line, with the scores of all lines."""
+    first = next(iter(found.values()))
+    plain = first.to_dict()
+    for n, one in enumerate(plain["slices"]):
+        one["scores"] = {name: line.slices[n].score.as_dict() for name, line in found.items()}
+    return plain
+
+
+def _thirds(values: Sequence[str], *, unit: str = "") -> list[str]:
+    """Values to slice by; numbers that take more than :data:`MOST_NUMBERS` values become thirds.
+
+    >>> _thirds(["3", "1", ""])
+    ['3', '1', '']
+    >>> _thirds([str(n) for n in range(30)], unit=" m")[::14]
+    ['up to 10 m', 'up to 20 m', 'more']
+    """
+    numbers = [_number(value) for value in values]
+    known = sorted(one for one in numbers if one is not None)
+    if len(set(known)) <= MOST_NUMBERS or any(
+        one is None and value for one, value in zip(numbers, values, strict=True)
+    ):
+        return list(values)
+    ends = known[len(known) // 3], known[2 * len(known) // 3]
+    names = [f"up to {ends[0]:g}{unit}", f"up to {ends[1]:g}{unit}", "more"]
+    return ["" if one is None else names[sum(one > end for end in ends)] for one in numbers]
+
+
+def _number(value: str) -> float | None:
+    try:
+        found = float(value)
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 def flips(first: Evaluation, second: Evaluation, *, names: tuple[str, str], texts: Texts) -> dict[str, Any]:

@@ -13,9 +13,11 @@ from importlib.metadata import version
 from statistics import fmean
 from typing import Any
 
-from softprompt.app.report.beside import Beside, beside
+from softprompt.app.report.beside import Beside
+from softprompt.app.report.beside import beside as side_by_side
 from softprompt.app.report.closer import by_label, calibration, confusion, flips, slices, surest_mistakes
 from softprompt.app.report.sources import Entry
+from softprompt.core.errors import ConfigError, nearest
 from softprompt.core.metrics import make_metric
 from softprompt.lab.comparison.table import Against, Line
 
@@ -71,8 +73,10 @@ def make_report(
     entries: Sequence[Entry],
     *,
     reference: str | None = None,
+    beside: str | None = None,
     metric: str | None = None,
     texts: Mapping[str, str] | None = None,
+    columns: Mapping[str, Mapping[str, str]] | None = None,
     now: datetime | None = None,
 ) -> Report:
     """Put runs beside each other.
@@ -80,14 +84,17 @@ def make_report(
     Args:
         entries: At least one.
         reference: Name of the line that all stand beside.
+        beside: Name of the line that is looked at closely beside it; None: the best of the others.
         metric: The score that decides.
         texts: Of the judged rows, by id; without them rows are named by their ids.
+        columns: To show scores by: column -> value by id of the row.
         now: The date; None: that of today.
 
     Raises:
-        ConfigError, DataError: as :func:`~softprompt.app.report.beside.beside`.
+        ConfigError, DataError: as :func:`~softprompt.app.report.beside.beside`; ``config.unknown_name`` also for a line
+            to look at that is not there, or not on the same rows.
     """
-    table = beside(entries, reference=reference, metric=metric)
+    table = side_by_side(entries, reference=reference, metric=metric)
     curves = [one.curve for one in entries if one.curve is not None]
     verdict = table.verdict or (curves[0].sentences[0] if curves and curves[0].sentences else "nothing was measured")
     return Report(
@@ -112,7 +119,7 @@ def make_report(
                 for line in one.lines
                 if line.left_out
             ],
-            "closer": _closer(table, texts or {}),
+            "closer": _closer(table, texts or {}, columns or {}, beside),
             "curves": [{**one.to_dict(), "name": one.name} for one in curves],
             "runs": [_run(one) for one in entries],
         }
@@ -170,8 +177,10 @@ def _mean(values: Sequence[float | int | None]) -> float | None:
     return fmean(known) if known and len(known) == len(values) else None
 
 
-def _closer(table: Beside, texts: Mapping[str, str]) -> dict[str, Any] | None:
-    """The reference, and beside it the line that a reader will ask about: the best of the others by score.
+def _closer(
+    table: Beside, texts: Mapping[str, str], columns: Mapping[str, Mapping[str, str]], beside: str | None
+) -> dict[str, Any] | None:
+    """The reference, and beside it the line that was named, or that a reader will ask about: the best by score.
 
     It is looked at, not chosen: verdicts stand in the table and count all lines.
     """
@@ -181,7 +190,14 @@ def _closer(table: Beside, texts: Mapping[str, str]) -> dict[str, Any] | None:
     first = own.runs[0].evaluation
     sign = 1 if _scale(table)["higher_is_better"] else -1
     others = [one for one in table.lines if one.name != own.name and table.same_rows and one.score is not None]
-    other = max(others, key=lambda one: sign * (one.score.estimate if one.score else 0.0), default=None)
+    names = [one.name for one in others]
+    if beside is not None and beside not in names:
+        message = f"no line called {beside!r} stands beside {own.name!r}; {nearest(beside, names)}"
+        raise ConfigError("config.unknown_name", message)
+    if beside is not None:
+        other = next((one for one in others if one.name == beside), None)
+    else:
+        other = max(others, key=lambda one: sign * (one.score.estimate if one.score else 0.0), default=None)
     pair = {own.name: first, **({} if other is None else {other.name: other.runs[0].evaluation})}
     return {
         "names": list(pair),
@@ -189,7 +205,7 @@ def _closer(table: Beside, texts: Mapping[str, str]) -> dict[str, Any] | None:
         "confusion": {name: found for name, one in pair.items() if (found := confusion(one)) is not None},
         "calibration": {name: found for name, one in pair.items() if (found := calibration(one)) is not None},
         "by_label": by_label(pair),
-        "slices": slices(first, texts),
+        "slices": slices(pair, texts, columns),
         "flips": None
         if other is None
         else flips(first, other.runs[0].evaluation, names=(own.name, other.name), texts=texts),

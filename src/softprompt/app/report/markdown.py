@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from softprompt.app.page.words import duration, size
-from softprompt.app.report.view import amount, difference, fact_list, p_value
+from softprompt.app.report.view import amount, difference, fact_list, p_value, sliced
 
 __all__ = ["cell", "markdown", "table"]
 
@@ -53,6 +53,7 @@ def markdown(document: Document) -> str:
     for curve in document["curves"]:
         parts += ["## What more labels bring", "", _curve(curve), ""]
         parts += [f"- {cell(sentence)}" for sentence in curve["sentences"]] + [""]
+    parts += _slices(document)
     parts += _flips(document["closer"])
     parts += ["## Where the numbers come from", ""]
     for run in document["runs"]:
@@ -89,6 +90,23 @@ def _curve(curve: Document) -> str:
     return table(
         [f"{cell(curve['metric'])} by rows", *(f"{n:,}" for n in sizes)], rows, numbers=range(1, len(sizes) + 1)
     )
+
+
+def _slices(document: Document) -> list[str]:
+    """Scores by the values of columns."""
+    parts = []
+    for found in (document["closer"] or {}).get("slices", []):
+        shown = sliced(found, document)
+        heads = [cell(shown["column"]), "rows", *(f"{cell(shown['head'])}, {cell(name)}" for name in shown["names"])]
+        rows = [[value, count, *scores] for value, count, _, scores in shown["cells"]]
+        parts += [
+            f"## By {cell(shown['column'])}",
+            "",
+            f"{cell(document['closer']['names'][0])}: {cell(shown['sentence'])}.",
+            "",
+        ]
+        parts += [table(heads, rows, numbers=[1]), ""]
+    return parts
 
 
 def _flips(closer: Document | None) -> list[str]:

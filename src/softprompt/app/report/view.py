@@ -10,7 +10,7 @@ from softprompt.app.page.words import duration, percent, size
 from softprompt.app.report.pictures import HUES, Mark, cost_quality, learning_curves, nice_scale, reliability
 from softprompt.core.words import counted
 
-__all__ = ["amount", "difference", "fact_list", "p_value", "view"]
+__all__ = ["amount", "difference", "fact_list", "p_value", "sliced", "view"]
 
 Document = Mapping[str, Any]
 
@@ -37,6 +37,7 @@ def view(document: Document) -> dict[str, Any]:
         "reliability_picture": _reliability(document["closer"]),
         "matrices": _matrices(document["closer"]),
         "labels": _labels(document["closer"]),
+        "sliced": [sliced(one, document) for one in (document["closer"] or {}).get("slices", [])],
         "measured_on": _measured_on(document),
         "facts": [fact_list(run) for run in document["runs"]],
     }
@@ -208,6 +209,27 @@ def _labels(closer: Document | None) -> list[dict[str, Any]]:
     if closer is None:
         return []
     return [{**one, "scores": list(one["scores"].items())} for one in closer["by_label"]]
+
+
+def sliced(found: Document, document: Document) -> dict[str, Any]:
+    """One column's slices in words: value, rows, and the score of each line with its interval.
+
+    >>> score = {"estimate": 0.5, "low": 0.25, "high": 1.0}
+    >>> one = {"value": "mail", "rows": 4, "worse": True, "scores": {"ours": score}}
+    >>> column = {"column": "channel", "metric": "accuracy", "sentence": "", "slices": [one]}
+    >>> sliced(column, {"metric": "accuracy", "scale": {"share": True}})["cells"]
+    [('mail', 4, True, ['50.0 [25.0, 100.0]'])]
+    """
+    share = document["scale"]["share"] and found["metric"] == document["metric"]
+    cells = []
+    for one in found["slices"]:
+        scores = [
+            f"{amount(score['estimate'], share=share)} {_bounds(score, share=share)}".strip()
+            for score in one["scores"].values()
+        ]
+        cells.append((one["value"], one["rows"], one["worse"], scores))
+    head = f"{found['metric'].replace('_', ' ')}{' %' if share else ''}"
+    return {**found, "head": head, "names": list(found["slices"][0]["scores"]), "cells": cells}
 
 
 def fact_list(run: Document) -> dict[str, Any]:

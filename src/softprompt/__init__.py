@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         data_page,
         ensemble,
         evaluate,
+        examine,
         load,
         load_model,
         plan,

@@ -84,6 +84,11 @@ def test_what_cannot_be_converted_is_one_line(
     assert caught.value.code == code
 
 
+def test_a_model_that_is_named_by_its_own_name_is_not_loaded_again(model: sp.Backbone) -> None:
+    with pytest.raises(PromptError, match="is for tiny-llama already"):
+        sp.convert_prompt(build(model, BARE), "tiny-llama", model=model)
+
+
 def test_an_ensemble_is_neither_exported_nor_converted(model: sp.Backbone, other: sp.Backbone, tmp_path: Path) -> None:
     one, two = (build(model, BARE, head=head) for head in (False, True))
     path = tmp_path / "both"

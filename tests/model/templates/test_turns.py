@@ -133,6 +133,15 @@ def test_turns_are_for_the_preset_of_conversations() -> None:
         TemplateSettings.parse({"turns": "chat"}).build("classify", tokenizer=tokenizer(CHATML))
 
 
+def test_a_chat_of_ones_own_around_a_conversation_is_refused_with_what_to_do() -> None:
+    settings = TemplateSettings.parse({"chat": {"user": "{text}<soft 3>"}})
+    with pytest.raises(TemplateError, match="all turns of a conversation as lines into one turn") as caught:
+        settings.build("dialogue", tokenizer=tokenizer(CHATML))
+    assert caught.value.code == "template.chat"
+    assert "leave template.chat out" in str(caught.value)
+    assert settings.build("generate", tokenizer=tokenizer(CHATML)).fields == ("text",)
+
+
 def test_the_turns_are_saved_with_their_hash() -> None:
     template = built(CHATML)
     data = json.loads(json.dumps(template.to_dict()))

@@ -162,7 +162,7 @@ def examine(  # noqa: PLR0913 - what users may ask of a call
             gates=[Gate(metric, limit) for metric, limit in (limits or {}).items()],
             bound=bound,
         ),
-        watcher=watcher,
+        watcher=watcher or watcher_here(),
         **model_of(model),
     )
     for path, one in zip(listed, found, strict=True):

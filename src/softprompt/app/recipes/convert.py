@@ -55,7 +55,7 @@ def convert_prompt(
         raise PromptError("prompt.unsupported_conversion", message, cure="write one for the other model: --template")
     source = model_from(model, watcher) if model is not None else backbone_for([old], None, watcher)
     old.check(identity(source.spec))
-    target = model_from(to_model, watcher)
+    target = source if to_model == source.spec.name else model_from(to_model, watcher)
     if target.spec.fingerprint == source.spec.fingerprint:
         message = f"{old.name!r} is for {target.spec.name} already"
         raise PromptError("prompt.unsupported_conversion", message, cure="use it as it is, or name another model")

@@ -100,13 +100,17 @@ class TemplateSettings(Settings):
             model: Kind of the model, which decides whether there are two sides; None: not known yet, all is taken.
 
         Raises:
-            TemplateError: any fault of the text; ``template.chat`` for a chat without a tokenizer; ``template.decoder``
-                for a mark that the model has no use for.
+            TemplateError: any fault of the text; ``template.chat`` for a chat without a tokenizer, or around a
+                conversation that has turns already; ``template.decoder`` for a mark that the model has no use for.
             ModelError: ``model.no_chat_template``, ``model.chat_template``.
             ConfigError: ``config.invalid`` for turns where there is no conversation.
         """
         keep = self.keep if self.keep is not None else KEPT.get(kind)
         if self.chat is not None:
+            if KEPT.get(kind) == "turns":
+                message = "a chat of your own would put all turns of a conversation as lines into one turn of the user"
+                cure = "leave template.chat out: turns: chat writes every turn as one, system messages stand in the rows"
+                raise TemplateError("template.chat", message, cure=f"{cure}; or write template.text for lines")
             if tokenizer is None:
                 message = "the turns of a chat become a template only with a model's chat format"
                 raise TemplateError("template.chat", message, cure="name the model")

@@ -56,6 +56,6 @@ def test_rows_that_show_nothing_do_not_hide_those_that_do() -> None:
 
 def test_settings_that_would_do_nothing_are_refused() -> None:
     backbone = tiny()
-    one = lesson(backbone, "{text}<soft 4> It was {answer}", Task.classify(["no", "yes"]), ROWS)
-    with pytest.raises(SoftpromptError, match=r"training.noise: acts on soft tokens among embeddings"):
+    one = lesson(backbone, "{text} It was {answer}", Task.classify(["no", "yes"]), ROWS)
+    with pytest.raises(SoftpromptError, match=r"training.noise: acts on soft tokens, and .*'deep' has none here"):
         rehearse(backbone, one, method=parse_method("deep"), settings=TrainingSettings(noise=0.1))

@@ -108,8 +108,8 @@ def test_what_cannot_be_is_refused_before_anything_is_learnt(model: sp.Backbone,
         learn(model, tmp_path / "a", {"name": "late", "layer": 7}, METHODS["late after"][1])
     with pytest.raises(ModelError, match=r"directly behind slot 'soft'.*model.unsupported_prompt.*put a word between"):
         learn(model, tmp_path / "b", "deep", "{text}<soft 4>{answer}")
-    with pytest.raises(ConfigError, match=r"training.noise: acts on soft tokens among embeddings"):
-        learn(model, tmp_path / "c", "deep", METHODS["deep before"][1], training=QUICK | {"noise": 0.1})
+    with pytest.raises(ConfigError, match=r"training.noise: acts on soft tokens, and method 'deep' has none here"):
+        learn(model, tmp_path / "c", "deep", "{text} It was {answer}", training=QUICK | {"noise": 0.1})
 
 
 class Stages(sp.Watcher):

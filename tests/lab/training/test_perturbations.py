@@ -100,6 +100,32 @@ def test_weight_decay_pulls_the_numbers_towards_zero_and_smoothing_keeps_answers
     assert spread[1] < spread[0]
 
 
+@pytest.mark.parametrize("name", ["deep", {"name": "deep", "bottleneck": 4}, "late"])
+@pytest.mark.parametrize("given", [{"noise": 0.3}, {"dropout": 0.3}, {"adversarial": 0.3}, {"max_rms": 0.5}], ids=str)
+def test_every_regularisation_acts_on_tensors_of_the_layers(name: Any, given: dict[str, float]):
+    """What is learnt is another prompt than without, every number is finite, and twice is once."""
+
+    def learnt(**more: float) -> PromptTensors:
+        settings = SETTINGS.model_copy(update={"keep": "last", **more})
+        (outcome,) = trainer((0,), settings=settings, name=name).run()
+        return outcome.tensors
+
+    free, one, again = learnt(), learnt(**given), learnt(**given)
+    for (title, left), (_, right), (_, same) in zip(free.tensors(), one.tensors(), again.tensors(), strict=True):
+        assert right.isfinite().all()
+        assert torch.equal(right, same)
+        if title.startswith("slots"):
+            assert not torch.equal(left, right), title
+
+
+def test_the_adversary_attacks_every_heads_part_of_a_token():
+    adversary, keys = Adversary(0.5), torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(0))
+    ((keys + adversary.watch(0, "soft.keys.0", keys)) ** 2).sum().backward()
+    torch.testing.assert_close(
+        adversary.attack(0, "soft.keys.0", keys).square().mean(-1).sqrt(), torch.full((2, 3), 0.5)
+    )
+
+
 @pytest.mark.parametrize("name", ["noise", "dropout", "adversarial", "max_rms"])
 def test_what_would_do_nothing_is_refused(name: str):
     settings = TrainingSettings.parse({name: 0.5})

@@ -28,6 +28,7 @@ CONFIGS = [
             {"name": "superposition", "words": 4},
             {"name": "p_tuning", "encoder": "lstm", "hidden": 3},
             {"name": "context", "epsilon": None},
+            {"name": "deep", "bottleneck": 3},
         )
     ),
 ]

@@ -12,7 +12,9 @@ Noise and adversary smooth a loss that is steep in the vectors: PTP (Chen et al.
 https://arxiv.org/abs/2305.02423) reports higher scores and less spread over seeds. PTP also perturbs the text; here
 only what is learnt is perturbed, because the text may be frozen.
 
-All sizes are in units of the model's own table. What is drawn is a function of the prompt's seed, slot and step.
+All sizes are in units of the model's own table, and of tensors that enter the layers in units of what stands in that
+layer. Of keys and values every head's part of a token is a vector. What is drawn is a function of the prompt's seed,
+slot and step.
 """
 
 import math
@@ -84,22 +86,22 @@ class Adversary:
         noted = self._zeros[prompt, slot].grad
         if noted is None:
             return torch.zeros_like(vectors) + self._below(prompt, slot, vectors)
-        norm = torch.linalg.vector_norm(noted, dim=1, keepdim=True)
+        norm = torch.linalg.vector_norm(noted, dim=-1, keepdim=True)
         away = torch.where(norm > 0, noted / norm, noted)
-        return self.size * math.sqrt(noted.shape[1]) * away + self._below(prompt, slot, vectors)
+        return self.size * math.sqrt(noted.shape[-1]) * away + self._below(prompt, slot, vectors)
 
     def _below(self, prompt: int, slot: str, vectors: Tensor) -> Tensor | float:
         return 0.0 if self.under is None else self.under(prompt, slot, vectors)
 
 
 def require_vectors(settings: TrainingSettings, prompts: Sequence[PromptTensors], *, method: str) -> None:
-    """Refuse settings that would silently do nothing: they act on vectors among embeddings only.
+    """Refuse settings that would silently do nothing: they act on soft tokens, and label vectors are none.
 
     Raises:
         ConfigError: ``config.invalid``.
     """
     names = [name for name in ("noise", "dropout", "adversarial", "max_rms") if getattr(settings, name)]
-    if names and not any(slot.embed is not None for prompt in prompts for slot in prompt.slots.values()):
+    if names and not any(prompt.slots for prompt in prompts):
         said = ", ".join(f"training.{name}" for name in names)
-        message = f"{said}: acts on soft tokens among embeddings, and method {method!r} has none here"
-        raise ConfigError("config.invalid", message, cure="leave it out, or give the template a soft slot of vectors")
+        message = f"{said}: acts on soft tokens, and method {method!r} has none here"
+        raise ConfigError("config.invalid", message, cure="leave it out, or give the template a soft slot")

@@ -17,8 +17,7 @@ Knows no backbone, no optimiser, no task: it yields :class:`~softprompt.core.ten
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -29,11 +28,24 @@ from softprompt.core.errors import PromptError
 from softprompt.core.tensors import Head, PromptTensors, SlotTensors
 from softprompt.model.methods.starts import Start, StartKind
 
-__all__ = ["LabelVectors", "Method", "MethodSettings", "Parametrisation", "Perturbation", "SoftVectors"]
+__all__ = ["LabelVectors", "Method", "MethodSettings", "Parametrisation", "Perturbation", "SoftVectors", "Unit"]
 
-#: (prompt, slot, vectors in units of the scale) -> what is added to them: noise, dropout, an adversary's step. The
-#: caller owns the generators: a resumed run draws the same.
+#: (prompt, slot, vectors in their unit) -> what is added to them: noise, dropout, an adversary's step. Of tensors that
+#: enter the layers the slot's name goes on: ``soft.keys.0``. The caller owns the generators: a resumed run draws the
+#: same.
 Perturbation = Callable[[int, str, Tensor], Tensor]
+
+
+class Unit(NamedTuple):
+    """In what one tensor of a slot is trained.
+
+    Attributes:
+        size: What is typical of its numbers.
+        kept: So many of its first tokens are not learnt, and nothing is done to them.
+    """
+
+    size: Tensor
+    kept: int = 0
 
 
 class MethodSettings(Settings):
@@ -60,6 +72,10 @@ class Parametrisation(nn.Module, ABC):
     def forward(self) -> Mapping[str, SlotTensors]:
         """The slots' tensors, with a graph back to the parameters."""
 
+    @abstractmethod
+    def units(self, slot: str) -> Mapping[str, Unit]:
+        """By name of each tensor of a slot (``embed``, ``hidden.8``, ``keys.0``) what it is measured in."""
+
     def after_step(self) -> None:
         """Project parameters back to where they are allowed; called after every optimiser step."""
         return
@@ -69,6 +85,9 @@ class NoSlots(Parametrisation):
     """A prompt that is a head only: the linear probe among prompts."""
 
     def forward(self) -> dict[str, SlotTensors]:
+        return {}
+
+    def units(self, slot: str) -> dict[str, Unit]:
         return {}
 
 
@@ -96,6 +115,9 @@ class SoftVectors(Parametrisation):
     def begun(self, start: Start) -> Float[Tensor, "P E"]:
         """Where the vectors of all slots start, in units of the scale."""
         return torch.cat([start.slots[name].detach().float() for name in self.names]) / start.scale
+
+    def units(self, slot: str) -> dict[str, Unit]:
+        return {"embed": Unit(self.scale)}
 
     def split(self, vectors: Float[Tensor, "P E"]) -> dict[str, SlotTensors]:
         """Vectors in units of the scale -> slots at the model's scale."""
@@ -175,17 +197,18 @@ class Method(nn.Module, ABC, Generic[S]):
         return PromptTensors(slots, self.heads[key]() if key in self.heads else None)
 
     def _changed(self, k: int, name: str, slot: SlotTensors, perturb: Perturbation | None) -> SlotTensors:
-        """Vectors below the bound, then perturbed; what is no vector among embeddings stays as it is."""
-        if slot.embed is None:
-            return slot
-        scale: Any = self.prompts[k].scale
-        vectors = slot.embed
-        if self.max_rms is not None:
-            square, most = (vectors / scale).square().mean(dim=1, keepdim=True), self.max_rms**2
-            vectors = torch.where(square > most, vectors * (most / square.clamp(min=most)).sqrt(), vectors)
-        if perturb is not None:
-            vectors = vectors + scale * perturb(k, name, vectors / scale).to(vectors)
-        return replace(slot, embed=vectors)
+        """Vectors below the bound, then perturbed, each in its unit."""
+        part = self.prompts[k]
+        assert isinstance(part, Parametrisation)
+        units = part.units(name)
+        changed = {}
+        for title, tensor in slot.tensors():
+            (size, kept), called = units[title], name if title == "embed" else f"{name}.{title}"
+            free = _below(tensor[..., kept:, :], size, self.max_rms)
+            if perturb is not None:
+                free = free + size * perturb(k, called, free / size).to(free)
+            changed[f"slots.{name}.{title}"] = torch.cat([tensor[..., :kept, :], free], dim=-2) if kept else free
+        return PromptTensors.from_tensors(changed).slots[name]
 
     def named_parameters_of(self, k: int) -> Iterator[tuple[str, nn.Parameter]]:
         """Names (``slots.*``, ``head.*``) and parameters of prompt k, and of no other prompt."""
@@ -217,3 +240,11 @@ class Method(nn.Module, ABC, Generic[S]):
     def materialise(self) -> tuple[PromptTensors, ...]:
         """What is kept of every prompt: plain fp32 tensors, copied, with no trace of the method."""
         return tuple(prompt.detach() for prompt in self())
+
+
+def _below(vectors: Float[Tensor, "*any N"], size: Tensor, most: float | None) -> Float[Tensor, "*any N"]:
+    """Vectors whose root mean square is at most ``most`` times ``size``; those that are longer keep their direction."""
+    if most is None:
+        return vectors
+    square = (vectors / size).square().mean(dim=-1, keepdim=True)
+    return torch.where(square > most**2, vectors * (most**2 / square.clamp(min=most**2)).sqrt(), vectors)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from softprompt.core.errors import ConfigError, PromptError
 from softprompt.core.tensors import SlotTensors
-from softprompt.model.methods.base import Method, MethodSettings, Parametrisation
+from softprompt.model.methods.base import Method, MethodSettings, Parametrisation, Unit
 from softprompt.model.methods.deep import layers_of, unit_of
 from softprompt.model.methods.starts import Start, StartKind
 
@@ -90,6 +90,11 @@ class LatePrompt(Parametrisation):
 
     def forward(self) -> dict[str, SlotTensors]:
         return {name: part() for name, part in zip(self.names, self.parts, strict=True)}
+
+    def units(self, slot: str) -> dict[str, Unit]:
+        part = self.parts[self.names.index(slot)]
+        assert isinstance(part, LateVectors)
+        return {f"hidden.{part.layer}": Unit(part.unit)}
 
 
 class Late(Method[LateSettings]):

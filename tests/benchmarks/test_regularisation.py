@@ -28,6 +28,6 @@ def test_what_is_finished_is_not_measured_again(tmp_path: Path):
     found = kept(path, 7, measure)
     assert list(found) == list(SETTINGS)
     assert len(asked) == len(SETTINGS) + 1
-    assert "| dropout 0.3 | 0.550 ± 0.071 | 1.100 ± 0.141 |" in page(found, load=0.0)
+    assert "| dropout 0.3 | 0.550 ± 0.071 | 1.100 ± 0.141 |" in page(found, steps=7, load=0.0)
     kept(path, 8, measure)
     assert len(asked) == 2 * len(SETTINGS) + 1

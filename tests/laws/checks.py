@@ -9,6 +9,7 @@ from softprompt.core.records import Batch, Node, Row, Soft, Text
 from softprompt.core.tensors import PromptTensors
 from softprompt.model.backbones.base import Backbone, Want
 from softprompt.model.backbones.fingerprint import fingerprint
+from softprompt.model.backbones.quantised import parts_of
 from tests.laws.examples import text_of
 from tests.laws.oracle import greedy, oracle
 from tests.laws.roads import ROADS, Seen, assert_equal, assert_gradients_equal, gradients, travel
@@ -81,7 +82,7 @@ def check_checkpoint(backbone: Backbone, rows: Sequence[Row], prompts: Sequence[
 def check_frozen(backbone: Backbone, rows: Sequence[Row], prompts: Sequence[PromptTensors]) -> None:
     """Law 1: training steps change the prompt and no bit of the model."""
     model = backbone.model  # type: ignore[attr-defined]
-    before = {name: tensor.clone() for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+    before = {name: tensor.clone() for name, tensor in _bits(model)}
     leaves = [tensor for prompt in prompts for _, tensor in prompt.tensors()]
     start = [leaf.detach().clone() for leaf in leaves]
     optimiser = torch.optim.AdamW([*leaves, *(p for p in model.parameters() if p.requires_grad)], lr=0.1)
@@ -91,9 +92,15 @@ def check_frozen(backbone: Backbone, rows: Sequence[Row], prompts: Sequence[Prom
         optimiser.step()
         optimiser.zero_grad()
     assert any(not torch.equal(leaf, old) for leaf, old in zip(leaves, start, strict=True))
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+    for name, tensor in _bits(model):
         assert torch.equal(tensor, before[name]), f"{name} has changed"
     assert not any(module.training for module in model.modules())
+
+
+def _bits(model: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
+    """Parameters and buffers; of quantised ones what they are made of."""
+    tensors = (*model.named_parameters(), *model.named_buffers())
+    return [part for name, tensor in tensors for part in parts_of(name, tensor)]
 
 
 def check_low_precision(low: Backbone, exact: Backbone, rows: Sequence[Row], prompts: Sequence[PromptTensors]) -> None:

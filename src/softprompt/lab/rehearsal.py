@@ -16,6 +16,7 @@ from softprompt.lab.lessons import Learner, Lesson, vocabulary_of
 from softprompt.lab.training.perturbations import require_vectors
 from softprompt.lab.training.settings import TrainingSettings
 from softprompt.model.backbones.base import Backbone
+from softprompt.model.backbones.quantised import require_training
 from softprompt.model.methods.base import MethodSettings
 from softprompt.model.methods.table import start_method
 from softprompt.model.prompted import PromptedModel, num_tokens
@@ -37,7 +38,8 @@ def rehearse(backbone: Backbone, lesson: Lesson, *, method: MethodSettings, sett
         settings: Of the training; what acts on vectors needs vectors.
 
     Raises:
-        ModelError: ``model.unsupported_prompt``: the model cannot take what the method puts into it, or there.
+        ModelError: ``model.unsupported_prompt``: the model cannot take what the method puts into it, or there;
+            ``model.cannot_train``: it gives no right gradient.
         ConfigError: ``config.invalid``: a layer that the model lacks, noise without vectors.
         PromptError: ``prompt.other_slots``: the prompt to continue has others.
         TrainingError: ``training.nothing_to_learn``.
@@ -54,6 +56,7 @@ def rehearse(backbone: Backbone, lesson: Lesson, *, method: MethodSettings, sett
     Traceback (most recent call last):
     softprompt.core.errors.ModelError: an answer is read directly behind slot 'soft' ... put a word between ...
     """
+    require_training(backbone.spec)
     rows, start = _few(lesson), lesson.start.or_else(method.start_kind)
     few = replace(lesson, train=rows, validation=(), shares=(), start=start)
     learner = Learner(few, backbone, vocabulary_of(backbone))

@@ -14,7 +14,7 @@ from transformers.utils import logging as hf_logging
 
 from softprompt.core.errors import ModelError
 from softprompt.core.records import Batch, Node, Row, Text
-from softprompt.model.backbones import devices, loading
+from softprompt.model.backbones import devices, holding, loading
 from softprompt.model.backbones.base import Want
 from softprompt.model.backbones.loading import embedded_folder, load, wrap
 from softprompt.testing import tiny, tiny_tokenizer
@@ -77,7 +77,7 @@ def test_a_dtype_changes_the_weights_and_neither_the_fingerprint_nor_the_rotatio
 
 
 def test_auto_takes_what_the_measurement_finds_fastest(saved, monkeypatch):
-    monkeypatch.setattr(loading, "fastest_dtype", lambda device, width: torch.bfloat16)
+    monkeypatch.setattr(holding, "fastest_dtype", lambda device, width: torch.bfloat16)
     assert load(saved).spec.dtype == torch.bfloat16
 
 

@@ -23,6 +23,7 @@ def advise(
     model: options.Model = None,
     dtype: options.Dtype = None,
     device: options.Device = None,
+    quantise: options.Quantise = None,
     sets: options.Set = None,
     as_json: options.Json = False,
 ) -> None:

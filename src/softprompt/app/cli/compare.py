@@ -77,6 +77,7 @@ def compare(
     model: options.Model = None,
     dtype: options.Dtype = None,
     device: options.Device = None,
+    quantise: options.Quantise = None,
     sets: options.Set = None,
     fresh: Annotated[
         bool, typer.Option("--fresh/--resume", help="Run all anew, or only what is not complete yet.")

@@ -52,6 +52,7 @@ def curve(
     model: options.Model = None,
     dtype: options.Dtype = None,
     device: options.Device = None,
+    quantise: options.Quantise = None,
     sets: options.Set = None,
     as_json: options.Json = False,
 ) -> None:

@@ -42,6 +42,7 @@ def ensemble(
     model: options.OfModel = None,
     dtype: options.Dtype = None,
     device: options.Device = None,
+    quantise: options.Quantise = None,
     as_json: options.Json = False,
 ) -> None:
     """Join saved prompts of one task into one that answers for all of them, over one reading of each text.
@@ -65,7 +66,7 @@ def ensemble(
             columns=columns_of(columns, text_column),
             group=group,
             on_bad_row=on_bad_row_of(on_bad_row),
-            model=model_of(model, dtype, device, prompts=paths),
+            model=model_of(model, dtype, device, quantise, prompts=paths),
             watcher=face.watcher,
         )
         document = report.to_dict()

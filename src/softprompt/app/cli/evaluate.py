@@ -81,6 +81,7 @@ def evaluate(
     model: options.OfModel = None,
     dtype: options.Dtype = None,
     device: options.Device = None,
+    quantise: options.Quantise = None,
     as_json: options.Json = False,
 ) -> None:
     """Judge saved prompts on labelled rows: every score with its interval, and a report by class.
@@ -121,7 +122,7 @@ def evaluate(
                 gates=[parse_gate(text) for text in fail_under or ()],
                 bound=fail_under_bound,
             ),
-            model=model_of(model, dtype, device, prompts=paths),
+            model=model_of(model, dtype, device, quantise, prompts=paths),
             track=track or (),
             watcher=face.watcher,
         )

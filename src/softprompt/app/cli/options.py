@@ -27,6 +27,7 @@ __all__ = [
     "OnBadRow",
     "Place",
     "Prompts",
+    "Quantise",
     "Read",
     "Schema",
     "Set",

@@ -50,6 +50,7 @@ def predict(
     model: options.OfModel = None,
     dtype: options.Dtype = None,
     device: options.Device = None,
+    quantise: options.Quantise = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines: the default, except with --explain.")] = False,
 ) -> None:
     """Answer new rows: one JSON object a line, in order; several prompts share one reading of each text.
@@ -76,7 +77,7 @@ def predict(
             paths,
             rows,
             columns=columns_of(columns, text_column),
-            model=model_of(model, dtype, device, prompts=paths),
+            model=model_of(model, dtype, device, quantise, prompts=paths),
             min_confidence=min_confidence,
             min_precision=min_precision,
             explain=method_of(explain_by) if explain or explain_by else None,

@@ -42,6 +42,7 @@ def serve(
     model: options.OfModel = None,
     dtype: options.Dtype = None,
     device: options.Device = None,
+    quantise: options.Quantise = None,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON once requests are taken.")] = False,
 ) -> None:
     """Serve saved prompts over HTTP: several prompts of one model, over one reading of each text.
@@ -61,7 +62,7 @@ def serve(
         with bind(host, port) as bound:
             plan = open_engine(
                 named,
-                model=model_of(model, dtype, device, prompts=[path for _, path in named]),
+                model=model_of(model, dtype, device, quantise, prompts=[path for _, path in named]),
                 min_confidence=min_confidence,
                 min_precision=min_precision,
                 limits=Limits(max_batch=max_batch),

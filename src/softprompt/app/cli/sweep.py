@@ -62,6 +62,7 @@ def sweep(
     model: options.Model = None,
     dtype: options.Dtype = None,
     device: options.Device = None,
+    quantise: options.Quantise = None,
     sets: options.Set = None,
     fresh: Annotated[
         bool, typer.Option("--fresh/--resume", help="Begin anew, or go on with the study that is there.")

@@ -32,6 +32,7 @@ def identity(spec: Spec) -> ModelIdentity:
         tokenizer=spec.tokenizer_hash,
         dtype=str(spec.dtype).removeprefix("torch."),
         kind=spec.kind,
+        quantised=spec.quantised,
     )
 
 
@@ -115,7 +116,10 @@ def backbone_for(
                 "one reading needs one model",
                 cure="use them in two calls",
             )
-    return load_backbone(model or ModelSettings(name=first.id, revision=first.revision), watcher or Watcher())
+    own = ModelSettings.parse(
+        {"name": first.id, "revision": first.revision, "quantise": first.quantised}, where="manifest"
+    )
+    return load_backbone(model or own, watcher or Watcher())
 
 
 def ask_of(prompt: Prompt, backbone: Backbone) -> tuple[Ask, tuple[str, ...]]:

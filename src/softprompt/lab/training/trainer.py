@@ -30,6 +30,7 @@ from softprompt.lab.training.optimisers import PromptOptimiser, scheduled
 from softprompt.lab.training.outcome import Event, Outcome, Progress, Stop
 from softprompt.lab.training.problem import Problem
 from softprompt.lab.training.settings import TrainingSettings
+from softprompt.model.backbones.quantised import require_training
 from softprompt.model.methods.base import Method
 from softprompt.model.prompted import PromptedModel
 from softprompt.model.states import StateStore
@@ -68,6 +69,9 @@ class Trainer:
         on_event: Called after every step, evaluation and checkpoint.
         ends: Says after a look which prompts to give up; their memory is freed.
         clock: Seconds.
+
+    Raises:
+        ModelError: ``model.cannot_train`` for a model that gives no right gradient.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a training, each its own thing
@@ -85,6 +89,7 @@ class Trainer:
         ends: Ends = lambda step, values: (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        require_training(model.backbone.spec)
         self.method, self.problem, self.settings = method, problem, settings
         if settings.keep == "best":
             problem.require_judged()

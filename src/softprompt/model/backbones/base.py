@@ -48,6 +48,7 @@ class Spec:
         words: Whether answers in words can be scored; an encoder without a trained mask head has label vectors only.
         wide_shapes: As ``kv_shapes``, of a larger form of the same states that saves work where there is room for it;
             empty where there is none.
+        quantised: Scheme of its weights, by the name in ``quantised.SCHEMES``; None for a plain model.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Spec:
     kind: Kind = "causal"
     words: bool = True
     wide_shapes: tuple[tuple[int, int, int], ...] = ()
+    quantised: str | None = None
 
     @property
     def kv_bytes(self) -> int:

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from softprompt.core.errors import ModelError
 from softprompt.model.backbones.base import Backbone
+from softprompt.model.backbones.quantised import parts_of
+from softprompt.model.backbones.spread import require_whole
 
 __all__ = ["exact_hash", "module_of", "trainable_copy", "unchanged"]
 
@@ -45,7 +47,8 @@ def trainable_copy(backbone: Backbone, *, share: bool = False) -> Backbone:
             usual size are lost in a 16-bit weight.
 
     Raises:
-        ModelError: ``model.unsupported``.
+        ModelError: ``model.unsupported``; ``model.cannot_train`` for weights that are quantised, ``model.spread`` for
+            those that lie in several places.
 
     >>> from softprompt.testing import tiny
     >>> loaded = tiny()
@@ -55,6 +58,10 @@ def trainable_copy(backbone: Backbone, *, share: bool = False) -> Backbone:
     False
     """
     module = module_of(backbone)
+    require_whole(module, purpose="training its weights")
+    if backbone.spec.quantised is not None:
+        message = f"the weights of {backbone.spec.name} are quantised ({backbone.spec.quantised}): no step changes them"
+        raise ModelError("model.cannot_train", message, cure="compare with trained weights on the plain model")
     shared: dict[int, Any] = {}
     if share:
         shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
@@ -86,8 +93,9 @@ def exact_hash(module: nn.Module) -> str:
     tensors = (*module.named_parameters(), *module.named_buffers())
     for name, tensor in tensors:
         found.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}:{tensor.requires_grad}".encode())
-        values = tensor.detach().to("cpu").contiguous().reshape(-1).view(torch.uint8)
-        found.update(values.numpy().data)
+        for _, part in parts_of(name, tensor):
+            values = part.detach().to("cpu").contiguous().reshape(-1).view(torch.uint8)
+            found.update(values.numpy().data)
     return found.hexdigest()
 
 

@@ -49,10 +49,10 @@ def cast(model: nn.Module, dtype: torch.dtype) -> None:
     """Change the precision of the parameters, one by one in place.
 
     Buffers stay: ``Module.to`` would round the rotary frequencies, which transformers keeps in float32 whatever the
-    dtype of the weights.
+    dtype of the weights. So do quantised weights, which take inputs of any dtype.
     """
     for parameter in model.parameters():
-        if parameter.is_floating_point():
+        if parameter.is_floating_point() and not hasattr(parameter, "__tensor_flatten__"):
             parameter.data = parameter.data.to(dtype)
 
 

@@ -15,13 +15,13 @@ from transformers import AutoModel, AutoModelForMaskedLM, PreTrainedModel, PreTr
 
 from softprompt.core.errors import ModelError
 from softprompt.model.backbones.base import Spec
-from softprompt.model.backbones.devices import cast, dtype_of, fastest_dtype
 from softprompt.model.backbones.encoders import encoder_of, mask_head_of
-from softprompt.model.backbones.fingerprint import fingerprint
+from softprompt.model.backbones.holding import hold
 from softprompt.model.backbones.lines import Line
 from softprompt.model.backbones.masked import ROOM, MaskedBackbone, encode
 from softprompt.model.backbones.observers import View
 from softprompt.model.backbones.splice import lay_out
+from softprompt.model.backbones.spread import inputs_device, require_one_device
 from softprompt.model.backbones.tokenizer import TextTokenizer
 
 __all__ = ["read_encoder", "wrap_encoder"]
@@ -61,40 +61,34 @@ def wrap_encoder(
     dtype: str,
     device: str,
     revision: str | None,
+    quantise: str | None,
 ) -> MaskedBackbone:
     """A live encoder as a backbone; arguments as of :func:`softprompt.model.backbones.loading.wrap`.
 
     Raises:
-        ModelError: ``model.unsupported``, ``model.no_tokenizer``, ``model.unknown_dtype``.
+        ModelError: ``model.unsupported``, ``model.unsupported_scheme``, ``model.no_tokenizer``,
+            ``model.unknown_dtype``, ``model.spread``.
     """
     config = model.config
     family, head = encoder_of(config), mask_head_of(model)
     texts = TextTokenizer(tokenizer)
     if head is not None and texts.mask_id is None:
         raise ModelError("model.no_tokenizer", "the tokenizer of a masked model has no mask token")
-    model.eval().requires_grad_(False)
-    mark = fingerprint(model)
-    if device != "keep":
-        model.to(torch.device(device))
-    place = next(model.parameters()).device
-    if dtype != "keep":
-        cast(model, fastest_dtype(place, config.hidden_size) if dtype == "auto" else dtype_of(dtype))
+    require_one_device(model, config.model_type)
+    held = hold(model, dtype=dtype, device=device, width=config.hidden_size, quantise=quantise)
     embed_dim, head_dim, shapes = _measure(model)
     table: Any = model.get_input_embeddings() if head is None else head
     spec = Spec(
         name=name or getattr(config, "_name_or_path", "") or type(model).__name__,
         family=config.model_type,
         revision=revision,
-        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
         embed_dim=embed_dim,
         head_dim=head_dim,
         vocab_size=table.weight.shape[0],
         kv_shapes=shapes,
         max_positions=int(config.max_position_embeddings) - family.offset(config) - ROOM,
         tree=False,
-        dtype=next(model.parameters()).dtype,
-        device=place,
-        fingerprint=mark,
+        **held._asdict(),
         tokenizer_hash=texts.hash,
         kind="masked",
         words=head is not None,
@@ -109,7 +103,7 @@ def _measure(model: PreTrainedModel) -> tuple[int, int, tuple[tuple[int, int, in
     Raises:
         ModelError: ``model.unsupported`` where a layer's attention is not the one that sees states.
     """
-    place = next(model.parameters()).device
+    place = inputs_device(model)
     line = Line(0, None, 0)
     line.extend((0, 0), -1)
     view = View(lay_out([line], 0, place), keep=True)

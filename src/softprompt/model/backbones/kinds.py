@@ -14,6 +14,7 @@ from softprompt.core.tensors import State
 from softprompt.model.backbones.base import Kind
 from softprompt.model.backbones.encdec import cross_states
 from softprompt.model.backbones.sides import Frame
+from softprompt.model.backbones.spread import inputs_device
 
 __all__ = ["SEQ2SEQ", "auto_class", "frame_of", "kind_of", "measure_seq2seq", "positions_of"]
 
@@ -88,7 +89,7 @@ def positions_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> 
 @torch.no_grad()
 def measure_seq2seq(model: PreTrainedModel) -> tuple[int, tuple[int, int, int], tuple[tuple[int, int, int], ...]]:
     """Embedding width, shape of the encoder's output, and (G, Dk, Dv) of the cross states by layer, from two tokens."""
-    name, place = type(model).__name__, next(model.parameters()).device
+    name, place = type(model).__name__, inputs_device(model)
     embeds = model.get_input_embeddings()(torch.zeros(1, 2, dtype=torch.long, device=place))
     try:
         hidden = model.get_encoder()(inputs_embeds=embeds).last_hidden_state[:, None]

@@ -22,15 +22,17 @@ from softprompt.core.errors import ModelError, SoftpromptError
 from softprompt.model.backbones.base import Backbone, Spec
 from softprompt.model.backbones.calls import cache_of, call, tensors_of
 from softprompt.model.backbones.causal import CausalBackbone
-from softprompt.model.backbones.devices import DTYPES, cast, dtype_of, fastest_dtype, pick_device
+from softprompt.model.backbones.devices import DTYPES, dtype_of, fastest_dtype, pick_device
 from softprompt.model.backbones.encoder_loading import read_encoder, wrap_encoder
 from softprompt.model.backbones.encoders import is_encoder
 from softprompt.model.backbones.families import Family, family_of
-from softprompt.model.backbones.fingerprint import fingerprint
+from softprompt.model.backbones.holding import hold
 from softprompt.model.backbones.hub import require_reachable
 from softprompt.model.backbones.kinds import auto_class, frame_of, kind_of, measure_seq2seq, positions_of
+from softprompt.model.backbones.quantised import quantisation_of, quiet
 from softprompt.model.backbones.seq2seq import Seq2SeqBackbone
 from softprompt.model.backbones.sides import Frame
+from softprompt.model.backbones.spread import DeviceMap, checked_map, inputs_device, require_one_device
 from softprompt.model.backbones.tokenizer import TextTokenizer
 
 __all__ = ["DTYPES", "embedded_folder", "fastest_dtype", "load", "pick_device", "wrap"]
@@ -48,6 +50,8 @@ def load(
     device: str = "auto",
     revision: str | None = None,
     attention: str | None = None,
+    quantise: str | None = None,
+    device_map: DeviceMap | None = None,
 ) -> Backbone:
     """Load a model by hub id or folder, or the embedded one.
 
@@ -57,11 +61,14 @@ def load(
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto``.
         revision: Branch, tag or commit of a hub id; what it resolves to is recorded.
         attention: ``sdpa`` or ``eager``; None leaves the choice to transformers.
+        quantise: A name in ``quantised.SCHEMES``, e.g. ``int8``, ``nf4``; None takes the files as they are.
+        device_map: ``auto``, or parts of the model -> devices, for one that no device holds; instead of ``device``.
 
     Raises:
         ModelError: ``model.not_found``, ``model.gated``, ``model.no_safetensors``, ``model.remote_code``,
             ``model.unreadable``, ``model.unsupported``, ``model.no_device``, ``model.no_tokenizer``,
-            ``model.unknown_dtype``.
+            ``model.unknown_dtype``, ``model.unknown_scheme``, ``model.unsupported_scheme``, ``model.spread``.
+        ExtraError: ``extra.missing`` where a scheme's library or accelerate is.
     """
     place = pick_device(device)
     if dtype != "auto":
@@ -79,11 +86,11 @@ def load(
     options |= {"local_files_only": True} if local else {"revision": revision}
     extra: dict[str, Any] = {"attn_implementation": attention} if attention else {}
     try:
-        with _quiet():
+        with _quiet(), quiet():
             config = AutoConfig.from_pretrained(source, **options)
             _refuse_remote_code(config, str(name))
             tokenizer = _tokenizer(source, str(name), options)
-            extra |= {"dtype": "auto", "use_safetensors": True}
+            extra |= {"dtype": "auto", "use_safetensors": True, **_held(config, place, quantise, device_map)}
             if is_encoder(config):
                 model, report = read_encoder(source, config, options | extra)
             else:
@@ -96,7 +103,24 @@ def load(
         raise _explain(error, str(name), local=local) from error
     _refuse_missing(report, str(name))
     resolved = None if local else getattr(config, "_commit_hash", None)
-    return wrap(model, tokenizer, name=str(name), dtype=dtype, device=str(place), revision=resolved)
+    said: dict[str, Any] = {"name": str(name), "dtype": dtype, "revision": resolved, "quantise": quantise}
+    return wrap(model, tokenizer, device="keep" if device_map else str(place), **said)
+
+
+def _held(config: Any, place: torch.device, quantise: str | None, device_map: DeviceMap | None) -> dict[str, Any]:
+    """Arguments of ``from_pretrained`` that say how weights are held and where.
+
+    Raises:
+        ModelError: ``model.unknown_scheme``, ``model.bad_device_map``.
+        ExtraError: ``extra.missing``.
+    """
+    scheme = None if quantise is None else quantisation_of(quantise, config)
+    held: dict[str, Any] = {} if scheme is None else {"quantization_config": scheme}
+    if device_map is not None:
+        return held | {"device_map": checked_map(device_map)}
+    # Quantised weights are made where they are to lie; bitsandbytes' cannot be moved afterwards.
+    packed = scheme is not None or getattr(config, "quantization_config", None) is not None
+    return held | ({"device_map": {"": str(place)}} if packed else {})
 
 
 def wrap(
@@ -107,6 +131,7 @@ def wrap(
     dtype: str = "keep",
     device: str = "keep",
     revision: str | None = None,
+    quantise: str | None = None,
 ) -> Backbone:
     """Use a live transformers model; it is frozen and set to evaluation mode, in place.
 
@@ -117,12 +142,16 @@ def wrap(
         dtype: ``keep``, ``auto``, ``bf16``, ``fp16`` or ``fp32``.
         device: ``keep`` or where to move it.
         revision: Recorded.
+        quantise: The scheme that it has to be in; it is found and recorded without.
 
     Raises:
-        ModelError: ``model.unsupported``, ``model.no_tokenizer``, ``model.unknown_dtype``.
+        ModelError: ``model.unsupported``, ``model.unsupported_scheme``, ``model.no_tokenizer``,
+            ``model.unknown_dtype``, ``model.spread``.
     """
     if is_encoder(model.config):
-        return wrap_encoder(model, tokenizer, name=name, dtype=dtype, device=device, revision=revision)
+        return wrap_encoder(
+            model, tokenizer, name=name, dtype=dtype, device=device, revision=revision, quantise=quantise
+        )
     kind = kind_of(model.config)
     config = model.config.get_text_config(decoder=True) if kind == "causal" else model.config
     if model.get_output_embeddings() is None:
@@ -131,25 +160,18 @@ def wrap(
     family = family_of(model, config) if kind == "causal" else None
     frame = None if family else frame_of(model, tokenizer)
     texts = TextTokenizer(tokenizer)
-    model.eval().requires_grad_(False)
-    mark = fingerprint(model)
-    if device != "keep":
-        model.to(torch.device(device))
-    place = next(model.parameters()).device
-    if dtype != "keep":
-        cast(model, fastest_dtype(place, config.hidden_size) if dtype == "auto" else dtype_of(dtype))
+    if kind != "causal":
+        require_one_device(model, config.model_type)
+    held = hold(model, dtype=dtype, device=device, width=config.hidden_size, quantise=quantise)
     facts: dict[str, Any] = {
         "name": name or getattr(config, "_name_or_path", "") or type(model).__name__,
         "kind": kind,
         "family": config.model_type,
         "revision": revision,
-        "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
         "head_dim": model.get_output_embeddings().weight.shape[1],
         "vocab_size": model.get_output_embeddings().weight.shape[0],
-        "dtype": next(model.parameters()).dtype,
-        "device": place,
-        "fingerprint": mark,
         "tokenizer_hash": texts.hash,
+        **held._asdict(),
     }
     if frame is not None:
         return _seq2seq(model, tokenizer, texts, frame, facts)
@@ -197,7 +219,7 @@ def _measure(model: PreTrainedModel, family: Family) -> tuple[int, tuple[tuple[i
     Raises:
         ModelError: ``model.unsupported`` where a layer does not keep keys and values of both tokens.
     """
-    place = next(model.parameters()).device
+    place = inputs_device(model)
     name = type(model).__name__
     cache = cache_of()
     with torch.no_grad():

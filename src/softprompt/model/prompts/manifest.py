@@ -11,7 +11,15 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from softprompt.core.errors import PromptError
 
@@ -54,6 +62,7 @@ class ModelIdentity(_Record):
         tokenizer: Hash of the tokenizer.
         dtype: Dtype it was trained with.
         kind: ``causal``, ``seq2seq`` or ``masked``.
+        quantised: Scheme of its weights; None for a plain model.
     """
 
     id: str
@@ -63,6 +72,15 @@ class ModelIdentity(_Record):
     tokenizer: str = Field(min_length=1)
     dtype: str = ""
     kind: str = "causal"
+    quantised: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A plain model is written as it was before there were others."""
+        said: dict[str, Any] = handler(self)
+        if self.quantised is None:
+            said.pop("quantised", None)
+        return said
 
     def differences(self, other: "ModelIdentity") -> Iterator[tuple[str, str, str]]:
         """Field, own value and the other's value, where they differ.
@@ -71,7 +89,7 @@ class ModelIdentity(_Record):
         >>> list(one.differences(ModelIdentity(id="a", fingerprint="f2", tokenizer="t")))
         [('fingerprint', 'f1', 'f2')]
         """
-        for name in ("id", "kind", "revision", "architecture", "fingerprint", "tokenizer", "dtype"):
+        for name in ("id", "kind", "quantised", "revision", "architecture", "fingerprint", "tokenizer", "dtype"):
             own, others = getattr(self, name), getattr(other, name)
             if own != others:
                 yield name, str(own or "none"), str(others or "none")

@@ -26,6 +26,7 @@ __all__ = ["Prompt"]
 
 _IDENTITY = {
     "kind": ("prompt.other_model", "kind of model"),
+    "quantised": ("prompt.other_model", "precision of the weights"),
     "fingerprint": ("prompt.other_model", "model"),
     "tokenizer": ("prompt.other_tokenizer", "tokenizer"),
 }

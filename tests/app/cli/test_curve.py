@@ -60,6 +60,13 @@ def test_a_soft_prompt_takes_part_with_a_part_of_each_subset_to_choose_by(cli, t
         (["-c", "lorra"], 2, "no contender is called 'lorra'; did you mean 'lora'"),
         (["-c", "majority", "--from", "40"], 3, "80 labelled rows at least, there are 64"),
         (["--draws", "0"], 2, "draws"),
+        (["-c", "majority", "--metric", "accurracy"], 2, "there is no metric 'accurracy'; did you mean 'accuracy'"),
+        (["-c", "majority", "--metric", "rmse"], 2, "rmse is for numbers on a scale"),
+        (
+            ["-c", "majority", "--metric", "perplexity"],
+            2,
+            "perplexity judges how likely texts are, a curve judges answers",
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_a_line(cli, tmp_path: Path, more, status, told) -> None:
@@ -67,3 +74,23 @@ def test_what_cannot_be_measured_is_refused_in_a_line(cli, tmp_path: Path, more,
     assert told in done.err
     assert done.status == status
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("more", [["--metric", "nix"], ["--metric", "rmse"]])
+def test_a_metric_that_cannot_judge_is_refused_before_a_model_is_loaded(cli, tmp_path: Path, more) -> None:
+    done = cli(*arguments(tmp_path, "-c", "majority", "--model", str(tmp_path / "no-such-model"), *more))
+    assert done.status == 2
+    assert more[1] in done.err
+    assert "no-such-model" not in done.err
+
+
+def test_a_method_that_does_not_fit_is_left_out_before_any_point_with_the_reason(cli, tmp_path: Path) -> None:
+    line = arguments(tmp_path, "--template", "{text}<soft 4>{answer}", "-c", "deep", "--draws", "1")
+    alone = cli(*line)
+    assert alone.status == 2
+    assert "nobody takes part" in alone.err
+    assert "an answer is read directly behind slot 'soft'" in alone.err
+    assert not (tmp_path / "runs" / "weather-curve").exists()
+    beside = cli(*line, "-c", "majority", "--json").json
+    assert [one["name"] for one in beside["curves"]] == ["majority"]
+    assert list(beside["left_out"]) == ["soft prompt deep"]

@@ -21,11 +21,13 @@ import yaml
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.compare import divided, template_of
 from softprompt.app.recipes.folder import environment
-from softprompt.app.recipes.prepare import Prepared, Sources, prepare
+from softprompt.app.recipes.prepare import Prepared, Sources, load_task, prepare
 from softprompt.app.recipes.rows import read_rows
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import ConfigError
 from softprompt.core.files import write_whole
+from softprompt.core.metrics import make_metric
+from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.lab.comparison.settings import (
     ApiSettings,
@@ -41,9 +43,12 @@ from softprompt.lab.learning_curve import CurveSettings, LearningCurve, Point, R
 from softprompt.lab.learning_curve.entering import Entering
 from softprompt.model.backbones.base import Backbone
 
-__all__ = ["CURVE", "CurveReport", "curve", "folder_of"]
+__all__ = ["CURVE", "CurveReport", "curve", "folder_of", "pool_of", "stage_of"]
 
 CURVE = "curve.json"
+
+#: Metrics that no answer has.
+_OF_TEXTS = ("perplexity",)
 
 
 @dataclass(frozen=True)
@@ -95,17 +100,20 @@ def curve(
 
     Raises:
         DataError: ``data.too_few_rows``, and whatever is wrong with the rows.
-        ConfigError: ``config.unknown_name``, ``config.unsupported_method``: an ensemble, or an API at every point.
+        ConfigError: ``config.unknown_name``, ``config.unsupported_method``: an ensemble, or an API at every point;
+            ``config.invalid``: a metric that cannot judge this task.
         KeyboardInterrupt: Points that are complete are kept.
     """
     watcher, begun, folder = watcher or Watcher(), time.perf_counter(), folder_of(config)
+    settings = settings or CurveSettings()
     asked = _asked(config, contenders)
     rows = read_rows(config, sources)
+    _require_metric(settings.metric, load_task(config, rows["train"]))
     ready = prepare(divided(config, given="test" in rows, folder=folder), watcher, sources=rows, backbone=backbone)
-    stage = _stage(ready)
+    stage = stage_of(ready)
     entering = [Entering(one, stage, config.training.class_weights == "balanced") for one in asked]
-    unfit = {one.name: one.unfit for one in entering if one.unfit}
-    able = {one.name: one for one in entering if not one.unfit}
+    unfit = {one.name: why for one in entering if (why := one.unfit)}
+    able = {one.name: one for one in entering if one.name not in unfit}
     if not able:
         told = "; ".join(f"{name}: {why}" for name, why in unfit.items())
         raise ConfigError("config.unsupported_method", f"nobody takes part ({told})", cure="name others with -c")
@@ -118,7 +126,7 @@ def curve(
     found = learning_curve(
         able,
         ready.task,
-        Rows(_pool(ready), ready.splits["test"]),
+        Rows(pool_of(ready), ready.splits["test"]),
         settings=settings,
         identities={name: one.identity for name, one in able.items()},
         kept=points,
@@ -155,7 +163,21 @@ def _asked(config: RunConfig, contenders: Sequence[str | Mapping[str, Any]] | No
     return (*usual, *([LoraSettings()] if find_spec("peft") else []))
 
 
-def _stage(ready: Prepared) -> Stage:
+def _require_metric(name: str | None, task: Task) -> None:
+    """Refuse a metric that cannot judge the answers, before the model is loaded.
+
+    Raises:
+        ConfigError: ``config.unknown_name``, ``config.invalid``.
+    """
+    if name is None:
+        return
+    make_metric(name, labels=task.names if task.fixed_candidates else ())
+    if name in _OF_TEXTS:
+        message = f"{name} judges how likely texts are, a curve judges answers"
+        raise ConfigError("config.invalid", message, cure=f"name another metric: {', '.join(task.metrics)}")
+
+
+def stage_of(ready: Prepared) -> Stage:
     """What all contenders share; rows and seeds are those of each subset."""
     config = ready.config
     return Stage(
@@ -173,7 +195,7 @@ def _stage(ready: Prepared) -> Stage:
     )
 
 
-def _pool(ready: Prepared) -> Dataset:
+def pool_of(ready: Prepared) -> Dataset:
     """All labelled rows that do not judge."""
     train, validation = ready.splits["train"], ready.splits["validation"]
     return replace(train, rows=(*train.rows, *validation.rows))

@@ -61,11 +61,13 @@ def ticks(low: float, high: float) -> list[float]:
 
     >>> ticks(4, 60)
     [2.0, 5.0, 10.0, 20.0, 50.0, 100.0]
+    >>> ticks(1, 1)
+    [0.5, 1.0, 2.0]
     """
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    first, last = math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1
     every = [factor * 10.0**power for power in range(first, last + 1) for factor in (1, 2, 5)]
     below, above = [one for one in every if one <= low / 1.2], [one for one in every if one >= high * 1.2]
-    return [one for one in every if below[-1] <= one <= above[0]] if below and above else every
+    return [one for one in every if below[-1] <= one <= above[0]]
 
 
 def _panel(problem: str, by_way: Mapping[str, Finding], numbers: Mapping[str, int], places: Mapping[str, str]) -> str:
@@ -85,7 +87,7 @@ def _panel(problem: str, by_way: Mapping[str, Finding], numbers: Mapping[str, in
         y = up(step / 20)
         parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
         parts.append(f'<text class="quiet" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{5 * step} %</text>')
-    for mark in marks:
+    for mark in marks[:: 1 + len(marks) // 8]:
         parts.append(
             f'<text class="quiet" x="{across(mark):.1f}" y="{HEIGHT - 22}" text-anchor="middle">{mark:g} s</text>'
         )

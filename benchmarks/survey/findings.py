@@ -40,7 +40,7 @@ def difference(first: Bool[np.ndarray, "S N"], second: Bool[np.ndarray, "R N"]) 
 
     >>> always, mostly = np.ones((3, 200), bool), np.tile(np.arange(200) % 4 > 0, (3, 1))
     >>> print(difference(always, mostly))
-    0.250 [0.190, 0.310]
+    0.250 [0.189, 0.311]
     """
     return difference_over_seeds(_items(first), _items(second), _share).interval(bounds=(-1.0, 1.0))
 

@@ -1,24 +1,29 @@
 """64 short trials in one process over one reading of the texts, against 64 in one warm process one after the other.
 
-    python benchmarks/sweep.py                        some minutes on one core
-    python benchmarks/sweep.py --trials 8 --print     to see that it works; nothing is written
+    python benchmarks/sweep.py --work FOLDER --next    measure the next piece, some minutes at most, and keep it there
+    python benchmarks/sweep.py --work FOLDER           the page of the pieces that are there
+    python benchmarks/sweep.py --trials 4 --tokens 0 --print       all at once, to see that it works
 
-Example messages by topic (800 to learn from, 100 that judge), the embedded model, one thread, trials of 30 steps by the
-default space: length, rate, start, method and noise. Both sides train the same draws, with the same seeds, to the end:
-nothing is given up early on either side. One after the other: the package's own ``tune`` a trial, which reads the texts
-that it needs; the model and the rows are loaded before. The sweep: the package's own ``search`` with a study in a
-database, 16 trials drawn at a time. Beside it the same with successive halving, which trains less, and whose gain is
-therefore not the ratio that is asked for.
+Example messages by topic (100 to learn from, 50 that judge), as they are and joined with others of their topic to longer
+texts; the embedded model, one thread, trials of 15 steps by the default space: length, rate, start, method and noise.
+Both sides train the same random draws, with the same seeds, to the end: nothing is given up early on either side. One
+after the other: the package's own ``tune`` a trial, which reads the texts that it needs; the model and the rows are
+loaded before. The sweep: the package's own ``search`` with a study in a database, 16 trials drawn at a time. Beside it
+the same with successive halving, which trains less, and whose gain is therefore not the ratio that is asked for.
 
 Knows candidates and studies; no settings files and no reports.
 """
 
+import json
+import random
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -29,20 +34,76 @@ from benchmarks.rig.results import parser_of, publish
 from benchmarks.rig.rows import example_file, rows_in
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.prepare import prepare
-from softprompt.app.recipes.sweep import Searching
+from softprompt.app.recipes.searching import Searching
 from softprompt.app.watch import Watcher
-from softprompt.lab.sweep.search import SEEDS
-from softprompt.lab.sweep.study import Trial
+from softprompt.core.files import write_whole
+from softprompt.lab.sweep.passes import SEEDS
 from softprompt.lab.tuning import tune
 
-__all__ = ["main", "page"]
+__all__ = ["Piece", "joined", "main", "page", "pieces"]
 
-STEPS = 30
+STEPS, TRAIN, VALIDATION, TOGETHER = 15, 100, 50, 16
+TOKENS = (0, 160, 256)
+ALONE = "one after the other"
+SIDES = {"one sweep": False, "one sweep with halving": True}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What one process measures: a sweep, or some trials of it one after the other.
+
+    Attributes:
+        tokens: Of a text, at least; 0: messages as they are.
+        side: ``one sweep``, ``one sweep with halving`` or ``one after the other``.
+        first: The first trial.
+        last: Behind the last one.
+    """
+
+    tokens: int
+    side: str
+    first: int
+    last: int
+
+    @property
+    def name(self) -> str:
+        """For its file."""
+        return f"{self.tokens}-{self.side.replace(' ', '-')}-{self.first}-{self.last}"
+
+
+def pieces(trials: int, tokens: Sequence[int]) -> list[Piece]:
+    """All that is measured, the sweeps before what they are held against.
+
+    >>> [piece.name for piece in pieces(20, [40])][1:]
+    ['40-one-after-the-other-0-16', '40-one-after-the-other-16-20', '40-one-sweep-with-halving-0-20']
+    """
+    found = [Piece(length, "one sweep", 0, trials) for length in tokens]
+    for first in range(0, trials, TOGETHER):
+        found += [Piece(length, ALONE, first, min(first + TOGETHER, trials)) for length in tokens]
+    return [*found, *(Piece(length, "one sweep with halving", 0, trials) for length in tokens)]
+
+
+def joined(rows: Sequence[Mapping[str, Any]], tokens: int, count: Callable[[str], int]) -> list[dict[str, Any]]:
+    """The rows, each joined with others of its topic until its text has so many tokens.
+
+    >>> rows = [{"text": "a b", "topic": "x"}, {"text": "c d", "topic": "x"}]
+    >>> [len(row["text"].split()) for row in joined(rows, 5, lambda text: len(text.split()))]
+    [6, 6]
+    """
+    draw, pool = random.Random(tokens), dict[str, list[str]]()
+    for row in rows:
+        pool.setdefault(row["topic"], []).append(row["text"])
+    found = []
+    for row in rows:
+        text = row["text"]
+        while count(text) < tokens:
+            text = f"{text} {draw.choice(pool[row['topic']])}"
+        found.append({**row, "text": text})
+    return found
 
 
 def config_of(folder: Path, trials: int, *, halving: bool) -> RunConfig:
     """The settings of both sides."""
-    sweep = {"trials": trials, "together": 16, "halving": halving, "steps": STEPS, "confirm": 0}
+    sweep = {"trials": trials, "together": TOGETHER, "halving": halving, "steps": STEPS, "confirm": 0}
     return RunConfig.parse(
         {
             "output": str(folder),
@@ -50,43 +111,93 @@ def config_of(folder: Path, trials: int, *, halving: bool) -> RunConfig:
             "data": {"train": "messages", "validation": "messages", "columns": {"text": "text"}},
             "task": {"target": "topic"},
             "training": {"effort": "quick", "keep": "last", "evaluations": 3},
-            "sweep": sweep,
+            "sweep": {**sweep, "sampler": "random"},
         }
     )
 
 
-def searching(folder: Path, trials: int, *, halving: bool) -> Searching:
-    """A sweep that is ready to begin."""
-    sources = {"train": rows_in(example_file("train"))[:800], "validation": rows_in(example_file("validation"))[:100]}
-    return Searching(prepare(config_of(folder, trials, halving=halving), sources=sources), folder, Watcher())
+def searching(folder: Path, trials: int, *, tokens: int, halving: bool) -> tuple[Searching, float]:
+    """A sweep that is ready to begin, and the median length of its texts."""
+    from softprompt.model.backbones.loading import load
+
+    backbone = load("embedded", dtype="fp32")
+
+    def count(text: str) -> int:
+        return len(backbone.tokenizer.encode(text))
+
+    rows = {"train": rows_in(example_file("train"))[:TRAIN], "validation": rows_in(example_file("validation"))}
+    sources = {name: joined(part, tokens, count) for name, part in rows.items()}
+    sources["validation"] = sources["validation"][:VALIDATION]
+    lengths = [count(row["text"]) for part in sources.values() for row in part]
+    ready = prepare(config_of(folder, trials, halving=halving), sources=sources, backbone=backbone)
+    return Searching(ready, folder, Watcher()), statistics.median(lengths)
 
 
-def one_by_one(sweep: Searching, trials: Sequence[Trial]) -> dict[int, float]:
-    """Scores of the same trials, each trained by itself."""
-    found = {}
-    for trial in trials:
-        made = sweep.candidate(trial.values)
-        (lesson,) = made.lessons
-        alone = replace(lesson, seeds=(SEEDS + trial.number,), rate=made.settings.rate)
-        tuned = tune(sweep.ready.backbone, [alone], method=made.method, settings=made.settings)
-        found[trial.number] = tuned.learnt[0].outcomes[0].value
-    return found
+def measured(piece: Piece, earlier: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Seconds of the processor and on the clock, and the score of every trial.
+
+    Args:
+        piece: What is measured.
+        earlier: For trials one after the other: what was found for the sweep that drew them.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        warm, _ = searching(Path(name) / "warm", 1, tokens=0, halving=False)
+        warm.search(adopt=False)  # the first training of a process pays for warming up
+        sweep, length = searching(
+            Path(name) / "sweep", piece.last, tokens=piece.tokens, halving=SIDES.get(piece.side, False)
+        )
+        begun, cpu = time.perf_counter(), time.process_time()
+        if piece.side == ALONE:
+            assert earlier is not None, "the sweep comes first"
+            trials = earlier["trials"][piece.first : piece.last]
+            found = [{**one, "score": _alone(sweep, one["number"], one["values"])} for one in trials]
+        else:
+            sweep.search(adopt=False)
+            found = [{"number": t.number, "values": dict(t.values), "score": t.score} for t in sweep.study.trials()]
+        seconds = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - begun}
+    return {**seconds, "tokens": length, "trials": found, "load": load_average()}
 
 
-def timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Seconds of the processor and on the clock."""
-    begun, cpu = time.perf_counter(), time.process_time()
-    work()
-    return time.process_time() - cpu, time.perf_counter() - begun
+def _alone(sweep: Searching, number: int, values: Mapping[str, Any]) -> float:
+    """The score of a trial that is trained by itself, and reads its texts by itself."""
+    made = sweep.candidates(values)
+    (lesson,) = made.lessons
+    alone = replace(lesson, seeds=(SEEDS + number,), rate=made.settings.rate)
+    tuned = tune(sweep.ready.backbone, [alone], method=made.method, settings=made.settings)
+    return tuned.learnt[0].outcomes[0].value
 
 
-def page(times: dict[str, tuple[float, float]], *, trials: int, apart: float, load: float) -> str:
-    """The table."""
-    base = times["one after the other"]
-    lines = ["| | processor | on the clock | times less, processor | times less, clock |", "|" + " --- |" * 5]
-    for name, (cpu, wall) in times.items():
-        lines.append(f"| {name} | {cpu:.1f} s | {wall:.1f} s | {base[0] / cpu:.2f} | {base[1] / wall:.2f} |")
-    about = f"{trials} trials of {STEPS} steps, once each; scores of the two sides differ by {apart:.3f} at most."
+def page(found: Mapping[Piece, Mapping[str, Any]]) -> str:
+    """The table: a line a length and side; what is there of one after the other stands for all of it."""
+    head = ("tokens a text", "", "processor", "on the clock", "times less, processor", "times less, clock")
+    lines = ["| " + " | ".join(head) + " |", "| ---: | --- |" + " ---: |" * 4]
+    apart, counts, most = 0.0, set[str](), max(piece.last for piece in found)
+    for tokens in sorted({piece.tokens for piece in found}):
+        mine = {piece: facts for piece, facts in found.items() if piece.tokens == tokens}
+        alone = [facts for piece, facts in mine.items() if piece.side == ALONE]
+        number = sum(len(facts["trials"]) for facts in alone)
+        if not number:
+            continue
+        counts.add(f"{number} of {most}")
+        base = {clock: sum(facts[clock] for facts in alone) / number * most for clock in ("cpu", "wall")}
+        scores = {one["number"]: one["score"] for facts in alone for one in facts["trials"]}
+        length = f"{alone[0]['tokens']:.0f}"
+        lines.append(f"| {length} | {ALONE} | {base['cpu']:.0f} s | {base['wall']:.0f} s | 1.00 | 1.00 |")
+        for piece, facts in mine.items():
+            if piece.side == ALONE:
+                continue
+            times = [base[clock] / facts[clock] for clock in ("cpu", "wall")]
+            spent = f"{facts['cpu']:.0f} s | {facts['wall']:.0f} s"
+            lines.append(f"| {length} | {piece.side} | {spent} | {times[0]:.2f} | {times[1]:.2f} |")
+            if not SIDES[piece.side]:
+                pairs = [(one["score"], scores[one["number"]]) for one in facts["trials"] if one["number"] in scores]
+                apart = max(apart, *(abs(one - other) for one, other in pairs))
+    load = max(facts["load"] for facts in found.values())
+    about = (
+        f"{most} trials of {STEPS} steps, once each, {TRAIN} texts to learn from and {VALIDATION} that judge; one after "
+        f"the other {' and '.join(sorted(counts))} trials were measured, and their mean stands for the others. Scores of "
+        f"the two sides differ by {apart:.3f} at most."
+    )
     return "\n".join([*lines, "", f"{about} {sentence(load)}"]) + "\n"
 
 
@@ -94,22 +205,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write the page."""
     parser = parser_of(__doc__)
     parser.add_argument("--trials", type=int, default=64)
+    parser.add_argument("--tokens", type=int, nargs="+", default=list(TOKENS))
+    parser.add_argument("--work", type=Path, help="folder that keeps the pieces")
+    parser.add_argument("--next", action="store_true", help="measure one piece that is not there yet, and no page")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
-        warm = searching(Path(name) / "warm", 1, halving=False)
-        warm.search(adopt=False)  # the first training of a process pays for warming up
-        times: dict[str, tuple[float, float]] = {}
-        shared = searching(Path(name) / "shared", options.trials, halving=False)
-        shared_times = timed(lambda: shared.search(adopt=False))
-        trials, alone = shared.study.trials(), dict[int, float]()
-        times["one after the other"] = timed(lambda: alone.update(one_by_one(shared, trials)))
-        times["one sweep"] = shared_times
-        halved = searching(Path(name) / "halved", options.trials, halving=True)
-        times["one sweep with halving"] = timed(lambda: halved.search(adopt=False))
-        apart = max(abs((one.score or 0.0) - alone[one.number]) for one in trials)
-    text = page(times, trials=options.trials, apart=apart, load=load_average())
-    publish("sweep", "Trials in one process", text, only_print=options.print)
+        folder = options.work or Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        asked = pieces(options.trials, options.tokens)
+        files = {piece: folder / f"{piece.name}.json" for piece in asked}
+        missing = [piece for piece in asked if not files[piece].exists()]
+        for piece in missing[:1] if options.next else () if options.work else missing:
+            drawn = files[Piece(piece.tokens, "one sweep", 0, options.trials)]
+            earlier = json.loads(drawn.read_text("utf-8")) if drawn.exists() else None
+            write_whole(files[piece], json.dumps(measured(piece, earlier)).encode())
+        if not options.next:
+            there = {piece: json.loads(path.read_text("utf-8")) for piece, path in files.items() if path.exists()}
+            publish("sweep", "Trials in one process", page(there), only_print=options.print)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Trials in one pass are trials alone; a killed sweep comes to the same end; what is given up is freed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ from softprompt.core.errors import ConfigError
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.lab.lessons import Lesson
-from softprompt.lab.sweep.search import Candidate, Listening, search
+from softprompt.lab.sweep.passes import Candidate, Passes
+from softprompt.lab.sweep.search import search
 from softprompt.lab.sweep.space import Range, SweepSettings
 from softprompt.lab.sweep.study import Study, Trial
 from softprompt.lab.training import trainer as training
@@ -49,17 +50,12 @@ class Made:
         return Candidate([lesson], parse_method("plain"), settings)
 
 
-def swept(path: Path, model: Backbone, *, listening: Listening | None = None, **settings: Any) -> Study:
+def swept(path: Path, model: Backbone, *, event: Callable[[Event], None] = lambda event: None, **given: Any) -> Study:
     study = Study(str(path), name="s", space=SPACE, digest="d")
+    settings = SweepSettings.parse({"trials": 6, "together": 3, **given})
     with StateStore(model) as store:
-        search(
-            study,
-            Made(model),
-            backbone=model,
-            store=store,
-            settings=SweepSettings.parse({"trials": 6, "together": 3, **settings}),
-            listening=listening,
-        )
+        passes = Passes(Made(model), backbone=model, store=store, halving=settings.halving, event=event)
+        search(study, passes, settings=settings)
     return study
 
 
@@ -88,7 +84,7 @@ class Kill:
 def test_a_killed_sweep_goes_on_to_the_same_end(steps: int, tmp_path: Path, model: Backbone, whole: list[Any]) -> None:
     path = tmp_path / "killed.db"
     with pytest.raises(KeyboardInterrupt):
-        swept(path, model, listening=Listening(event=Kill(steps)))
+        swept(path, model, event=Kill(steps))
     cut = Study(str(path), name="s", space=SPACE, digest="d").trials()
     assert any(one.state == "running" for one in cut)
     assert told(swept(path, model)) == whole
@@ -129,7 +125,8 @@ def test_no_wave_begins_that_would_end_too_late(tmp_path: Path, model: Backbone)
     clock = iter(range(0, 10_000, 40))
     settings = SweepSettings.parse({"trials": 9, "together": 3, "minutes": 2})
     with StateStore(model) as store:
-        search(study, Made(model), backbone=model, store=store, settings=settings, clock=lambda: next(clock))
+        passes = Passes(Made(model), backbone=model, store=store, halving=True)
+        search(study, passes, settings=settings, clock=lambda: next(clock))
     assert 3 <= len(study.trials()) < 9
 
 
@@ -144,14 +141,8 @@ def test_values_that_do_not_go_together_fail_alone(tmp_path: Path, model: Backbo
     study = Study(str(tmp_path / "a.db"), name="s", space=SPACE, digest="d", sampler="random")
     ended: list[Trial] = []
     with StateStore(model) as store:
-        search(
-            study,
-            picky,
-            backbone=model,
-            store=store,
-            settings=SweepSettings(trials=6, together=6),
-            listening=Listening(ended=ended.append),
-        )
+        passes = Passes(picky, backbone=model, store=store, halving=True)
+        search(study, passes, settings=SweepSettings(trials=6, together=6), ended=ended.append)
     failed = [one for one in study.trials() if one.values["noise"]]
     assert failed
     assert all(one.state == "failed" and "no noise here" in one.error for one in failed)

@@ -24,7 +24,12 @@ def sweep(
         float | None, typer.Option(metavar="M", help="Begin no trial that would end later.", rich_help_panel=SEARCH)
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(metavar="N", help="Processes that share the study (1).", rich_help_panel=SEARCH)
+        int | None,
+        typer.Option(metavar="N", help="Processes (1), or workers of --ray (one a machine).", rich_help_panel=SEARCH),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Train on a Ray cluster: local, auto, HOST:PORT.", rich_help_panel=SEARCH),
     ] = None,
     sampler: Annotated[
         str | None, typer.Option(metavar="tpe|random", help="How trials are drawn (tpe).", rich_help_panel=SEARCH)
@@ -82,6 +87,7 @@ def sweep(
             "trials": trials,
             "minutes": minutes,
             "jobs": jobs,
+            "ray": ray,
             "sampler": sampler,
             "halving": halving,
             "steps": steps,

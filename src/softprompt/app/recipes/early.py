@@ -9,7 +9,7 @@ from softprompt.lab.lessons import Lesson
 from softprompt.lab.rehearsal import rehearse
 from softprompt.model.prompts.prompt import Prompt
 
-__all__ = ["require_fit"]
+__all__ = ["continued", "require_fit"]
 
 
 def require_fit(ready: Prepared) -> Prompt | None:
@@ -18,7 +18,7 @@ def require_fit(ready: Prepared) -> Prompt | None:
     Raises:
         SoftpromptError: As :func:`softprompt.lab.rehearsal.rehearse`; whatever is wrong with the saved prompt.
     """
-    saved, config = _continued(ready), ready.config
+    saved, config = continued(ready), ready.config
     lesson = Lesson(
         config.name,
         ready.builder,
@@ -31,8 +31,12 @@ def require_fit(ready: Prepared) -> Prompt | None:
     return saved
 
 
-def _continued(ready: Prepared) -> Prompt | None:
-    """The saved prompt that the run goes on from; it must belong to the same model."""
+def continued(ready: Prepared) -> Prompt | None:
+    """The saved prompt that the run goes on from, if any; it must belong to the same model.
+
+    Raises:
+        PromptError: Whatever is wrong with it.
+    """
     if ready.config.start_from is None:
         return None
     saved = Prompt.load(ready.config.start_from)

@@ -10,15 +10,10 @@
 Knows runs and studies; how trials are drawn and trained stands in :mod:`softprompt.lab.sweep`.
 """
 
-import hashlib
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,26 +22,21 @@ import yaml
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.prepare import Prepared, Sources, prepare
 from softprompt.app.recipes.runs import REPORT
+from softprompt.app.recipes.searching import STUDY, Searching
 from softprompt.app.recipes.tune import TuneReport
 from softprompt.app.recipes.tune import tune as run
 from softprompt.app.watch import Watcher
 from softprompt.app.yaml import read_yaml
 from softprompt.core.errors import ConfigError
 from softprompt.core.files import write_whole
-from softprompt.lab.folds import lessons_of
-from softprompt.lab.lessons import Lesson
 from softprompt.lab.sweep.pictures import by_length, picture
-from softprompt.lab.sweep.search import Candidate, Listening, search
-from softprompt.lab.sweep.space import SweepSettings, default_space, key_of
-from softprompt.lab.sweep.study import Study, Trial
-from softprompt.lab.training.forecast import budget_for
+from softprompt.lab.sweep.space import SweepSettings
+from softprompt.lab.sweep.study import Trial
 from softprompt.model.backbones.base import Backbone
-from softprompt.model.states import StateStore
-from softprompt.model.templates import RowBuilder
 
-__all__ = ["Searching", "SweepReport", "folder_of", "join", "sweep"]
+__all__ = ["SweepReport", "folder_of", "sweep"]
 
-STUDY, FOUND, PICTURE, WINNER = "study.db", "sweep.json", "sweep.svg", "winner.yaml"
+FOUND, PICTURE, WINNER = "sweep.json", "sweep.svg", "winner.yaml"
 
 
 @dataclass(frozen=True)
@@ -119,9 +109,7 @@ def sweep(
     watcher = watcher or Watcher()
     begun = time.perf_counter()
     settings = config.sweep or SweepSettings()
-    if settings.jobs > 1 and (sources is not None or backbone is not None):
-        message = "several processes read their own files and models; rows and models of this one are not theirs"
-        raise ConfigError("config.invalid", message, cure="set sweep.jobs to 1, or name files and a model")
+    _require_shared(settings, rows=sources is not None, model=backbone is not None)
     folder = folder_of(config)
     ready = prepare(config, watcher, sources=sources, backbone=backbone)
     for note in ready.notes:
@@ -131,14 +119,15 @@ def sweep(
             (folder / name).unlink(missing_ok=True)
     whole = config.model_dump(mode="json", exclude={"output", "track"})
     write_whole(folder / "config.yaml", yaml.safe_dump(whole, sort_keys=False, allow_unicode=True).encode())
-    work = Searching(ready, folder, watcher, fresh=fresh)
+    work = Searching(ready, folder, watcher, sources=sources, fresh=fresh)
+    work.candidates.require_space()
     notes = work.search(adopt=True)
     trials = tuple(work.study.trials())
     done = [one for one in trials if one.state == "complete" and one.score is not None]
     if not done:
         _none_finished(trials)
     best = max(done, key=lambda one: (one.score or 0.0, -one.number))
-    winner = work.config_of(best.values, confirm=True)
+    winner = work.candidates.config_of(best.values, confirm=True)
     write_whole(folder / WINNER, _settings_text(winner).encode())
     report, confirmed = _confirmed(winner, settings, ready, best, watcher, sources=sources, fresh=fresh)
     if confirmed is not None and confirmed["split"] != "test":
@@ -163,149 +152,23 @@ def sweep(
     return found
 
 
-def join(folder: str | Path) -> None:
-    """Work on the study of a sweep that another process began, by the settings in its folder.
+def _require_shared(settings: SweepSettings, *, rows: bool, model: bool) -> None:
+    """Refuse several processes that would lack what only this one has: its model, and on this machine its rows.
 
     Raises:
-        SoftpromptError: Whatever is wrong, with its code.
+        ConfigError: ``config.invalid``.
     """
-    folder = Path(folder)
-    config = RunConfig.parse({**read_yaml(folder / "config.yaml"), "output": str(folder)})
-    Searching(prepare(config), folder, Watcher()).search(adopt=False)
+    if settings.ray is not None and model:
+        message = "a cluster loads its own models; one of this process is not theirs"
+        raise ConfigError("config.invalid", message, cure="leave sweep.ray out, or name a model")
+    if settings.ray is None and (settings.jobs or 1) > 1 and (rows or model):
+        message = "several processes read their own files and models; rows and models of this one are not theirs"
+        raise ConfigError("config.invalid", message, cure="set sweep.jobs to 1, or name files and a model")
 
 
 def folder_of(config: RunConfig) -> Path:
     """Where a sweep writes: beside the runs of its settings."""
     return config.output or config.folder.with_name(f"{config.folder.name}-sweep")
-
-
-class Searching:
-    """One process at work on a sweep."""
-
-    def __init__(self, ready: Prepared, folder: Path, watcher: Watcher, *, fresh: bool = False) -> None:
-        self.ready, self.folder, self.watcher = ready, folder, watcher
-        self.settings = ready.config.sweep or SweepSettings()
-        written = ready.config.template.text is not None or ready.config.template.chat is not None
-        space = default_space(labels=bool(ready.task.says))
-        if self.settings.space is None and written:
-            del space["length"]
-        self.space = dict(self.settings.space or space)
-        folder.mkdir(parents=True, exist_ok=True)
-        storage = self.settings.storage or str(folder / STUDY)
-        self.study = Study(
-            storage,
-            name=f"{folder.name} {self._digest()[:12]}" if self.settings.storage else folder.name,
-            space=self.space,
-            sampler=self.settings.sampler,
-            seed=self.settings.seed,
-            digest=self._digest(),
-            fresh=fresh,
-        )
-        self._builder = lru_cache(maxsize=None)(self._build)
-
-    def search(self, *, adopt: bool) -> list[str]:
-        """Draw and train until the study has its trials; returns what to note."""
-        total, budget = self.settings.trials, budget_for(self.ready.backbone, self.ready.config.training)
-        others = [self._start(n) for n in range(1, self.settings.jobs)] if adopt else []
-        try:
-            with StateStore(self.ready.backbone, budget) as store:
-                self.watcher.stage("search", total=total, unit="trials")
-                search(
-                    self.study,
-                    self.candidate,
-                    backbone=self.ready.backbone,
-                    store=store,
-                    settings=self.settings,
-                    listening=Listening(ended=self._told),
-                    adopt=adopt,
-                )
-            failed = [log for process, log in others if process.wait()]
-        finally:
-            for process, _ in others:
-                if process.poll() is None:
-                    process.terminate()
-        return [f"a process of the sweep ended with an error, see {log}" for log in failed]
-
-    def _told(self, trial: Trial) -> None:
-        trials = self.study.trials()
-        scores = [one.score for one in trials if one.state == "complete" and one.score is not None]
-        done = sum(one.state != "running" for one in trials)
-        self.watcher.advance(min(done, self.settings.trials), score=max(scores, default=None))
-
-    def _start(self, number: int) -> tuple["subprocess.Popen[bytes]", Path]:
-        """Another process on the same study, with a log of its own."""
-        log = self.folder / f"worker-{number}.log"
-        code = "import sys; from softprompt.app.recipes.sweep import join; join(sys.argv[1])"
-        words = [sys.executable, "-c", code, str(self.folder)]
-        with log.open("wb") as out:
-            return subprocess.Popen(words, stdout=out, stderr=out, env=dict(os.environ)), log
-
-    # --- from values to what is trained
-
-    def config_of(self, values: Mapping[str, Any], *, confirm: bool = False) -> RunConfig:
-        """The settings of a trial; or of the run that confirms it, with fresh seeds."""
-        config, settings = self.ready.config, self.settings
-        changes: dict[str, Any] = {key_of(name): value for name, value in values.items()}
-        if confirm:
-            folder = self.folder.with_name(f"{self.folder.name}-winner")
-            changes |= {"name": f"{config.name}-winner", "output": str(folder), "sweep": None}
-            changes |= {"training.seeds": list(range(max(1, settings.confirm)))}
-        else:
-            changes |= {"training.steps": settings.steps} if settings.steps else {}
-            changes |= {"training.evaluations": settings.looks} if settings.looks else {}
-        return config.with_(changes)
-
-    def candidate(self, values: Mapping[str, Any]) -> Candidate:
-        """What a trial trains.
-
-        Raises:
-            SoftpromptError: Values that do not go together.
-        """
-        ready, config = self.ready, self.config_of(values)
-        resolved = config.training.resolved()
-        rates = resolved.rates or (0.1,)
-        rate = resolved.rate if resolved.rate is not None else rates[len(rates) // 2]
-        trained = resolved.model_copy(update={"rate": rate, **({"keep": "last"} if ready.crossed else {})})
-        lesson = Lesson(
-            config.name,
-            self._builder(json.dumps(config.template.model_dump(mode="json", exclude_unset=True), sort_keys=True)),
-            ready.weighted("train"),
-            () if ready.crossed else ready.splits["validation"].rows,
-            start=config.start,
-            offsets=ready.answers.offsets,
-        )
-        lessons: Sequence[Lesson] = lessons_of(lesson, ready.folds, seed=0)[:-1] if ready.crossed else [lesson]
-        return Candidate(lessons, config.method, trained)
-
-    def _build(self, described: str) -> RowBuilder:
-        """Template and task of a trial; trials of one template share it."""
-        ready, old = self.ready, self.ready.builder
-        template = (
-            type(ready.config.template)
-            .parse(json.loads(described))
-            .build(
-                ready.config.task.kind,
-                fields=ready.splits["train"].fields(),
-                tokenizer=old.tokenizer,
-                words=ready.task.words,
-                model=ready.backbone.spec.kind,
-            )
-        )
-        return RowBuilder(template, ready.task, old.tokenizer, max_tokens=old.max_tokens, answers=old.answers)
-
-    def _digest(self) -> str:
-        """Everything that a trial's score depends on."""
-        ready = self.ready
-        free = {"sweep", "output", "track", "name", "licence", "author", "notes", "baselines"}
-        drawn = self.settings.model_dump(mode="json", include={"together", "sampler", "halving", "seed", "steps"})
-        parts = [
-            ready.config.model_dump(mode="json", exclude=free),
-            drawn,
-            {name: one if isinstance(one, tuple) else one.model_dump() for name, one in self.space.items()},
-            ready.backbone.spec.fingerprint,
-            {name: rows.hash for name, rows in ready.splits.items()},
-        ]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _confirmed(

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from softprompt.core.config import Settings
 from softprompt.core.errors import nearest
 
-__all__ = ["SHORT", "Range", "SweepSettings", "default_space", "key_of"]
+__all__ = ["SHORT", "Range", "SweepSettings", "default_space", "key_of", "parsed_address", "told"]
 
 #: Short names of the keys that matter most.
 SHORT: Mapping[str, str] = {
@@ -81,7 +81,17 @@ class SweepSettings(Settings):
 
     trials: int = Field(32, ge=1, description="trials in all, those of earlier processes included")
     minutes: float | None = Field(None, gt=0, description="begin no trial that would not end by then")
-    jobs: int = Field(1, ge=1, description="processes on this machine that share the study")
+    jobs: int | None = Field(
+        None,
+        ge=1,
+        description="processes on this machine that share the study, or workers of the cluster; None: one, and on a "
+        "cluster one an accelerator, or one a machine",
+    )
+    ray: str | None = Field(
+        None,
+        description="Ray cluster that trains: local (started for this sweep), auto (this machine's), HOST:PORT or "
+        "ray://HOST:PORT; None: no cluster",
+    )
     together: int = Field(
         16, ge=1, description="trials that are drawn at a time, and trained in as few passes as can be"
     )
@@ -98,6 +108,13 @@ class SweepSettings(Settings):
     space: dict[str, Choices | Range] | None = Field(
         None, description="key -> list of choices, or {low, high, log}; None: length, rate, start, method and noise"
     )
+
+    @field_validator("ray")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None:
+            parsed_address(value)
+        return value
 
     @field_validator("space", mode="before")
     @classmethod
@@ -139,6 +156,23 @@ def key_of(name: str) -> str:
     if "." in name and name.split(".")[0] in SECTIONS:
         return name
     raise ValueError(f"a sweep cannot vary {name!r}; {nearest(name, SHORT)}, or a key of {', '.join(SECTIONS)}")
+
+
+def parsed_address(address: str) -> tuple[str, int] | None:
+    """Host and port of a cluster; None for ``local`` and ``auto``, which name none.
+
+    Raises:
+        ValueError: It is no address.
+
+    >>> parsed_address("10.0.0.1:6379"), parsed_address("ray://head:10001"), parsed_address("local")
+    (('10.0.0.1', 6379), ('head', 10001), None)
+    """
+    if address in ("local", "auto"):
+        return None
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"no address of a Ray cluster: {address!r}; local, auto, HOST:PORT or ray://HOST:PORT")
+    return host, int(port)
 
 
 def told(value: Any) -> str:

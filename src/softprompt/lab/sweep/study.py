@@ -30,6 +30,9 @@ State = Literal["running", "complete", "pruned", "failed"]
 
 _COUNT = itertools.count()
 
+#: Before the names of what was decided, among what the database keeps of a study.
+_DECIDED = "decided "
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -186,12 +189,15 @@ class Study:
         ended = {"complete": states.COMPLETE, "pruned": states.PRUNED, "failed": states.FAIL}[state]
         self._study.tell(handle, score if state == "complete" else None, state=ended)
 
-    def decide(self, name: str, value: int | None = None) -> int | None:
-        """What was decided under a name; ``value`` where nothing was."""
-        found: int | None = self._study.user_attrs.get(f"decided {name}")
-        if found is None and value is not None:
-            self._study.set_user_attr(f"decided {name}", value)
-        return value if found is None else found
+    def decide(self, name: str, value: int) -> None:
+        """Settle something for all later trials; what was decided stays."""
+        if name not in self.decided():
+            self._study.set_user_attr(f"{_DECIDED}{name}", value)
+
+    def decided(self) -> dict[str, int]:
+        """What was decided, by name."""
+        there = self._study.user_attrs.items()
+        return {name.removeprefix(_DECIDED): value for name, value in there if name.startswith(_DECIDED)}
 
     def importance(self) -> dict[str, float]:
         """How much each name decides the score, summing to 1; empty where too few trials tell.

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from softprompt.app.config import RunConfig
-from softprompt.app.recipes.prepare import load_splits, read_rows
+from softprompt.app.recipes.prepare import load_splits, prepare, read_rows
 from softprompt.core.errors import DataError
 from softprompt.core.tasks import Task
+from softprompt.testing import tiny
 
 TASK = Task.classify(["yes", "no"])
 
@@ -68,3 +69,13 @@ def test_a_file_without_rows_to_judge_by_is_refused(judging: str):
     sources = read_rows(config, {"train": rows("a", "b", "c", "d"), judging: []})
     with pytest.raises(DataError, match=r"\[data\.\w+\]; .+"):
         load_splits(config, TASK, sources)
+
+
+@pytest.mark.parametrize(("template", "said"), [("{text}<sof 4> {answer}", True), ("{text}<soft 4> {answer}", False)])
+def test_a_template_without_a_soft_slot_is_noticed(template: str, said: bool):
+    config = RunConfig.parse(
+        {"data": {"train": "rows"}, "template": {"text": template}, "answers": {"form": "vectors"}}
+    )
+    few = rows(*"abcdefghij")
+    found = prepare(config, {"train": few, "validation": rows(*"uvwxyz", ticket=50)}, backbone=tiny())
+    assert any("no soft slot" in note for note in found.notes) == said

@@ -400,6 +400,8 @@ def prepare(
     spec = backbone.spec
     answers = config.answers.resolved(task, num_parameters=spec.num_parameters, words=spec.words)
     notes.extend(_say_masks(task, answers, spec))
+    if answers.form == "vectors" and not template.slots:
+        notes.append("the template has no soft slot, as in <soft 20>: only label vectors are learnt")
     answers = _with_prior(config, answers, task, splits["train"])
     if answers.offsets and config.answers.prior == "auto" and not config.answers.offsets:
         notes.append(f"uneven labels: their scores are corrected for their shares by half (answers.prior: {HALF:g})")

@@ -41,13 +41,10 @@ def methods(
     """Every way of answering that is compared, by its name in the tables; tuned prompts where an effort is given."""
     yield "majority", majority
     yield "TF-IDF + logistic regression", words
-    for folder in encoders:
-        yield f"linear probe, {folder.name}", probe_of(partial(encoder_states, *load_encoder(folder)))
-    for folder in models:
-        model, tokenizer = load_model(folder).eval(), Tokenizer.from_file(str(folder / "tokenizer.json"))
-        yield f"linear probe, {folder.name}", probe_of(partial(text_states, model, tokenizer))
-        if effort is not None:
-            yield f"soft prompt, {folder.name}", tuned_on(folder, effort)
+    for name, read in readers(models, encoders):
+        yield f"linear probe, {name}", probe_of(read)
+    for folder in models if effort is not None else ():
+        yield f"soft prompt, {folder.name}", tuned_on(folder, effort)
 
 
 def majority(sample: Sample) -> list[str]:
@@ -154,17 +151,25 @@ def judge_bits(models: Sequence[Path], heldout: Path, most_bytes: int | None) ->
     return bits
 
 
-def judge_speed(models: Sequence[Path], texts: Sequence[str]) -> dict[str, float]:
-    """Milliseconds of the processor for reading a text, one by one, by model: the median."""
-    speed = {}
+def readers(models: Sequence[Path], encoders: Sequence[Path]) -> Iterator[tuple[str, Callable[[Sequence[str]], Any]]]:
+    """What reads texts, by name."""
+    for folder in encoders:
+        yield folder.name, partial(encoder_states, *load_encoder(folder))
     for folder in models:
         model, tokenizer = load_model(folder).eval(), Tokenizer.from_file(str(folder / "tokenizer.json"))
+        yield folder.name, partial(text_states, model, tokenizer)
+
+
+def judge_speed(models: Sequence[Path], texts: Sequence[str], *, encoders: Sequence[Path] = ()) -> dict[str, float]:
+    """Milliseconds of the processor for reading a text, one by one, by model: the median."""
+    speed = {}
+    for name, read in readers(models, encoders):
         taken = []
         for text in texts:
             start = time.process_time()
-            text_states(model, tokenizer, [text])
+            read([text])
             taken.append(1000 * (time.process_time() - start))
-        speed[folder.name] = median(taken)
+        speed[name] = median(taken)
     rows = [[name, f"{value:.1f}"] for name, value in speed.items()]
     print(table([f"{len(texts)} texts of the first task", "processor ms a text"], rows), end="\n\n", flush=True)
     return speed
@@ -215,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         report["accuracy"] = judge_tasks(options)
         sample = read_suite(options.suite)[0].sample(num_rows=FEWEST_ROWS, seed=0, most_test_rows=SPEED_TEXTS)
         if sample is not None:
-            report["milliseconds"] = judge_speed(options.models, sample.test_texts)
+            report["milliseconds"] = judge_speed(options.models, sample.test_texts, encoders=options.encoder)
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
 

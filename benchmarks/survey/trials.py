@@ -94,7 +94,7 @@ class Trial:
             return
         clock = Clock()
         report = store.fill(rows)
-        if report.tokens:
+        if report.tokens and not report.reused:
             cost = clock.lap()
             found = {"tokens": report.tokens, "texts": len(store.keys(rows)), "cpu_seconds": cost.cpu_seconds}
             self.work.keep(problem.name, READING, setting={}, result=found)

@@ -26,6 +26,7 @@ class Way:
         length: Soft tokens.
         kinds: Kinds of model that can take it.
         earlier: Whether it begins from the prompt that plain learnt on another problem.
+        rates: Of its probe, where they are not the package's own.
     """
 
     method: Mapping[str, Any]
@@ -33,6 +34,7 @@ class Way:
     length: int = LENGTH
     kinds: tuple[str, ...] = ("causal", "masked")
     earlier: bool = False
+    rates: tuple[float, ...] = ()
 
     def settings(self, training: Mapping[str, Any]) -> dict[str, Any]:
         """As in a run's file.
@@ -41,7 +43,8 @@ class Way:
         {'place': 'after', 'length': 20}
         """
         template = {"place": self.place, "length": self.length}
-        return {"template": template, "method": dict(self.method), "training": dict(training)}
+        rates = {"rates": self.rates} if self.rates else {}
+        return {"template": template, "method": dict(self.method), "training": {**training, **rates}}
 
 
 _CAUSAL = ("causal",)
@@ -60,6 +63,7 @@ WAYS: Mapping[str, Way] = {
     "p-tuning, lstm": Way({"name": "p_tuning", "encoder": "lstm"}),
     "plain, before": Way({"name": "plain"}, place="before"),
     "deep, before": Way({"name": "deep"}, place="before", kinds=_CAUSAL),
+    "deep, low rates": Way({"name": "deep"}, kinds=_CAUSAL, rates=(0.001, 0.003, 0.01)),
     "progressive": Way({"name": "progressive"}, length=2 * LENGTH, earlier=True),
 }
 

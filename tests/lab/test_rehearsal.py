@@ -13,6 +13,7 @@ from softprompt.lab.tuning import tune
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.methods.table import parse_method
 from softprompt.model.templates import RowBuilder, Template
+from softprompt.model.templates.rows import Answers
 from softprompt.testing import tiny
 
 ROWS = [Example({"text": f"{'good' if i % 2 else 'bad'} {i}"}, "yes" if i % 2 else "no") for i in range(12)]
@@ -20,7 +21,8 @@ PLAIN, QUICK = parse_method("plain"), TrainingSettings(steps=2, rate=0.05, seeds
 
 
 def lesson(backbone: Backbone, template: str, task: Task, rows: list[Example]) -> Lesson:
-    builder = RowBuilder(Template.parse(template), task, backbone.tokenizer, max_tokens=99)
+    form: Answers = "words" if "<soft" in template else "vectors"
+    builder = RowBuilder(Template.parse(template), task, backbone.tokenizer, max_tokens=99, answers=form)
     return Lesson("tone", builder, rows, rows)
 
 

@@ -208,7 +208,8 @@ def _new(
     asked = _task(task, found.manifest)
     length = sum(found.lengths.values())
     text = template or (str(template_of(Prompt(found.tensors, found.manifest))) if found.manifest else None)
-    parsed = Template.parse(text or f"<soft {length}>{{text}} {{answer}}")
+    preset = f"<soft {length}>{{text}}" + ("<decoder>{answer}" if found.kind == "seq2seq" else " {answer}")
+    parsed = Template.parse(text or preset)
     found = _in_place(found, parsed)
     manifest = fresh_manifest(
         backbone,
@@ -258,8 +259,8 @@ def _require_fit(found: Foreign, spec: Spec) -> None:
     Raises:
         PromptError: ``prompt.other_model``.
     """
-    if found.format == "peft" and spec.kind != "causal":
-        raise _other(found, spec, "a prompt of a causal model", f"another kind ({spec.kind})")
+    if found.kind not in (None, spec.kind):
+        raise _other(found, spec, f"a prompt of a {found.kind} model", f"another kind ({spec.kind})")
     for slot in found.tensors.slots.values():
         if slot.embed is not None and slot.embed.shape[1] != spec.embed_dim:
             raise _other(found, spec, f"vectors of {slot.embed.shape[1]} numbers", f"of {spec.embed_dim}")

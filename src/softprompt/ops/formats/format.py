@@ -3,7 +3,7 @@
 Knows no format; :mod:`softprompt.ops.formats.table` knows them all.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -12,11 +12,14 @@ from pydantic import JsonValue
 
 from softprompt.core.errors import PromptError
 from softprompt.core.tensors import PromptTensors
-from softprompt.model.backbones.base import Backbone
+from softprompt.model.backbones.base import Backbone, Kind
 from softprompt.model.prompts.manifest import Manifest
 from softprompt.model.prompts.prompt import Prompt
 
-__all__ = ["Foreign", "Format", "GetBackbone", "Written", "require_alone", "require_causal"]
+__all__ = ["CAUSAL", "Foreign", "Format", "GetBackbone", "Written", "require_alone", "require_kind"]
+
+#: What most formats are written for.
+CAUSAL: tuple[Kind, ...] = ("causal",)
 
 #: Loads the model of the prompt; asked only where its embeddings or states are needed.
 GetBackbone = Callable[[], Backbone]
@@ -48,6 +51,7 @@ class Foreign:
         model: What it says of its model; empty where it says nothing.
         revision: Of that model.
         facts: What else is known, kept in the saved prompt.
+        kind: Of the models that it is for, where the format says so; None: of any.
     """
 
     format: str
@@ -58,6 +62,7 @@ class Foreign:
     model: str = ""
     revision: str | None = None
     facts: Mapping[str, JsonValue] = field(default_factory=dict)
+    kind: Kind | None = None
 
     def named(self, slot: str) -> Self:
         """The same with another name of its only slot.
@@ -108,12 +113,13 @@ def require_alone(prompt: Prompt, format: str) -> None:
         )
 
 
-def require_causal(prompt: Prompt, format: str) -> None:
-    """Refuse prompts of models that read texts whole, which are written for causal models only.
+def require_kind(prompt: Prompt, format: str, kinds: Collection[Kind] = CAUSAL) -> None:
+    """Refuse prompts of kinds of models that a format is not written for.
 
     Raises:
         PromptError: ``prompt.unsupported_export``.
     """
-    if (kind := prompt.manifest.model.kind) != "causal":
-        message = f"{prompt.name!r} is for a {kind} model; for {format} prompts of causal models are written"
+    if (kind := prompt.manifest.model.kind) not in kinds:
+        known = " and ".join(kinds)
+        message = f"{prompt.name!r} is for a {kind} model; for {format} prompts of {known} models are written"
         raise PromptError("prompt.unsupported_export", message, cure="export to npy or raw, or use softprompt serve")

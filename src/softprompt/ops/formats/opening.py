@@ -22,7 +22,7 @@ from softprompt.core.tokens import Tokenizer
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.prompts.prompt import Prompt
 from softprompt.model.templates import Template
-from softprompt.model.templates.parts import Bos, Field, OptionalPart, Slot
+from softprompt.model.templates.parts import Bos, Decoder, Field, OptionalPart, Slot
 from softprompt.model.templates.segments import Piece, SlotSpec, TextPiece, assemble, resolve
 
 __all__ = ["Opening", "template_of", "token_ids"]
@@ -62,6 +62,12 @@ class Opening:
             message = f"{prompt.name!r} has soft tokens {place}, {format} puts them in front of it"
             cure = "tune one with soft tokens before the text (--place before), or export to npy, raw or vllm"
             raise PromptError("prompt.unsupported_export", message, cure=cure)
+        if any(isinstance(part, Decoder) for part in template.parts[: slots[-1]]):
+            message = (
+                f"{prompt.name!r} has soft tokens on the decoder's side, {format} puts them in front of the encoder's"
+            )
+            cure = "tune one with soft tokens on the encoder's side (--place before), or export to npy or raw"
+            raise PromptError("prompt.unsupported_export", message, cure=cure)
         marked = {name: f"{{{name}}}" for name in template.fields}
         pieces, lead = assemble(resolve(template.parts, marked), marked, template.slots_in_place)
         last = max(n for n, piece in enumerate(pieces) if isinstance(piece, SlotSpec))
@@ -74,8 +80,18 @@ class Opening:
 
     @property
     def rest(self) -> str:
-        """The text that follows, fields as ``{name}``."""
-        return "".join(piece.text for piece in self.after if isinstance(piece, TextPiece))
+        """The text that follows, fields as ``{name}``; of an encoder-decoder what the encoder reads."""
+        return "".join(piece.text for piece in self.after[: self._mark] if isinstance(piece, TextPiece))
+
+    @property
+    def written(self) -> str:
+        """What an encoder-decoder's answer begins behind; empty for other models."""
+        return "".join(piece.text for piece in self.after[self._mark :] if isinstance(piece, TextPiece))
+
+    @property
+    def _mark(self) -> int:
+        marks = [n for n, piece in enumerate(self.after) if isinstance(piece, Decoder)]
+        return marks[0] if marks else len(self.after)
 
     def segments(self, tokenizer: Tokenizer | None) -> list[Segment]:
         """Words as ids and slots, in order; words without a token are left out."""

@@ -6,6 +6,10 @@ PEFT saves four of its methods as one tensor, already materialised (its encoders
     PREFIX_TUNING, CARTRIDGE    prompt_embeddings [P, 2 L G D], viewed as [P, 2 L, G, D]: at 2 l the keys of layer l
                                 after rotation, at 2 l + 1 its values; G heads of keys and values, not of queries
 
+For an encoder-decoder (task type SEQ_2_SEQ_LM) vectors stand in front of what the encoder reads. PEFT saves as many
+again for the decoder (``num_transformer_submodules`` 2) and never reads those; keys and values go in front of the
+decoder.
+
 PEFT puts them in front of everything, so a prompt whose slots all stand before its first field can be exported: words
 before or between them become vectors (or keys and values) too. Checked against PEFT 0.21.2 by logits, both ways.
 """
@@ -23,12 +27,14 @@ from torch import Tensor
 
 from softprompt.core.errors import PromptError
 from softprompt.core.tensors import PromptTensors, SlotTensors, State
+from softprompt.model.backbones.base import Kind
 from softprompt.model.prompts.document import MAX_MANIFEST_BYTES, decode_document, encode_document
 from softprompt.model.prompts.manifest import Manifest
 from softprompt.model.prompts.prompt import Prompt
 from softprompt.model.templates import Template
 from softprompt.model.templates.parts import Slot, unparse
-from softprompt.ops.formats.format import Foreign, Format, GetBackbone, Written, require_alone, require_causal
+from softprompt.model.templates.segments import TextPiece
+from softprompt.ops.formats.format import Foreign, Format, GetBackbone, Written, require_alone, require_kind
 from softprompt.ops.formats.opening import Opening, template_of
 from softprompt.ops.formats.readme import peft_page
 from softprompt.ops.formats.sidecar import SIDECAR, Sidecar, digest, read_part
@@ -38,6 +44,9 @@ __all__ = ["PEFT"]
 CONFIG, WEIGHTS, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 EMBEDDED, CACHED = ("PROMPT_TUNING", "P_TUNING"), ("CARTRIDGE", "PREFIX_TUNING")
 KINDS = (*EMBEDDED, *CACHED)
+
+#: PEFT's name of a task, and the kind of model that it is for.
+TASKS: Mapping[str, Kind] = {"CAUSAL_LM": "causal", "SEQ_2_SEQ_LM": "seq2seq"}
 
 # ---------------------------------------------------------------- there
 
@@ -55,7 +64,7 @@ def export(prompt: Prompt, backbone: GetBackbone, kind: str | None) -> Written:
         PromptError: ``prompt.unsupported_export``, with the reason.
     """
     require_alone(prompt, "PEFT")
-    require_causal(prompt, "PEFT")
+    require_kind(prompt, "PEFT", tuple(TASKS.values()))
     if prompt.tensors.head is not None:
         message = f"{prompt.name!r} answers by label vectors, which PEFT has no place for"
         cure = "tune with answers.form: words (--set answers.form=words), or export to npy or raw"
@@ -70,9 +79,12 @@ def export(prompt: Prompt, backbone: GetBackbone, kind: str | None) -> Written:
     if kind in EMBEDDED and cached:
         message = f"{prompt.name!r} has keys and values, {kind} holds vectors"
         raise PromptError("prompt.unsupported_export", message, cure=f"write {' or '.join(CACHED)}")
+    task = next(task for task, model in TASKS.items() if model == prompt.manifest.model.kind)
+    if task == "SEQ_2_SEQ_LM":
+        _require_encoder(prompt, opening, kind)
     config = {
         "peft_type": kind,
-        "task_type": "CAUSAL_LM",
+        "task_type": task,
         "base_model_name_or_path": prompt.manifest.model.id,
         "revision": prompt.manifest.model.revision,
         "inference_mode": True,
@@ -98,6 +110,23 @@ def export(prompt: Prompt, backbone: GetBackbone, kind: str | None) -> Written:
     files = {CONFIG: encode_document(config), WEIGHTS: weights, SIDECAR: page.encode()}
     text = peft_page(prompt, opening, kind=kind, num_vectors=len(numbers))
     return Written({**files, "README.md": text.encode()}, (f"give PEFT the text {opening.rest!r}, see README.md",))
+
+
+def _require_encoder(prompt: Prompt, opening: Opening, kind: str) -> None:
+    """Refuse what PEFT cannot put in front of an encoder's text.
+
+    Raises:
+        PromptError: ``prompt.unsupported_export``.
+    """
+    if kind not in EMBEDDED:
+        message = f"{kind} of an encoder-decoder stands in front of the decoder, {prompt.name!r} on the encoder's side"
+        raise PromptError("prompt.unsupported_export", message, cure=f"write {' or '.join(EMBEDDED)}")
+    if any(isinstance(piece, TextPiece) for piece in opening.before):
+        message = (
+            f"{prompt.name!r} has words before its soft tokens, which an encoder reads as the beginning of the text"
+        )
+        cure = "tune with soft tokens before everything (--place before), or export to npy or raw"
+        raise PromptError("prompt.unsupported_export", message, cure=cure)
 
 
 def flatten(state: State, *, name: str) -> tuple[Float[Tensor, "P N"], int, int]:
@@ -174,7 +203,7 @@ def read(path: Path, max_bytes: int) -> Foreign:
         cure = "save it as safetensors in an environment that you trust: model.save_pretrained(folder)"
         raise PromptError("prompt.pickled", message, cure=cure)
     data = read_part(path, WEIGHTS, max_bytes=max_bytes)
-    numbers = _numbers(data, config)
+    numbers = _numbers(data, config)[: config["num_virtual_tokens"]]
     page = Sidecar.load(path)
     whole: list[Mapping[str, Any]] = [{"slot": "soft", "length": len(numbers)}]
     slots = whole if page is None or not page.opening else page.opening
@@ -198,20 +227,25 @@ def read(path: Path, max_bytes: int) -> Foreign:
         model=str(config.get("base_model_name_or_path") or ""),
         revision=config.get("revision") if isinstance(config.get("revision"), str) else None,
         facts=facts,
+        kind=TASKS[str(config.get("task_type") or "CAUSAL_LM")],
     )
 
 
 def _require_prompt(config: dict[str, Any], kind: str) -> None:
-    """Refuse adapters that are no soft prompt of a causal model."""
+    """Refuse adapters that are no soft prompt of a model that writes."""
     if kind not in KINDS:
         message = f"the adapter is {kind}, which changes the model instead of prompting it"
         if kind in ("MULTITASK_PROMPT_TUNING", "CPT", "ADAPTION_PROMPT"):
             message = f"the adapter is {kind}, whose numbers mean nothing without PEFT's own code"
         cure = f"import {', '.join(KINDS)}; use this one with PEFT"
         raise PromptError("prompt.unsupported_import", message, cure=cure)
-    if (task := config.get("task_type") or "CAUSAL_LM") != "CAUSAL_LM":
-        message = f"the adapter is for {task}; prompts of causal language models (CAUSAL_LM) are imported"
+    if (task := config.get("task_type") or "CAUSAL_LM") not in TASKS:
+        message = f"the adapter is for {task}; prompts of models that write are imported: {', '.join(TASKS)}"
         cure = "use this one with PEFT, or tune a prompt for its model (softprompt tune)"
+        raise PromptError("prompt.unsupported_import", message, cure=cure)
+    if task == "SEQ_2_SEQ_LM" and kind in CACHED:
+        message = f"the adapter is {kind} for {task}: keys and values in front of the decoder, which nothing here holds"
+        cure = f"import {' or '.join(EMBEDDED)} of an encoder-decoder; use this one with PEFT"
         raise PromptError("prompt.unsupported_import", message, cure=cure)
     needed = ["num_virtual_tokens", "token_dim"]
     needed += ["num_layers", "num_attention_heads"] if kind in CACHED else []
@@ -237,7 +271,9 @@ def _numbers(data: bytes, config: dict[str, Any]) -> Float[Tensor, "P N"]:
     if not numbers.is_floating_point():
         raise PromptError("prompt.bad_dtype", f"prompt_embeddings are {numbers.dtype}; fp32, fp16 and bf16 are read")
     width = config["token_dim"] * (2 * config["num_layers"] if config["peft_type"] in CACHED else 1)
-    wanted = (config["num_virtual_tokens"], width)
+    parts = config.get("num_transformer_submodules") or 2  # of an encoder-decoder; the second is never read
+    copies = parts if config.get("task_type") == "SEQ_2_SEQ_LM" and parts in (1, 2) else 1
+    wanted = (config["num_virtual_tokens"] * copies, width)
     if tuple(numbers.shape) != wanted or (config["peft_type"] in CACHED and width % config["num_attention_heads"]):
         came = " x ".join(map(str, numbers.shape))
         message = f"{CONFIG} promises {wanted[0]} x {wanted[1]} numbers, {WEIGHTS} holds {came}"

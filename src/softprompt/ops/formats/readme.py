@@ -12,6 +12,8 @@ def peft_page(prompt: Prompt, opening: Opening, *, kind: str, num_vectors: int) 
     """How an adapter is loaded with PEFT, and the text that it was trained with."""
     model = prompt.manifest.model
     spoken = [_said(piece) for piece in opening.before]
+    if model.kind == "seq2seq":
+        return _encoder_page(prompt, opening, kind=kind, num_vectors=num_vectors)
     return f"""# {prompt.name or "A soft prompt"}
 
 A soft prompt for `{model.id}` (fingerprint `{model.fingerprint[:12]}`), exported by softprompt for PEFT as {kind}.
@@ -40,6 +42,42 @@ logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
 Use one row at a time, or rows of one length: PEFT gives padded rows wrong positions with several model families.
 
 `softprompt import` makes a saved prompt of this folder again.{_embedded(model.id)}
+"""
+
+
+def _encoder_page(prompt: Prompt, opening: Opening, *, kind: str, num_vectors: int) -> str:
+    """The same for an encoder-decoder: its encoder reads the text, its decoder writes the answer."""
+    model = prompt.manifest.model
+    written = f" It begins with `{opening.written!r}`, behind what a decoder begins with." if opening.written else ""
+    return f"""# {prompt.name or "A soft prompt"}
+
+A soft prompt for `{model.id}` (fingerprint `{model.fingerprint[:12]}`), exported by softprompt for PEFT as {kind}.
+Its {num_vectors} virtual tokens stand in front of the encoder's text.
+
+It was trained with this template, so let the encoder read exactly
+
+    {_block(opening.rest)}
+
+with your text in place of the names in braces, as the model's own tokenizer writes a text (its mark at the end
+included); the decoder writes the answer.{written} {_answers(prompt, opening)}
+
+```python
+import torch
+from peft import PeftModel
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("{model.id}")
+model = AutoModelForSeq2SeqLM.from_pretrained("{model.id}")
+model = PeftModel.from_pretrained(model, "THIS FOLDER").eval()
+ids = tokenizer("...", return_tensors="pt").input_ids
+begin = [model.config.decoder_start_token_id]
+if (first := model.generation_config.forced_bos_token_id) is not None:  # BART's decoder always writes it first
+    begin.append(first)
+mask = torch.ones_like(ids)
+logits = model(input_ids=ids, attention_mask=mask, decoder_input_ids=torch.tensor([begin])).logits
+```
+
+`softprompt import` makes a saved prompt of this folder again.
 """
 
 

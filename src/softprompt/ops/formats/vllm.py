@@ -12,7 +12,7 @@ import torch
 
 from softprompt.core.errors import PromptError
 from softprompt.model.prompts.prompt import Prompt
-from softprompt.ops.formats.format import Format, GetBackbone, Written, require_alone, require_causal
+from softprompt.ops.formats.format import Format, GetBackbone, Written, require_alone, require_kind
 from softprompt.ops.formats.readme import vllm_page
 from softprompt.ops.formats.sidecar import SIDECAR, Sidecar, digest, format_at
 
@@ -30,7 +30,7 @@ def require_vectors(prompt: Prompt) -> None:
             ensemble, no soft tokens.
     """
     require_alone(prompt, "vLLM")
-    require_causal(prompt, "vLLM")
+    require_kind(prompt, "vLLM")
     slots = prompt.tensors.slots.values()
     if prompt.tensors.head is not None:
         what, cure = "answers by label vectors, vLLM by words", "tune with answers.form: words, or use softprompt serve"

@@ -2,9 +2,9 @@
 
     vectors = scale * parameter          inserted before layer m; scale: root mean square of what goes into that layer
 
-Liu et al. 2022 (late prompt tuning, https://arxiv.org/abs/2210.11292) insert prompts at a middle layer of RoBERTa and
-GPT-2 and find it better and faster to train than at the embeddings: the way back to the prompt is shorter, and the
-layers below it need no gradient. Here the vectors start as what the model itself makes of the start tokens up to there.
+Liu et al. 2022 (late prompt tuning, https://arxiv.org/abs/2210.11292) insert prompts, which a network makes of each
+text, at a middle layer and claim scores near full tuning, trained faster: the way back to the prompt is shorter, and
+the layers below it need no gradient. Here the vectors start as what the model itself makes of the start tokens up to there.
 """
 
 from typing import ClassVar, Literal

@@ -114,7 +114,7 @@ def _beside(found: Mapping[str, Slices]) -> dict[str, Any]:
     plain = first.to_dict()
     for n, one in enumerate(plain["slices"]):
         one["scores"] = {name: line.slices[n].score.as_dict() for name, line in found.items()}
-    return plain
+    return {**plain, "slices": sorted(plain["slices"], key=lambda one: _place_of(one["value"]))}
 
 
 def _thirds(values: Sequence[str], *, unit: str = "") -> list[str]:
@@ -123,7 +123,7 @@ def _thirds(values: Sequence[str], *, unit: str = "") -> list[str]:
     >>> _thirds(["3", "1", ""])
     ['3', '1', '']
     >>> _thirds([str(n) for n in range(30)], unit=" m")[::14]
-    ['up to 10 m', 'up to 20 m', 'more']
+    ['up to 10 m', 'up to 20 m', 'above 20 m']
     """
     numbers = [_number(value) for value in values]
     known = sorted(one for one in numbers if one is not None)
@@ -132,8 +132,15 @@ def _thirds(values: Sequence[str], *, unit: str = "") -> list[str]:
     ):
         return list(values)
     ends = known[len(known) // 3], known[2 * len(known) // 3]
-    names = [f"up to {ends[0]:g}{unit}", f"up to {ends[1]:g}{unit}", "more"]
+    names = [f"up to {ends[0]:g}{unit}", f"up to {ends[1]:g}{unit}", f"above {ends[1]:g}{unit}"]
     return ["" if one is None else names[sum(one > end for end in ends)] for one in numbers]
+
+
+def _place_of(value: str) -> tuple[bool, float]:
+    """Thirds from below; everything else stays in its order, which sorting keeps."""
+    words = value.split()
+    number = _number(words[2]) if words[:2] == ["up", "to"] and len(words) > 2 else None
+    return words[:1] == ["above"], 0.0 if number is None else number
 
 
 def _number(value: str) -> float | None:

@@ -78,7 +78,7 @@ def decide(lines: Sequence[Line], *, reference: str, metric: str, level: float =
     found = [_difference(line.runs, first.runs, metric, level) for line in others]
     adjusted = holm([p for _, p, _ in found]).tolist() if found else []
     return tuple(
-        _against(line, first, metric, one, p_all, level)
+        _against(line, first, metric, one, p_all, level, len(others))
         for line, one, p_all in zip(others, found, adjusted, strict=True)
     )
 
@@ -124,14 +124,14 @@ def _difference(
 
 
 def _against(
-    line: Line, first: Line, metric: str, found: tuple[Interval, float, str], adjusted: float, level: float
+    line: Line, first: Line, metric: str, found: tuple[Interval, float, str], adjusted: float, level: float, lines: int
 ) -> Against:
     interval, p, test = found
     maker, n = _maker(line.runs, metric), len(line.runs[0].evaluation.items)
     says: Verdict = verdict(interval, higher_is_better=maker.higher_is_better)
     if adjusted > 1 - level:
         says = "cannot tell"
-    rows = None if says != "cannot tell" else _rows(interval, n, adjusted)
+    rows = None if says != "cannot tell" else _rows(interval, n, p, lines)
     shown = _detectable(line.runs, first.runs, maker, interval, n)
     return Against(
         name=line.name,
@@ -147,15 +147,15 @@ def _against(
     )
 
 
-def _rows(interval: Interval, n: int, adjusted: float) -> int | None:
-    """Rows that would decide, by the interval and by the p-value: both have to.
+def _rows(interval: Interval, n: int, p: float, lines: int) -> int | None:
+    """Rows that would decide, by the interval and by the p-value among so many lines: both have to.
 
     >>> half = Interval(0.05, 0.01, 0.09, 0.95, "any")
-    >>> _rows(half, 200, 0.14), _rows(half, 200, 1.0)
-    (721, None)
+    >>> _rows(half, 200, 0.14, 1), _rows(half, 200, 0.14, 4), _rows(half, 200, 1.0, 1)
+    (721, 1024, None)
     """
     by_interval = rows_to_decide(interval, n, power=POWER) or 0
-    z, wanted = stats.norm.isf(adjusted / 2), stats.norm.isf((1 - interval.level) / 2) + stats.norm.ppf(POWER)
+    z, wanted = stats.norm.isf(p / 2), stats.norm.isf((1 - interval.level) / (2 * lines)) + stats.norm.ppf(POWER)
     by_p = math.ceil(n * (wanted / z) ** 2) if z > 0 else 0
     found = max(by_interval, by_p)
     return found if found > n else None

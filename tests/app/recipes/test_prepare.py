@@ -73,9 +73,7 @@ def test_a_file_without_rows_to_judge_by_is_refused(judging: str):
 
 @pytest.mark.parametrize(("template", "said"), [("{text}<sof 4> {answer}", True), ("{text}<soft 4> {answer}", False)])
 def test_a_template_without_a_soft_slot_is_noticed(template: str, said: bool):
-    config = RunConfig.parse(
-        {"data": {"train": "rows"}, "template": {"text": template}, "answers": {"form": "vectors"}}
-    )
-    few = rows(*"abcdefghij")
-    found = prepare(config, {"train": few, "validation": rows(*"uvwxyz", ticket=50)}, backbone=tiny())
+    words = {"template": {"text": template}, "answers": {"form": "vectors"}}
+    sources = {"train": rows(*"abcdefghij"), "validation": rows(*"uvwxyz", ticket=50)}
+    found = prepare(RunConfig.parse({"data": {"train": "rows"}, **words}), sources=sources, backbone=tiny())
     assert any("no soft slot" in note for note in found.notes) == said

@@ -94,8 +94,7 @@ def predict(
                     count += 1
                     continue
                 file.write(to_json(answer.to_dict()) + "\n")
-                if output is None:
-                    file.flush()
+                file.flush()  # a row counts as answered when it has left, also where the disk fills up
                 count += 1
         if output is not None:
             face.note(face.kept())

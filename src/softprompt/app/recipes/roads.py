@@ -130,19 +130,28 @@ def judged_with_validation(ready: Prepared, found: Tuning, second: SecondRound |
     split = "test" if "test" in ready.splits else "validation"
     judged = _settled_and_judged(ready, [outcome.tensors for outcome in learnt.outcomes], split)
     evaluations = [evaluation for evaluation, _ in judged]
-    seed = learnt.seeds[learnt.chosen]
-    which = f", best of {len(learnt.seeds)} on the validation rows" if len(learnt.seeds) > 1 else ""
     return Finding(
         found,
         learnt,
         split,
         evaluations[learnt.chosen],
         dict(zip(learnt.seeds, evaluations, strict=True)),
-        f"seed {seed}{which}; its own {split} score is the one above",
+        f"{_kept(learnt.seeds, learnt.chosen)}; its own {split} score is the one above",
         judged[learnt.chosen][1],
         outcomes={f"seed {s}": o for s, o in zip(learnt.seeds, learnt.outcomes, strict=True)},
         second=second,
     )
+
+
+def _kept(seeds: Sequence[int], chosen: int) -> str:
+    """Which prompt was kept; the probe of the rate trains with a seed below 0, which nobody asked for.
+
+    >>> _kept((0, 1, 2), 1), _kept((-1,), 0)
+    ('seed 1, best of 3 on the validation rows', 'the best prompt of the rate probe')
+    """
+    if seeds[chosen] < 0:
+        return "the best prompt of the rate probe"
+    return f"seed {seeds[chosen]}" + (f", best of {len(seeds)} on the validation rows" if len(seeds) > 1 else "")
 
 
 def with_folds(ready: Prepared, hearing: Hearing, saved: Prompt | None) -> Finding:

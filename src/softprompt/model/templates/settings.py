@@ -109,7 +109,7 @@ class TemplateSettings(Settings):
         if self.chat is not None:
             if KEPT.get(kind) == "turns":
                 message = "a chat of your own would put all turns of a conversation as lines into one turn of the user"
-                cure = "leave template.chat out: turns: chat writes every turn as one, with system messages of the rows"
+                cure = "leave template.chat out: the preset writes every turn as one, in the model's own chat format"
                 raise TemplateError("template.chat", message, cure=f"{cure}; or write template.text for lines")
             if tokenizer is None:
                 message = "the turns of a chat become a template only with a model's chat format"

@@ -11,8 +11,10 @@ Knows lessons and trainings; no settings files and no reports.
 """
 
 import json
+import math
 import statistics
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,22 +38,22 @@ __all__ = ["SETTINGS", "kept", "main", "measured", "page"]
 LEARNT, JUDGED = 120, 150
 CACHE = Path("runs") / "regularisation.json"
 
-#: One thing changed at a time, in two sizes.
+#: One thing changed at a time, in two sizes; a run that is cut short has the first of each.
 SETTINGS: dict[str, dict[str, Any]] = {
     "none": {},
     "weight_decay 0.1": {"weight_decay": 0.1},
-    "weight_decay 1": {"weight_decay": 1.0},
     "dropout 0.1": {"dropout": 0.1},
-    "dropout 0.3": {"dropout": 0.3},
     "noise 0.1": {"noise": 0.1},
-    "noise 0.5": {"noise": 0.5},
-    "adversarial 0.1": {"adversarial": 0.1},
-    "adversarial 0.5": {"adversarial": 0.5},
     "max_rms 1": {"max_rms": 1.0},
-    "max_rms 2": {"max_rms": 2.0},
     "smoothing 0.1": {"smoothing": 0.1},
-    "smoothing 0.3": {"smoothing": 0.3},
     "keep best, patience 3": {"keep": "best", "patience": 3, "evaluations": 10},
+    "adversarial 0.1": {"adversarial": 0.1},
+    "weight_decay 1": {"weight_decay": 1.0},
+    "dropout 0.3": {"dropout": 0.3},
+    "noise 0.5": {"noise": 0.5},
+    "smoothing 0.3": {"smoothing": 0.3},
+    "max_rms 2": {"max_rms": 2.0},
+    "adversarial 0.5": {"adversarial": 0.5},
 }
 
 #: Accuracy and loss on other rows, by seed.
@@ -76,8 +78,10 @@ def measured(ready: Prepared, changes: Mapping[str, Any], *, steps: int, store: 
     return [(one.value, one.loss) for one in tuned.learnt[0].outcomes]
 
 
-def kept(path: Path, steps: int, measure: Callable[[Mapping[str, Any]], Found]) -> dict[str, Found]:
-    """Every setting, those that an earlier run finished from its file."""
+def kept(
+    path: Path, steps: int, measure: Callable[[Mapping[str, Any]], Found], *, until: float = math.inf
+) -> dict[str, Found]:
+    """Every setting, those that an earlier run finished from its file; after ``until`` none is begun."""
     known = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     found: dict[str, Found] = known.get(str(steps), {})
     for name, changes in SETTINGS.items():
@@ -85,7 +89,9 @@ def kept(path: Path, steps: int, measure: Callable[[Mapping[str, Any]], Found]) 
             found[name] = measure(changes)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, json.dumps({**known, str(steps): found}).encode())
-    return found
+        if time.monotonic() > until:
+            break
+    return {name: found[name] for name in SETTINGS if name in found}
 
 
 def page(found: Mapping[str, Found], *, steps: int, load: float) -> str:
@@ -98,18 +104,26 @@ def page(found: Mapping[str, Found], *, steps: int, load: float) -> str:
         f"Mean ± standard deviation of three seeds after {steps} steps of 16 rows; {LEARNT} messages to learn from, "
         f"{JUDGED} to judge by."
     )
-    return "\n".join([*lines, "", f"{about} {sentence(load)}", ""])
+    missing = [name for name in SETTINGS if name not in found]
+    left = f" Not measured yet: {', '.join(missing)}." if missing else ""
+    return "\n".join([*lines, "", f"{about}{left} {sentence(load)}", ""])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write the page."""
     parser = parser_of(__doc__)
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no setting after so many")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     ready = prepared()
     with StateStore(ready.backbone) as store:
-        found = kept(CACHE, options.steps, lambda changes: measured(ready, changes, steps=options.steps, store=store))
+        found = kept(
+            CACHE,
+            options.steps,
+            lambda changes: measured(ready, changes, steps=options.steps, store=store),
+            until=time.monotonic() + 60 * options.minutes,
+        )
     publish(
         "regularisation",
         "Regularisation",

@@ -31,3 +31,9 @@ def test_what_is_finished_is_not_measured_again(tmp_path: Path):
     assert "| dropout 0.3 | 0.550 ± 0.071 | 1.100 ± 0.141 |" in page(found, steps=7, load=0.0)
     kept(path, 8, measure)
     assert len(asked) == 2 * len(SETTINGS) + 1
+
+
+def test_a_run_without_time_names_what_is_left(tmp_path: Path):
+    found = kept(tmp_path / "kept.json", 7, lambda changes: [(0.5, 1.0), (0.6, 1.2)], until=0.0)
+    assert list(found) == ["none"]
+    assert "Not measured yet: weight_decay 0.1, dropout 0.1," in page(found, steps=7, load=0.0)

@@ -25,7 +25,9 @@ PLAIN = Facts(
 CASES = {
     "the model can do it": (replace(PLAIN, majority=0.3, zero_shot=0.5, zero_shot_high=0.7), "before"),
     "the model cannot do it": (replace(PLAIN, majority=0.3, zero_shot=0.2, zero_shot_high=0.35), "lora"),
-    "single words decide": (replace(PLAIN, majority=0.3, zero_shot=0.3, zero_shot_high=0.5, tfidf=0.7), "tfidf"),
+    "single words decide": (replace(PLAIN, lead_low=0.02, lead_high=0.2), "tfidf"),
+    "the model's states decide": (replace(PLAIN, lead_low=-0.3, lead_high=-0.01), "embeddings"),
+    "states and words are level": (replace(PLAIN, lead_low=-0.1, lead_high=0.05), "embeddings"),
     "very few rows": (replace(PLAIN, rows=20, fewest=5), "few-shot"),
     "few rows and many labels": (replace(PLAIN, rows=1200, labels=77, fewest=10), "embeddings"),
     "some rows": (replace(PLAIN, rows=300), "after"),
@@ -40,6 +42,7 @@ CASES = {
 CAUTION_CASES = {
     "few test rows": replace(PLAIN, test_rows=40),
     "a model for trying": replace(PLAIN, embedded=True),
+    "nothing is proved": replace(PLAIN, majority=0.5, zero_shot=0.3, tfidf=0.45, embeddings=0.5),
 }
 
 
@@ -81,6 +84,19 @@ def test_what_few_rows_can_show_is_said_for_their_number() -> None:
     assert "96 rows judge: a score is good to within 10 points" in told(96)
 
 
+def test_one_that_is_plainly_better_than_the_most_frequent_answer_is_enough() -> None:
+    assert not replace(PLAIN, majority=0.5, zero_shot=0.3, tfidf=0.45, embeddings=0.51).unproved
+    assert not replace(PLAIN, majority=0.5).unproved, "nothing was measured"
+
+
+def test_words_come_first_only_where_they_beat_the_states_of_the_model() -> None:
+    small = replace(PLAIN, rows=300, parameters=20_000_000, majority=0.3, zero_shot=0.25, zero_shot_high=0.5, tfidf=0.6)
+    assert advise(replace(small, lead_low=0.01, lead_high=0.2)).first == "tfidf"
+    level = advise(replace(small, lead_low=-0.1, lead_high=0.1))
+    assert {level.first, level.second} == {"after", "embeddings"}
+    assert level.sure == "open"
+
+
 def test_how_sure_it_sounds_follows_the_lead() -> None:
     new_skill = advise(replace(PLAIN, rows=20_000, majority=0.3, zero_shot=0.2, zero_shot_high=0.3))
     assert (new_skill.first, new_skill.sure) == ("lora", "likely")
@@ -119,6 +135,9 @@ def test_some_way_is_always_advised_and_told_in_words(
         zero_shot=score,
         zero_shot_high=score,
         tfidf=score,
+        embeddings=score,
+        lead_low=None if score is None else score - 0.5,
+        lead_high=None if score is None else score,
     )
     found = advise(facts)
     assert found.first != found.second

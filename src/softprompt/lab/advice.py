@@ -30,6 +30,9 @@ class Facts:
         zero_shot: Lower bound of the share that the model answers rightly without training.
         zero_shot_high: The upper bound.
         tfidf: Lower bound of the share that TF-IDF with logistic regression answers rightly.
+        embeddings: Lower bound of the share that logistic regression on the frozen model's states answers rightly.
+        lead_low: Lower bound of TF-IDF's share less that of the states, on the same rows.
+        lead_high: The upper bound.
     """
 
     kind: str
@@ -45,6 +48,15 @@ class Facts:
     zero_shot: float | None = None
     zero_shot_high: float | None = None
     tfidf: float | None = None
+    embeddings: float | None = None
+    lead_low: float | None = None
+    lead_high: float | None = None
+
+    @property
+    def unproved(self) -> bool:
+        """Whether nothing that was measured is plainly better than the most frequent answer."""
+        found = [one for one in (self.zero_shot, self.tfidf, self.embeddings) if one is not None]
+        return self.majority is not None and bool(found) and max(found) <= self.majority
 
     @property
     def fixed(self) -> bool:
@@ -101,10 +113,24 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "single words decide",
-        lambda f: f.tfidf is not None and f.zero_shot_high is not None and f.tfidf > f.zero_shot_high,
+        lambda f: f.lead_low is not None and f.lead_low > 0,
         {"tfidf": 3},
-        "words alone, counted, are plainly better than the untrained model: hard to beat here, and nearly free",
-        "Wang, Manning, ACL 2012, 90-94",
+        "words alone, counted, are plainly better than a classifier of the model's states: hard to beat, nearly free",
+        "Wang, Manning, ACL 2012, 90-94; measured, benchmarks/results/adopters.md",
+    ),
+    Rule(
+        "the model's states decide",
+        lambda f: f.lead_high is not None and f.lead_high < 0,
+        {"embeddings": 3, "after": 2, "tfidf": -1},
+        "a classifier of the model's states is plainly better than counted words; soft tokens after the text read them",
+        "measured, benchmarks/results/adopters.md",
+    ),
+    Rule(
+        "states and words are level",
+        lambda f: f.lead_low is not None and f.lead_high is not None and f.lead_low <= 0 <= f.lead_high,
+        {"embeddings": 1},
+        "a classifier of the model's states and one of words cannot be told apart: both cost seconds to try",
+        "measured, benchmarks/results/adopters.md",
     ),
     Rule(
         "very few rows",
@@ -179,6 +205,14 @@ CAUTIONS: tuple[Rule, ...] = (
         {},
         "{test_rows} rows judge: a score is good to within {within} points at worst; more test rows decide more",
         "Card et al., EMNLP 2020, 9263-9274",
+    ),
+    Rule(
+        "nothing is proved",
+        lambda f: f.unproved,
+        {},
+        "nothing that was measured is plainly better than the most frequent answer: where a comparison says the same, "
+        "another model is wanted, or many more labels",
+        "measured, benchmarks/results/adopters.md",
     ),
     Rule(
         "a model for trying",

@@ -34,6 +34,7 @@ def test_what_takes_seconds_is_measured_and_told(cli, tmp_path: Path) -> None:
     assert done.status == 0, done.err
     assert "zero-shot: 0." in done.err
     assert "tfidf: " in done.err
+    assert "embeddings: " in done.err
     assert "softprompt compare run.yaml -c " in done.out
     assert "the comparison on your rows decides" in done.out
 

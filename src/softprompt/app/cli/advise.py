@@ -17,7 +17,7 @@ def advise(
     source: Annotated[Path, typer.Argument(metavar="CONFIG|FILE", help="Settings, or labelled rows.")],
     *,
     measure: Annotated[
-        bool, typer.Option("--measure/--no-measure", help="Ask the untrained model and TF-IDF about some rows.")
+        bool, typer.Option("--measure/--no-measure", help="Try the untrained model and two classifiers on some rows.")
     ] = True,
     target: options.Target = None,
     model: options.Model = None,

@@ -3,6 +3,7 @@
 import random
 import shlex
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,16 +15,16 @@ from softprompt.app.recipes.prepare import Prepared, Sources, prepare
 from softprompt.app.recipes.rows import read_rows
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import SoftpromptError
-from softprompt.core.stats import Interval, wilson
+from softprompt.core.stats import Interval, paired_bootstrap, wilson
 from softprompt.data.dataset import Dataset
 from softprompt.lab.advice import Advice, Facts, advise
-from softprompt.lab.comparison import Contender, TfidfLogistic, ZeroShot
+from softprompt.lab.comparison import Contender, LinearProbe, TfidfLogistic, ZeroShot
 from softprompt.model.backbones.base import Backbone
 
 __all__ = ["Advised", "advice"]
 
-#: Rows that measurements are made on: seconds, and an interval of some ten points.
-MEASURED = 100
+#: Rows that measurements are made on: seconds, and an interval of some ten points; and rows that are learnt from.
+MEASURED, LEARNT = 100, 400
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def advice(
         config: The run.
         watcher: Told what happens.
         named: How the user named the settings, for the commands.
-        measure: Ask the untrained model and TF-IDF about some rows that are not the test rows.
+        measure: Ask the untrained model, TF-IDF and a classifier of the model's states about some rows that are not
+            the test rows.
         sources: Rows by split, instead of files.
         backbone: A model that is loaded already.
 
@@ -75,14 +77,13 @@ def advice(
     parted = divided(config, given="test" in rows, folder=folder_of(config))
     ready = prepare(parted, watcher, sources=rows, backbone=backbone)
     notes: list[str] = []
-    scores = (
-        _measured(ready, watcher, notes) if measure and ready.task.fixed_candidates and ready.task.one_right else {}
-    )
+    right = _measured(ready, watcher, notes) if measure and ready.task.fixed_candidates and ready.task.one_right else {}
     train = ready.splits["train"]
     counts = list(train.labels().values())
     spec = ready.backbone.spec
     lengths = [len(ready.backbone.tokenizer.encode(" ".join(row.fields.values()))) for row in train.rows[:MEASURED]]
-    zero_shot, tfidf = scores.get("zero-shot"), scores.get("tfidf")
+    zero_shot, tfidf, embeddings = (_share(right.get(name)) for name in ("zero-shot", "tfidf", "embeddings"))
+    lead = _lead(right)
     facts = Facts(
         kind=config.task.kind,
         rows=len(train) + len(ready.splits["validation"]),
@@ -97,35 +98,56 @@ def advice(
         zero_shot=None if zero_shot is None else zero_shot.low,
         zero_shot_high=None if zero_shot is None else zero_shot.high,
         tfidf=None if tfidf is None else tfidf.low,
+        embeddings=None if embeddings is None else embeddings.low,
+        lead_low=None if lead is None else lead.low,
+        lead_high=None if lead is None else lead.high,
     )
     found = advise(facts)
     watcher.done()
     return Advised(facts, found, _commands(found, named), tuple(notes))
 
 
-def _measured(ready: Prepared, watcher: Watcher, notes: list[str]) -> dict[str, Interval]:
-    """Shares right on rows that are not the test rows: those stay unseen."""
+def _measured(ready: Prepared, watcher: Watcher, notes: list[str]) -> dict[str, list[bool]]:
+    """Which rows were answered right, by contender, on rows that are not the test rows: those stay unseen."""
     watcher.stage("measure what takes seconds")
-    held = _some(ready.splits["validation"])
-    contenders: dict[str, Contender] = {}
-    if "words" in ready.task.forms:
-        contenders["zero-shot"] = ZeroShot(ready.backbone, ready.template, max_tokens=ready.builder.max_tokens)
-    if find_spec("sklearn"):
-        contenders["tfidf"] = TfidfLogistic(fields=ready.template.fields)
+    learnt, held = _some(ready.splits["train"], LEARNT), _some(ready.splits["validation"])
     found = {}
-    for name, one in contenders.items():
+    for name, one in _contenders(ready).items():
         try:
-            said = one.fit(ready.splits["train"], None, ready.task).predict(held)
+            said = one.fit(learnt, None, ready.task).predict(held)
         except SoftpromptError as error:
             notes.append(f"{name} could not be measured: {error}")
             continue
-        right = sum(
+        found[name] = [
             ready.task.right(prediction.answer, ready.task.reference(row))
             for prediction, row in zip(said, held, strict=True)
-        )
-        found[name] = wilson(right, len(held))
-        watcher.note(f"{name}: {found[name]} right on {len(held)} rows")
+        ]
+        watcher.note(f"{name}: {_share(found[name])} right on {len(held)} rows")
     return found
+
+
+def _contenders(ready: Prepared) -> dict[str, Contender]:
+    """What takes seconds."""
+    longest, found = ready.builder.max_tokens, dict[str, Contender]()
+    if "words" in ready.task.forms:
+        found["zero-shot"] = ZeroShot(ready.backbone, ready.template, max_tokens=longest)
+    if find_spec("sklearn"):
+        found["tfidf"] = TfidfLogistic(fields=ready.template.fields)
+        found["embeddings"] = LinearProbe(ready.backbone, ready.template, max_tokens=longest)
+    return found
+
+
+def _share(right: Sequence[bool] | None) -> Interval | None:
+    """Of right answers."""
+    return None if right is None else wilson(sum(right), len(right))
+
+
+def _lead(right: Mapping[str, Sequence[bool]]) -> Interval | None:
+    """The share that TF-IDF has right less that of the model's states, on the same rows."""
+    if not {"tfidf", "embeddings"} <= set(right):
+        return None
+    words, states = ([[float(one), 1.0] for one in right[name]] for name in ("tfidf", "embeddings"))
+    return paired_bootstrap(words, states, lambda sums: float(sums[0] / sums[1]), bounds=(0.0, 1.0))
 
 
 def _majority(ready: Prepared) -> float | None:
@@ -136,9 +158,9 @@ def _majority(ready: Prepared) -> float | None:
     return Counter(held).most_common(1)[0][1] / len(held)
 
 
-def _some(rows: Dataset) -> Dataset:
+def _some(rows: Dataset, most: int = MEASURED) -> Dataset:
     """So many rows at most, the same ones every time."""
-    places = random.Random(0).sample(range(len(rows)), min(MEASURED, len(rows)))
+    places = random.Random(0).sample(range(len(rows)), min(most, len(rows)))
     return rows.select(sorted(places))
 
 

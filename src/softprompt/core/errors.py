@@ -194,13 +194,29 @@ CATALOGUE: dict[str, str] = {
 }
 
 
+#: What to do about damaged files where whoever found the damage knows no better.
+_CURES: dict[str, str] = {
+    "data.unreadable": "check the file and the right to read it",
+    "model.unreadable": "check the folder, or get the model again",
+    "prompt.bad_archive": "restore the file from a copy, or save the prompt again",
+    "prompt.bad_dtype": "save its tensors in fp32, fp16 or bf16",
+    "prompt.bad_entry": "zip or copy the two files themselves, as they were saved",
+    "prompt.bad_manifest": "restore manifest.json from a copy, or save the prompt again",
+    "prompt.bad_tensors": "restore prompt.safetensors from a copy, or save the prompt again",
+    "prompt.too_large": "check where the prompt comes from",
+    "prompt.unknown_schema": "restore manifest.json from a copy, or use the version of softprompt that wrote it",
+    "prompt.unreadable": "check the file and the right to read it",
+    "prompt.unwritable": "check the folder, the right to write there and the room on the disk",
+}
+
+
 class SoftpromptError(Exception):
     """Base of all errors that are the user's to know.
 
     Args:
         code: Stable, dotted, listed in :data:`CATALOGUE`; its first part is the class's ``prefix``.
         message: What is wrong, what came, what is allowed; one line.
-        cure: What to do about it.
+        cure: What to do about it; without one that of the code, where damaged files have one in common.
 
     >>> error = DataError("data.empty_file", "rows.csv has no rows", cure="check the path").at("rows.csv")
     >>> print(error)
@@ -214,7 +230,7 @@ class SoftpromptError(Exception):
         super().__init__(code, message)
         self.code = code
         self.message = message
-        self.cure = cure
+        self.cure = _CURES.get(code) if cure is None else cure
         self.context: tuple[str, ...] = ()
 
     def at(self, *context: str) -> Self:

@@ -39,6 +39,7 @@ def refused(name, code, **options):
     with pytest.raises(ModelError) as caught:
         load(name, **options)
     assert caught.value.code == code
+    assert caught.value.cure or code != "model.unreadable"
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

@@ -33,6 +33,7 @@ def refused(code: str, files: dict[str, bytes]) -> str:
         Prompt._from_files(files)
     assert caught.value.code == code
     assert code in CATALOGUE
+    assert caught.value.cure, "what is damaged has a cure"
     message = str(caught.value)
     assert "\n" not in message
     assert len(message) < 500

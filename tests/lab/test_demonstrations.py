@@ -58,6 +58,21 @@ def test_the_seed_decides_which():
     assert shown(60) != shown(60, seed=1)
 
 
+@pytest.mark.parametrize("length", [5, 40, 60, 500])
+def test_it_says_which_rows_stand_there(length: int):
+    """Those alone, a part of one in front included, by their places among all rows."""
+    rows = [None, *ROWS, None]
+    drawn = Demonstrations(builder(), rows, special=frozenset({256, 257, 258}))
+    places = drawn.shown(length, torch.Generator().manual_seed(0))
+    words = shown(length, rows=rows)
+    whole = {
+        int(part.split(":")[0].removeprefix("row ")) + 1 for part in words.split("\n\n") if part.startswith("row ")
+    }
+    assert whole <= places
+    assert len(places - whole) <= 1
+    assert (len(places) == len(ROWS)) is (length == 500)
+
+
 def test_rows_that_are_left_out_or_have_no_answer_are_not_shown():
     kept = [None, Example({"text": "bare"}), ROWS[1], None]
     assert set(shown(40, rows=kept).split("\n\n")[1:-1]) == {"row 1: yes"}

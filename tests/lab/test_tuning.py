@@ -159,6 +159,57 @@ def test_a_saved_prompt_is_continued_head_and_all():
         assert float((a - b).abs().max()) < 1e-6
 
 
+def held_out(seed: int, **start: Any) -> tuple[set[int], set[int]]:
+    """Places that the prompt of a seed learns from, and those of which it shows something."""
+    one = lesson(train=examples(12), start=StartSettings(kind="demonstrations", **start), template=SHOWN)
+    learner = Learner(one, llama(), vocabulary_of(llama()))
+    vectors = learner.start(seed).slots["soft"]
+    learnt = {i for i, row in enumerate(learner.train_of(seed)) if row is not None}
+    letters = [
+        llama().embed(torch.tensor(llama().tokenizer.encode(f"{example.fields['text']} is"))) for example in one.train
+    ]
+    there = {
+        i for i, text in enumerate(letters) if any(text.equal(part) for part in vectors.unfold(0, len(text), 1).mT)
+    }
+    return learnt, there
+
+
+SHOWN = "<soft 40>{text} is {answer}"
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_rows_that_are_shown_are_held_out_where_that_is_asked(seed: int):
+    learnt, shown = held_out(seed, hold_out=True)
+    assert shown
+    assert not learnt & shown
+    assert 12 - len(learnt) <= len(shown) + 1, "one more may stand in part"
+    assert held_out(seed)[0] == set(range(12))
+
+
+def test_prompts_of_several_seeds_hold_out_their_own_rows(monkeypatch: Any):
+    asked: list[Any] = []
+
+    def caught(*given: Any, **_: Any) -> Any:
+        asked.append(given[2])
+        raise Killed
+
+    monkeypatch.setattr(tuning, "Trainer", caught)
+    start = StartSettings(kind="demonstrations", hold_out=True)
+    with pytest.raises(Killed):
+        run([lesson(train=examples(12), template=SHOWN, start=start)], settings=with_(rate=0.05))
+    learnt = [{i for i, row in enumerate(rows) if row is not None} for rows in asked[0].train]
+    assert learnt == [held_out(seed, hold_out=True)[0] for seed in (0, 1)]
+    assert learnt[0] != learnt[1]
+
+
+def test_holding_out_needs_rows_that_are_shown_and_rows_that_are_not():
+    with pytest.raises(ConfigError, match=r"start\.hold_out is for start\.kind: demonstrations.*it is vocabulary"):
+        run([lesson(start=StartSettings(hold_out=True))])
+    start = StartSettings(kind="demonstrations", hold_out=True)
+    with pytest.raises(TrainingError, match="no row to learn from besides those that are shown"):
+        run([lesson(train=examples(2), start=start, template="<soft 60>{text} is {answer}")])
+
+
 def test_a_soft_slot_before_the_text_needs_no_states():
     found = run([lesson(template="<soft 3>{text} is {answer}")], settings=with_(rate=0.02))
     assert found.states is None

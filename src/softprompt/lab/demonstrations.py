@@ -39,11 +39,20 @@ class Demonstrations:
         self, builder: RowBuilder, examples: Sequence[Example | None], *, special: frozenset[int] = frozenset()
     ) -> None:
         self.builder, self.special = builder, special
-        said = [(one, said_of(builder.task, one)) for one in examples if one is not None and one.target is not None]
-        self.examples = [(one, text) for one, text in said if text]
+        there = [(i, one) for i, one in enumerate(examples) if one is not None and one.target is not None]
+        said = [(i, one, said_of(builder.task, one)) for i, one in there]
+        self.places = [i for i, _, text in said if text]
+        self.examples = [(one, text) for _, one, text in said if text]
 
     def __call__(self, length: int, rng: torch.Generator) -> tuple[int, ...]:
         """Exactly ``length`` ids."""
+        return self._drawn(length, rng)[0]
+
+    def shown(self, length: int, rng: torch.Generator) -> frozenset[int]:
+        """Places of the examples of which a part stands among the ids that a call gives."""
+        return self._drawn(length, rng)[1]
+
+    def _drawn(self, length: int, rng: torch.Generator) -> tuple[tuple[int, ...], frozenset[int]]:
         if not self.examples:
             raise TrainingError("training.no_rows", "no training row has an answer to show", cure="give labelled rows")
         order = torch.randperm(len(self.examples), generator=rng).tolist()
@@ -51,7 +60,8 @@ class Demonstrations:
         for i in order:
             by_answer.setdefault(self.examples[i][1], []).append(i)
         turns = [i for turn in zip_longest(*by_answer.values()) for i in turn if i is not None]
-        return packed((self._ids(*self.examples[i]) for i in turns), length)
+        ids, taken = _packed((self._ids(*self.examples[i]) for i in turns), length)
+        return ids, frozenset(self.places[turns[n]] for n in taken)
 
     def _ids(self, example: Example, said: str) -> tuple[int, ...]:
         reading = self.builder.reading(example)
@@ -69,20 +79,26 @@ def packed(texts: Iterable[tuple[int, ...]], length: int) -> tuple[int, ...]:
     >>> packed([(1, 2), (3, 4, 5, 6), (7,)], 4)
     (6, 7, 1, 2)
     """
-    taken: list[tuple[int, ...]] = []
-    over: tuple[int, ...] = ()
+    return _packed(texts, length)[0]
+
+
+def _packed(texts: Iterable[tuple[int, ...]], length: int) -> tuple[tuple[int, ...], list[int]]:
+    """The same, and which texts a part of it is of."""
+    taken: list[tuple[int, tuple[int, ...]]] = []
+    over: tuple[int, tuple[int, ...]] | None = None
     free = length
-    for text in texts:
+    for n, text in enumerate(texts):
         if len(text) <= free:
-            taken.append(text)
+            taken.append((n, text))
             free -= len(text)
-        elif not over:
-            over = text
+        elif over is None:
+            over = (n, text)
         if not free:
             break
-    over = over or taken[0]
-    whole = over * -(-free // len(over))
-    return (*whole[len(whole) - free :], *(token for text in reversed(taken) for token in text))
+    last, text = over or taken[0]
+    whole = text * -(-free // len(text))
+    ids = (*whole[len(whole) - free :], *(token for _, text in reversed(taken) for token in text))
+    return ids, [*(n for n, _ in taken), *([last] if free else [])]
 
 
 def said_of(task: Task, example: Example) -> str:

@@ -23,6 +23,7 @@ from softprompt.model.methods.starts import (
     Start,
     StartSettings,
     centred,
+    generator,
     head_from_answers,
     initialiser,
     kept_of,
@@ -103,6 +104,11 @@ class Learner:
         }
         self.lay_out(self.widths("train"), self.widths("validation"))
         self._require(self.train, "to learn from")
+        if lesson.start.hold_out and lesson.start.kind != "demonstrations":
+            message = (
+                f"start.hold_out is for start.kind: demonstrations, which shows rows; it is {lesson.start.kind} here"
+            )
+            raise ConfigError("config.invalid", message, cure="leave start.hold_out out")
 
     def widths(self, part: Literal["train", "validation"]) -> list[int]:
         """Places that the windows of every example take: one, where it is not divided."""
@@ -118,6 +124,7 @@ class Learner:
         self.train = _laid_out(self._parts["train"], train)
         self.validation = _laid_out(self._parts["validation"], validation)
         self._owners = [i for i, width in enumerate(validation) for _ in range(width)]
+        self._learnt_from = [i for i, width in enumerate(train) for _ in range(width)]
 
     def require_judged(self) -> None:
         """Refuse a lesson that nothing can be chosen by.
@@ -158,10 +165,33 @@ class Learner:
         """Name of what is minimised."""
         return self.task.objective
 
+    def train_of(self, seed: int) -> Sequence[Row | None]:
+        """What the prompt of a seed learns from: all rows, or with ``start.hold_out`` those that it does not show.
+
+        Raises:
+            TrainingError: ``training.no_rows``: it shows all of them.
+        """
+        if not self.lesson.start.hold_out:
+            return self.train
+        template, shown = self.lesson.builder.template, self._shown()
+        held = frozenset[int]().union(
+            *(
+                shown.shown(spec.length, generator(seed, f"slot {name}"))
+                for name, spec in template.slots.items()
+                if spec.start_text is None and self._deeper(name) is None
+            )
+        )
+        rows = [None if i in held else row for i, row in zip(self._learnt_from, self.train, strict=True)]
+        self._require(rows, "to learn from besides those that are shown")
+        return rows
+
+    def _shown(self) -> Demonstrations:
+        return Demonstrations(self.lesson.builder, self.lesson.train, special=self.vocabulary.special)
+
     def start(self, seed: int) -> Start:
         """Where the prompt of a seed starts."""
         one, builder = self.lesson, self.lesson.builder
-        shown = Demonstrations(builder, one.train, special=self.vocabulary.special)
+        shown = self._shown()
         slots = {
             name: (
                 spec.length,

@@ -341,7 +341,7 @@ class _Work:
         if name == "probe":  # it chooses a rate; it needs no last judgement on every row
             looks = [part_of(rows, rows_a_look(self.settings)) for rows in looks]
         problem = Problem(
-            train=[_asked_by(self.learners[n].train, k) for k, (n, _, _) in enumerate(places)],
+            train=[_asked_by(self.learners[n].train_of(seed), k) for k, (n, _, seed) in enumerate(places)],
             validation=[_asked_by(looks[n], k) for k, (n, _, _) in enumerate(places)],
             objectives=[self.learners[n].objective for n, _, _ in places],
             judge=lambda k, scores, indices: self.learners[places[k][0]].judge(scores, indices),

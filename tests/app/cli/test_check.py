@@ -45,6 +45,14 @@ def test_a_language_that_the_model_does_not_know_is_named(cli, tmp_path: Path) -
     assert {"seconds", "disk_bytes", "frozen_tokens", "live_tokens", "settings"} <= done.json.keys()
 
 
+def test_a_method_that_cannot_be_is_refused_here_too(cli, rows: Path) -> None:
+    given = ["check", "--train", rows, "--text-column", "text", "--method", "deep", "--template"]
+    done = cli(*given, "{text}<soft 2>{answer}")
+    assert done.status == 5
+    assert "[model.unsupported_prompt]" in done.err
+    assert cli(*given, "{text}<soft 2> It was {answer}").status == 0
+
+
 def test_more_rows_than_there_are_are_all(cli, tmp_path: Path) -> None:
     write_rows(tmp_path / "rows.jsonl", GERMAN[:8])
     done = cli("check", "--train", "rows.jsonl", "--rows", "99", "--set", "data.folds=2", "--json")

@@ -15,7 +15,7 @@ from softprompt.app.recipes import prepare as preparing
 from softprompt.app.recipes import second, teaching
 from softprompt.app.recipes.tune import tune
 from softprompt.app.watch import Point, Watcher
-from softprompt.core.errors import ConfigError, DataError
+from softprompt.core.errors import ConfigError, DataError, ModelError
 from softprompt.core.stats import Interval
 from softprompt.lab.lessons import Lesson
 from softprompt.testing import tiny
@@ -249,7 +249,7 @@ def test_the_teacher_is_asked_before_the_model_is_loaded_and_only_once(
     monkeypatch.setattr(second, "train", lambda *given, **more: (learnt.append(given[1]), again(*given, **more))[1])
     settings = {"teacher": {"name": "teacher", "share": 0.5}, "unlabelled": MORE, "second": {"most": 0.5}}
     found = run("student", tmp_path / "r", **settings)
-    assert loaded == ["teacher", "student"]
+    assert loaded == ["student", "teacher", "student"], "first a look whether the model takes the method"
     assert found.finding.second is not None
     assert (found.finding.second.source, found.finding.second.taken) == ("teacher", 10)
     (lessons,) = learnt
@@ -264,9 +264,18 @@ def test_the_teacher_is_asked_before_the_model_is_loaded_and_only_once(
     del found, lessons
     learnt.clear()
     run("student", tmp_path / "r", **settings)
-    assert loaded == ["teacher", "student", "student"], "what the teacher said is kept"
+    assert loaded == ["student", "teacher", "student", "student"], "what the teacher said is kept"
     (kept,) = (tmp_path / "r" / "teacher").glob("*.json")
     assert "good" not in kept.read_text("utf-8"), "no text is kept"
+
+
+def test_a_method_that_the_model_cannot_take_is_refused_before_the_teacher_is_asked(
+    loaded: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=r"directly behind slot 'soft'.*put a word between"):
+        run("student", tmp_path / "r", teacher="teacher", method="deep", template="{text}<soft 2>{answer}")
+    assert loaded == ["student"]
+    assert not (tmp_path / "r").exists()
 
 
 def test_a_model_in_hand_leaves_no_room_for_a_teacher(model: sp.Backbone, loaded: list[str], tmp_path: Path) -> None:

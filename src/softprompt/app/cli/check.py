@@ -26,6 +26,7 @@ def check(
     schema: options.Schema = None,
     template: options.Template = None,
     place: options.Place = None,
+    method: options.Method = None,
     read: options.Read = None,
     model: options.Model = None,
     sets: options.Set = None,

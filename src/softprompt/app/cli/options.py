@@ -84,6 +84,10 @@ Unlabelled = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Rows without answers: a second round learns from them.", rich_help_panel=ROWS),
 ]
+Method = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="plain, residual, low_rank, ...: see docs/methods.md.", rich_help_panel=TRAINING),
+]
 Teacher = Annotated[
     str | None,
     typer.Option(

@@ -38,12 +38,7 @@ def tune(
     schema: options.Schema = None,
     template: options.Template = None,
     place: options.Place = None,
-    method: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="plain, residual, low_rank, ...: see docs/methods.md.", rich_help_panel=TRAINING
-        ),
-    ] = None,
+    method: options.Method = None,
     effort: options.Effort = None,
     teacher: options.Teacher = None,
     max_time: Annotated[

@@ -10,7 +10,7 @@ Teacher and model share neither tokenizer nor template: they meet in the names o
 import gc
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,13 @@ Taught = Mapping[str, tuple[float, ...]]
 
 
 def teach(
-    config: RunConfig, task: Task, rows: Sequence[Example], watcher: Watcher, *, alone: bool = True
+    config: RunConfig,
+    task: Task,
+    rows: Sequence[Example],
+    watcher: Watcher,
+    *,
+    alone: bool = True,
+    first: Callable[[], None] = lambda: None,
 ) -> tuple[dict[str, tuple[float, ...]], tuple[str, ...]]:
     """What the teacher says to each row, and what to note.
 
@@ -48,6 +54,7 @@ def teach(
         rows: Labelled and unlabelled; answers are not looked at.
         watcher: Told what happens.
         alone: Whether no other model is in memory.
+        first: Called before the teacher is loaded, where it has to be: refuses what would make its answers useless.
 
     Raises:
         ConfigError: ``config.teacher_labels``: the teacher does not know the labels; ``config.invalid``: another model
@@ -71,6 +78,7 @@ def teach(
         raise ConfigError(
             "config.invalid", message, cure="give the model by its name, and it is loaded after the teacher"
         )
+    first()
     watcher.stage(f"ask the teacher {settings.name}", total=len(asked), unit="rows")
     known |= _answers(config, task, fields_of(rows), prompt, asked, watcher)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """Tune a prompt and judge it honestly: baselines first, then the prompt, then one look at the test rows."""
 
+import gc
 import math
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from softprompt.app.recipes.folder import RunFolder, environment
 from softprompt.app.recipes.heard import Heard
 from softprompt.app.recipes.prepare import Prepared, Sources, prepare
 from softprompt.app.recipes.roads import HELD_OUT, Finding, Hearing, judge_baselines, with_folds, with_validation
+from softprompt.app.recipes.rows import read_rows
 from softprompt.app.recipes.saved import make_prompt, scores_of
 from softprompt.app.recipes.sealed import note_look, sealed_hash, warning
 from softprompt.app.recipes.teaching import Taught, teach
@@ -184,8 +186,16 @@ def tune(
     begun = time.perf_counter()
     trackers = open_trackers(config.track)
 
+    if config.teacher is not None:
+        sources = read_rows(config, sources)  # once, though they are looked at twice
+
+    def fits() -> None:
+        watcher.stage("see whether the model takes the method, before the teacher is asked")
+        require_fit(prepare(config, sources=sources))
+        gc.collect()  # there are never two models in memory
+
     def asked(task: Task, rows: Sequence[Example]) -> tuple[Taught, tuple[str, ...]]:
-        return teach(config, task, rows, watcher, alone=backbone is None)
+        return teach(config, task, rows, watcher, alone=backbone is None, first=fits)
 
     ready = prepare(config, watcher, sources=sources, backbone=backbone, teach=asked)
     saved = require_fit(ready)  # before the folder is touched

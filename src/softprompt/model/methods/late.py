@@ -4,7 +4,8 @@
 
 Liu et al. 2022 (late prompt tuning, https://arxiv.org/abs/2210.11292) insert prompts, which a network makes of each
 text, at a middle layer and claim scores near full tuning, trained faster: the way back to the prompt is shorter, and
-the layers below it need no gradient. Here the vectors start as what the model itself makes of the start tokens up to there.
+the layers below it need no gradient. Here the vectors start as what the model itself makes of the start tokens up to
+there.
 """
 
 from typing import ClassVar, Literal

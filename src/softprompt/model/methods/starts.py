@@ -110,6 +110,9 @@ class StartSettings(Settings):
     text: str | None = Field(None, description="the text, for kind: text")
     num_frequent: int = Field(5000, ge=1, description="sample from this many of the most frequent tokens")
     adapt_length: bool = Field(False, description="kind: prompt may cut or fill slots of another length")
+    hold_out: bool = Field(
+        False, description="kind: demonstrations: a prompt does not learn from the rows that it shows"
+    )
 
     @model_validator(mode="after")
     def _text_where_needed(self) -> "StartSettings":

@@ -4,8 +4,8 @@
     python benchmarks/sweep.py --work FOLDER           the page of the pieces that are there
     python benchmarks/sweep.py --trials 4 --tokens 0 --print       all at once, to see that it works
 
-Example messages by topic (100 to learn from, 50 that judge), as they are and joined with others of their topic to longer
-texts; the embedded model, one thread, trials of 15 steps by the default space: length, rate, start, method and noise.
+Example messages by topic (100 to learn from, 50 that judge), as they are and joined with others of their topic to be
+longer; the embedded model, one thread, trials of 15 steps by the default space: length, rate, start, method and noise.
 Both sides train the same random draws, with the same seeds, to the end: nothing is given up early on either side. One
 after the other: the package's own ``tune`` a trial, which reads the texts that it needs; the model and the rows are
 loaded before. The sweep: the package's own ``search`` with a study in a database, 16 trials drawn at a time. Beside it
@@ -20,6 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
+from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,11 +39,14 @@ from softprompt.app.recipes.searching import Searching
 from softprompt.app.watch import Watcher
 from softprompt.core.files import write_whole
 from softprompt.lab.sweep.passes import SEEDS
+from softprompt.lab.sweep.study import Trial
 from softprompt.lab.tuning import tune
+from softprompt.model.backbones.loading import load
 
 __all__ = ["Piece", "joined", "main", "page", "pieces"]
 
 STEPS, TRAIN, VALIDATION, TOGETHER = 15, 100, 50, 16
+CHUNK = 4  #: trials one after the other in a piece
 TOKENS = (0, 160, 256)
 ALONE = "one after the other"
 SIDES = {"one sweep": False, "one sweep with halving": True}
@@ -73,12 +77,12 @@ class Piece:
 def pieces(trials: int, tokens: Sequence[int]) -> list[Piece]:
     """All that is measured, the sweeps before what they are held against.
 
-    >>> [piece.name for piece in pieces(20, [40])][1:]
-    ['40-one-after-the-other-0-16', '40-one-after-the-other-16-20', '40-one-sweep-with-halving-0-20']
+    >>> [piece.name for piece in pieces(6, [40])][1:]
+    ['40-one-after-the-other-0-4', '40-one-after-the-other-4-6', '40-one-sweep-with-halving-0-6']
     """
     found = [Piece(length, "one sweep", 0, trials) for length in tokens]
-    for first in range(0, trials, TOGETHER):
-        found += [Piece(length, ALONE, first, min(first + TOGETHER, trials)) for length in tokens]
+    for first in range(0, trials, CHUNK):
+        found += [Piece(length, ALONE, first, min(first + CHUNK, trials)) for length in tokens]
     return [*found, *(Piece(length, "one sweep with halving", 0, trials) for length in tokens)]
 
 
@@ -118,8 +122,6 @@ def config_of(folder: Path, trials: int, *, halving: bool) -> RunConfig:
 
 def searching(folder: Path, trials: int, *, tokens: int, halving: bool) -> tuple[Searching, float]:
     """A sweep that is ready to begin, and the median length of its texts."""
-    from softprompt.model.backbones.loading import load
-
     backbone = load("embedded", dtype="fp32")
 
     def count(text: str) -> int:
@@ -133,36 +135,33 @@ def searching(folder: Path, trials: int, *, tokens: int, halving: bool) -> tuple
     return Searching(ready, folder, Watcher()), statistics.median(lengths)
 
 
-def measured(piece: Piece, earlier: Mapping[str, Any] | None) -> dict[str, Any]:
+def measured(piece: Piece) -> dict[str, Any]:
     """Seconds of the processor and on the clock, and the score of every trial.
 
-    Args:
-        piece: What is measured.
-        earlier: For trials one after the other: what was found for the sweep that drew them.
+    What is drawn depends on the settings alone, so both sides draw the same.
     """
     with tempfile.TemporaryDirectory() as name:
         warm, _ = searching(Path(name) / "warm", 1, tokens=0, halving=False)
         warm.search(adopt=False)  # the first training of a process pays for warming up
-        sweep, length = searching(
-            Path(name) / "sweep", piece.last, tokens=piece.tokens, halving=SIDES.get(piece.side, False)
-        )
+        halving = SIDES.get(piece.side, False)
+        sweep, length = searching(Path(name) / "sweep", piece.last, tokens=piece.tokens, halving=halving)
+        drawn = [sweep.study.draw(wave=None, size=1) for _ in range(piece.last if piece.side == ALONE else 0)]
         begun, cpu = time.perf_counter(), time.process_time()
         if piece.side == ALONE:
-            assert earlier is not None, "the sweep comes first"
-            trials = earlier["trials"][piece.first : piece.last]
-            found = [{**one, "score": _alone(sweep, one["number"], one["values"])} for one in trials]
+            found = [replace(trial, score=_alone(sweep, trial)) for trial in drawn[piece.first :]]
         else:
             sweep.search(adopt=False)
-            found = [{"number": t.number, "values": dict(t.values), "score": t.score} for t in sweep.study.trials()]
+            found = sweep.study.trials()
         seconds = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - begun}
-    return {**seconds, "tokens": length, "trials": found, "load": load_average()}
+    trials = [{"number": one.number, "values": dict(one.values), "score": one.score} for one in found]
+    return {**seconds, "tokens": length, "trials": trials, "load": load_average()}
 
 
-def _alone(sweep: Searching, number: int, values: Mapping[str, Any]) -> float:
+def _alone(sweep: Searching, trial: Trial) -> float:
     """The score of a trial that is trained by itself, and reads its texts by itself."""
-    made = sweep.candidates(values)
+    made = sweep.candidates(trial.values)
     (lesson,) = made.lessons
-    alone = replace(lesson, seeds=(SEEDS + number,), rate=made.settings.rate)
+    alone = replace(lesson, seeds=(SEEDS + trial.number,), rate=made.settings.rate)
     tuned = tune(sweep.ready.backbone, [alone], method=made.method, settings=made.settings)
     return tuned.learnt[0].outcomes[0].value
 
@@ -194,11 +193,18 @@ def page(found: Mapping[Piece, Mapping[str, Any]]) -> str:
                 apart = max(apart, *(abs(one - other) for one, other in pairs))
     load = max(facts["load"] for facts in found.values())
     about = (
-        f"{most} trials of {STEPS} steps, once each, {TRAIN} texts to learn from and {VALIDATION} that judge; one after "
-        f"the other {' and '.join(sorted(counts))} trials were measured, and their mean stands for the others. Scores of "
-        f"the two sides differ by {apart:.3f} at most."
+        f"{most} trials of {STEPS} steps, once each, {TRAIN} texts to learn from and {VALIDATION} that judge; one "
+        f"after the other {' and '.join(sorted(counts))} trials were measured, and their mean stands for all. Scores "
+        f"of the two sides differ by {apart:.3f} at most."
     )
     return "\n".join([*lines, "", f"{about} {sentence(load)}"]) + "\n"
+
+
+def _chosen(missing: Sequence[Piece], options: Namespace) -> Sequence[Piece]:
+    """The first of a side, all where nothing is kept, or none where what is there is shown."""
+    if options.next is None:
+        return () if options.work else missing
+    return [piece for piece in missing if piece.side.startswith(options.next)][:1]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -207,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--trials", type=int, default=64)
     parser.add_argument("--tokens", type=int, nargs="+", default=list(TOKENS))
     parser.add_argument("--work", type=Path, help="folder that keeps the pieces")
-    parser.add_argument("--next", action="store_true", help="measure one piece that is not there yet, and no page")
+    parser.add_argument("--next", nargs="?", const="", metavar="SIDE", help="measure one piece that is not there yet")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
@@ -216,11 +222,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         asked = pieces(options.trials, options.tokens)
         files = {piece: folder / f"{piece.name}.json" for piece in asked}
         missing = [piece for piece in asked if not files[piece].exists()]
-        for piece in missing[:1] if options.next else () if options.work else missing:
-            drawn = files[Piece(piece.tokens, "one sweep", 0, options.trials)]
-            earlier = json.loads(drawn.read_text("utf-8")) if drawn.exists() else None
-            write_whole(files[piece], json.dumps(measured(piece, earlier)).encode())
-        if not options.next:
+        for piece in _chosen(missing, options):
+            write_whole(files[piece], json.dumps(measured(piece)).encode())
+        if options.next is None:
             there = {piece: json.loads(path.read_text("utf-8")) for piece, path in files.items() if path.exists()}
             publish("sweep", "Trials in one process", page(there), only_print=options.print)
 

@@ -1,14 +1,20 @@
 """``softprompt sweep`` and ``softprompt ensemble`` as people type them."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.app.cli.conftest import Done
 
 Cli = Callable[..., Done]
 
 SPACE = "sweep.space={length: [1, 2], rate: [0.05, 0.2]}"
+FAST = "sweep.space={length: [1, 2], rate: [0.3, 1.0]}"
 
 
 def test_two_processes_search_and_the_settings_found_are_a_run(cli: Cli, rows: Path) -> None:
@@ -24,6 +30,40 @@ def test_two_processes_search_and_the_settings_found_are_a_run(cli: Cli, rows: P
     shown = cli("sweep", "--train", rows, "--trials", "4", *quick)
     assert "softprompt tune" in shown.out
     assert "best macro_f1 by length" in shown.out
+
+
+KILLED = """
+import os, signal, sys
+from softprompt.app.cli import run
+from softprompt.lab.training.trainer import Trainer
+
+step, left = Trainer._step, [5]
+
+def dying(self):
+    left[0] -= 1
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    step(self)
+
+Trainer._step = dying
+run(sys.argv[1:])
+"""
+
+
+@pytest.mark.posix
+def test_a_sweep_that_was_killed_goes_on_to_the_same_end(cli: Cli, rows: Path) -> None:
+    words = ["sweep", "--train", str(rows), "--trials", "4", "--steps", "3", "--no-halving", "--confirm", "0", "--json"]
+    words += ["--set", FAST, "--set", "training.batch_size=4", "--set", "sweep.together=2", "--folds", "none"]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *words, "-o", "killed"], capture_output=True, timeout=300)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not Path("killed/sweep.json").exists(), "half-way: two of four trials are over"
+    whole, resumed = cli(*words, "-o", "whole").json, cli(*words, "-o", "killed").json
+    for found in (whole, resumed):
+        for one in found["trials"]:
+            del one["worker"]
+    assert resumed["trials"] == whole["trials"]
+    assert resumed["best"]["number"] == whole["best"]["number"]
+    assert resumed["by_length"] == whole["by_length"]
 
 
 def test_mistakes_are_one_line(cli: Cli, rows: Path, prompts: dict[str, Path]) -> None:

@@ -2,8 +2,8 @@
 
 The study stays with who asked: workers are told trials and answer with scores, so they share no database and no disk.
 Workers keep what they have read from wave to wave. One that dies is started again, twice at most, and trains its trials
-again, which come to the same. Two of our workers never give up the same rung together: with successive halving, a rung
-sees the trials beside it on the same worker, and all of earlier waves.
+again, which come to the same. With successive halving a rung sees the trials beside it on the same worker, and all of
+earlier waves.
 
 Knows how to reach a cluster and how to deal; nothing of what is trained.
 """

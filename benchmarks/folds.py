@@ -1,8 +1,9 @@
 """What a cross-validation costs in one pass, against a training a fold, by the length of the texts.
 
     python benchmarks/folds.py                                     all lengths, once: half an hour of one core
+    python benchmarks/folds.py --parts                             the same put together from 20 steps: four minutes
     python benchmarks/folds.py --tokens 256 --work found.json      one length; what is in the file is not measured again
-    python benchmarks/folds.py --steps 3 --tokens 0 --print        to see that it works; nothing is written
+    python benchmarks/folds.py --parts --tokens 0 --print          to see that it works; nothing is written
 
 300 example messages by topic, the embedded model, five folds, ``effort: quick``, tokens after the text. Longer texts
 are messages joined with those that follow them; the first one's topic is asked for. Separately: five trainings, each
@@ -10,10 +11,14 @@ reads its texts, probes the rate and trains one prompt. In one pass: the texts a
 and five prompts are trained side by side. Both sides run the package's own ``tune`` as often as each other, in turns,
 so that a disturbance hits both; the model is loaded before. Of a stage, processor time is counted.
 
+With ``--parts`` every side reads all its texts and makes a few steps and looks of each stage; their medians are taken
+as often as the whole run has them, and one of the five trainings five times.
+
 Knows lessons and folds; no settings files and no reports.
 """
 
 import json
+import math
 import statistics
 import sys
 import time
@@ -35,6 +40,7 @@ from softprompt.core.tokens import Tokenizer
 from softprompt.lab.folds import lessons_of
 from softprompt.lab.lessons import Lesson
 from softprompt.lab.training.outcome import Event
+from softprompt.lab.training.settings import TrainingSettings
 from softprompt.lab.tuning import tune
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.backbones.loading import load
@@ -44,14 +50,23 @@ __all__ = ["Found", "Seconds", "joined", "main", "page", "seconds_of"]
 ROWS, STAGES, LENGTHS = 300, ("read", "probe", "train"), (0, 128, 256, 512)
 SEPARATELY, TOGETHER = "separately", "in one pass"
 
+#: Looks of the probe after its first (the tuning's own number), and what ``--parts`` runs: all texts are read for it.
+PROBE_LOOKS, SHORT = 3, {"steps": 20, "probe_steps": 6, "evaluations": 2}
+
+#: The first training of a process pays for more than its own work.
+WARM_UP = TrainingSettings(steps=2, rate=0.1, seeds=(0,), evaluations=1, keep="last")
+
 
 @dataclass
 class Seconds:
-    """Of one side: processor time by stage and in all, and on the clock."""
+    """Of one side: processor time by stage, and seconds on the clock; 0 where it is put together from parts."""
 
     stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
-    cpu: float = 0.0
     wall: float = 0.0
+
+    @property
+    def cpu(self) -> float:
+        return sum(self.stages.values())
 
 
 @dataclass
@@ -76,13 +91,13 @@ def joined(rows: Sequence[Mapping[str, str]], tokens: int, tokenizer: Tokenizer)
     return found
 
 
-def prepared(backbone: Backbone, tokens: int, *, steps: int | None = None) -> Prepared:
+def prepared(backbone: Backbone, tokens: int) -> Prepared:
     """The first 300 messages, or longer texts of them, in five folds."""
     rows = joined(
         [row for part in ("train", "validation") for row in rows_in(example_file(part))], tokens, backbone.tokenizer
     )
     data = {"train": "messages", "columns": {"text": "text"}, "folds": 5}
-    training = {"effort": "quick", "seeds": (0,), **({"steps": steps, "probe_steps": steps} if steps else {})}
+    training = {"effort": "quick", "seeds": (0,), "keep": "last"}
     config = RunConfig.parse({"data": data, "task": {"target": "topic"}, "training": training})
     return prepare(config, sources={"train": rows}, backbone=backbone)
 
@@ -94,34 +109,62 @@ def sides(ready: Prepared) -> dict[str, list[list[Lesson]]]:
     return {SEPARATELY: [[replace(one, rate_from=None)] for one in together], TOGETHER: [together]}
 
 
-def seconds_of(ready: Prepared, trainings: Sequence[Sequence[Lesson]]) -> Seconds:
-    """What these trainings take, one after the other."""
+class Spans:
+    """Processor time of every step and look of a stage, and of the reading before."""
+
+    def __init__(self) -> None:
+        self._last = time.process_time()
+        self.read = 0.0
+        self.found: dict[str, dict[str, list[float]]] = {}
+
+    def on_read(self, done: int, total: int) -> None:
+        self.read += self._lap()
+
+    def on_event(self, stage: str, event: Event) -> None:
+        kinds = self.found.setdefault(stage, {"step": [], "evaluate": []})
+        kinds.setdefault(event.kind, []).append(self._lap())
+
+    def _lap(self) -> float:
+        before, self._last = self._last, time.process_time()
+        return self._last - before
+
+    def whole(self, stage: str) -> float:
+        """Of everything that happened."""
+        return sum(map(sum, self.found[stage].values()))
+
+    def as_of(self, stage: str, steps: int, looks: int) -> float:
+        """Of a stage of so many steps and looks, by the medians."""
+        kinds = self.found[stage]
+        return steps * statistics.median(kinds["step"]) + looks * statistics.median(kinds["evaluate"])
+
+
+def seconds_of(ready: Prepared, trainings: Sequence[Sequence[Lesson]], *, parts: bool = False) -> Seconds:
+    """What these trainings take, one after the other; in parts, the first of them as often as there are trainings."""
     found = Seconds()
-    begun, cpu = time.perf_counter(), time.process_time()
-    settings = ready.config.training.model_copy(update={"keep": "last"})
-    for lessons in trainings:
-        ends = dict.fromkeys(STAGES, time.process_time())
-        start = ends["read"]
-
-        def on_read(done: int, total: int, ends: dict[str, float] = ends) -> None:
-            ends["read"] = time.process_time()
-
-        def on_event(stage: str, event: Event, ends: dict[str, float] = ends) -> None:
-            ends[stage] = time.process_time()
-
+    begun = time.perf_counter()
+    settings = ready.config.training.resolved()
+    short = settings.model_copy(update=SHORT) if parts else settings
+    for lessons in trainings[:1] if parts else trainings:
+        spans = Spans()
         tune(
             ready.backbone,
             lessons,
             method=ready.config.method,
-            settings=settings,
-            on_read=on_read,
-            on_event=on_event,
+            settings=short,
+            on_read=spans.on_read,
+            on_event=spans.on_event,
         )
-        ends["train"] = time.process_time()
-        for stage in STAGES:
-            found.stages[stage] += ends[stage] - start
-            start = ends[stage]
-    found.wall, found.cpu = time.perf_counter() - begun, time.process_time() - cpu
+        found.stages["read"] += spans.read
+        for stage, steps, evaluations in (
+            ("probe", settings.probe_steps, PROBE_LOOKS),
+            ("train", settings.steps, settings.evaluations),
+        ):
+            looks = 1 + math.ceil(steps / math.ceil(steps / evaluations))  # one before the first step
+            found.stages[stage] += spans.as_of(stage, steps, looks) if parts else spans.whole(stage)
+    if parts:
+        found.stages = {stage: len(trainings) * seconds for stage, seconds in found.stages.items()}
+    else:
+        found.wall = time.perf_counter() - begun
     return found
 
 
@@ -138,12 +181,11 @@ def page(found: Sequence[Found], *, load: float) -> str:
     ]
     for one in sorted(found, key=lambda one: one.tokens):
         apart, together = (_medians(one.runs[side]) for side in (SEPARATELY, TOGETHER))
-        ratios = [f"{apart[name] / together[name]:.2f}" for name in ("cpu", "wall", *STAGES) if together[name]]
+        ratios = [f"{apart[name] / together[name]:.2f}" if together[name] else "" for name in ("cpu", "wall", *STAGES)]
         lines.append(f"| {one.tokens:.0f} | {apart['cpu']:.0f} s | {together['cpu']:.0f} s | {' | '.join(ratios)} |")
     repeats = min(len(runs) for one in found for runs in one.runs.values())
-    about = (
-        "Seconds are processor time, and so are the ratios of the stages. A look at held-out rows belongs to its stage."
-    )
+    about = "Seconds are processor time, and so are the ratios of the stages; looks at held-out rows belong to them. "
+    about += "Without a ratio on the clock a row is put together from parts."
     return "\n".join([*lines, "", about, f"Median of {repeats}. {sentence(load)}"]) + "\n"
 
 
@@ -165,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--tokens", type=int, nargs="+", default=LENGTHS, help="of a text, about; 0: single messages")
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--steps", type=int, help="instead of those of the effort: fewer favour one pass")
+    parser.add_argument("--parts", action="store_true", help="time a few steps, and put the runs together")
     parser.add_argument("--threads", type=int, default=num_cores(), help="of both sides; all cores where left out")
     parser.add_argument("--work", type=Path, help="JSON file of what was measured: nothing in it is measured again")
     options = parser.parse_args(arguments)
@@ -173,15 +215,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     backbone = load("embedded")
     known = _known(options.work)
     for length in options.tokens:
-        ready = prepared(backbone, length, steps=options.steps)
+        ready = prepared(backbone, length)
         both = sides(ready)
         sizes = [len(backbone.tokenizer.encode(row.fields["text"])) for row in ready.splits["train"].rows]
         one = known.setdefault(length, Found(statistics.fmean(sizes)))
         if not all(len(runs) >= options.repeats for runs in one.runs.values()):
-            seconds_of(ready, [both[TOGETHER][0][:1]])  # the first training of a process pays for warming up
+            tune(ready.backbone, both[TOGETHER][0][:1], method=ready.config.method, settings=WARM_UP)
         while any(len(runs) < options.repeats for runs in one.runs.values()):
             side = min(one.runs, key=lambda side: len(one.runs[side]))
-            one.runs[side].append(seconds_of(ready, both[side]))
+            one.runs[side].append(seconds_of(ready, both[side], parts=options.parts))
             print(length, side, one.runs[side][-1], flush=True)
             if options.work:
                 text = json.dumps({key: asdict(found) for key, found in known.items()})

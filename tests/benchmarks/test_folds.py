@@ -10,11 +10,12 @@ import pytest
 
 from benchmarks import folds, out_of_fold
 from benchmarks.folds import Found, Seconds
+from softprompt.lab.training.outcome import Event
 from softprompt.testing import tiny
 
 
 def seconds(read: float, probe: float, train: float, *, wall: float) -> Seconds:
-    return Seconds({"read": read, "probe": probe, "train": train}, read + probe + train, wall)
+    return Seconds({"read": read, "probe": probe, "train": train}, wall)
 
 
 def test_page_shows_medians_and_their_ratios_by_length() -> None:
@@ -25,9 +26,9 @@ def test_page_shows_medians_and_their_ratios_by_length() -> None:
             "in one pass": [seconds(1.0, 2.0, t, wall=t + 15) for t in (10, 25, 30)],
         },
     )
-    short = Found(43.0, {"separately": [seconds(1, 2, 3, wall=6)], "in one pass": [seconds(1, 1, 1, wall=2)]})
+    short = Found(43.0, {"separately": [seconds(1, 2, 3, wall=0)], "in one pass": [seconds(1, 1, 1, wall=0)]})
     lines = folds.page([long, short], load=0.5).splitlines()
-    assert lines[2] == "| 43 | 6 s | 3 s | 2.00 | 3.00 | 1.00 | 2.00 | 3.00 |"
+    assert lines[2] == "| 43 | 6 s | 3 s | 2.00 |  | 1.00 | 2.00 | 3.00 |", "of parts: no time on the clock"
     assert lines[3] == "| 250 | 65 s | 28 s | 2.32 | 1.75 | 5.00 | 5.00 | 2.00 |"
     assert lines[-1].startswith("Median of 1.")
 
@@ -41,6 +42,18 @@ def test_longer_texts_are_messages_joined_with_those_that_follow() -> None:
     assert longer[0]["text"].count("message") in (3, 4, 5)
     assert longer[0]["text"].startswith(f"{rows[0]['text']} {rows[1]['text']}")
     assert [row["topic"] for row in longer] == [row["topic"] for row in single]
+
+
+def test_a_stage_is_put_together_from_medians_of_its_steps_and_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([0.0, 2.0, 5.0, 6.0, 8.0, 10.0, 19.0])
+    monkeypatch.setattr(folds.time, "process_time", lambda: next(times))
+    spans = folds.Spans()
+    spans.on_read(1, 2)
+    spans.on_read(2, 2)
+    for kind in ("evaluate", "step", "step", "step"):
+        spans.on_event("train", Event(kind, 1, 9))
+    assert (spans.read, spans.whole("train")) == (5.0, 14.0)
+    assert spans.as_of("train", steps=150, looks=7) == 150 * 2.0 + 7 * 1.0
 
 
 def test_what_was_measured_is_not_measured_again(tmp_path: Path) -> None:

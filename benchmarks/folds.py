@@ -159,6 +159,8 @@ def seconds_of(ready: Prepared, trainings: Sequence[Sequence[Lesson]], *, parts:
             ("probe", settings.probe_steps, PROBE_LOOKS),
             ("train", settings.steps, settings.evaluations),
         ):
+            assert steps, "settings are not resolved"
+            assert evaluations, "settings are not resolved"
             looks = 1 + math.ceil(steps / math.ceil(steps / evaluations))  # one before the first step
             found.stages[stage] += spans.as_of(stage, steps, looks) if parts else spans.whole(stage)
     if parts:

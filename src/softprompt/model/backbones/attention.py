@@ -82,14 +82,14 @@ class FastAttention(TorchFunctionMode):
         self._shares = False
 
     def __enter__(self) -> Self:
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         self._shares = _multiplies_bf16() and SHARED_HEADS not in os.environ
         if self._shares:
             os.environ[SHARED_HEADS] = "1"
         return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
         if self._shares:
             os.environ.pop(SHARED_HEADS, None)
 
@@ -101,8 +101,15 @@ class FastAttention(TorchFunctionMode):
             call = _Call(*args, **kwargs)
             if call.fits():
                 frozen = self.frozen if call.key.shape[2] == self.frozen + call.query.shape[2] else 0
-                options = {"mask": call.mask, "causal": call.causal, "scale": call.scale, "frozen": frozen}
-                return attend(call.query, call.key, call.value, **options)
+                return attend(
+                    call.query,
+                    call.key,
+                    call.value,
+                    mask=call.mask,
+                    causal=call.causal,
+                    scale=call.scale,
+                    frozen=frozen,
+                )
         return func(*args, **kwargs)
 
 

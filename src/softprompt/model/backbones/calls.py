@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
 
 from softprompt.core.tensors import State
 from softprompt.model.backbones.attention import fast_attention
@@ -69,7 +70,9 @@ def call(
             logits = model(**arguments).logits
     finally:
         handle.remove()
-    return caught[0], logits.reshape(-1, logits.shape[-1]) if project else None
+    # Of a model on several devices the output layer may lie elsewhere than what goes in.
+    logits = logits.reshape(-1, logits.shape[-1]).to(embeds.device) if project else None
+    return caught[0].to(embeds.device), logits
 
 
 def mask_for(inputs: Inputs, family: Family, config: Any, dtype: torch.dtype) -> Tensor | dict[str, Tensor]:
@@ -91,12 +94,28 @@ def mask_for(inputs: Inputs, family: Family, config: Any, dtype: torch.dtype) ->
 
 def cache_of(state: State | None = None) -> DynamicCache:
     """A cache of its own for one call, built without the model's config: a sliding cache would drop keys."""
-    return DynamicCache() if state is None else DynamicCache(list(zip(state.keys, state.values, strict=True)))
+    cache = DynamicCache()
+    for keys, values in () if state is None else zip(state.keys, state.values, strict=True):
+        layer = _Layer()
+        layer.update(keys, values)
+        cache.layers.append(layer)
+    return cache
 
 
-def tensors_of(cache: DynamicCache) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Keys and values by layer."""
-    return tuple(layer.keys for layer in cache.layers), tuple(layer.values for layer in cache.layers)
+class _Layer(DynamicLayer):
+    """What was kept of a layer goes where the layer computes."""
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        if self.is_initialized:
+            self.keys, self.values = self.keys.to(key_states.device), self.values.to(key_states.device)
+        found: tuple[Tensor, Tensor] = super().update(key_states, value_states, *args, **kwargs)
+        return found
+
+
+def tensors_of(cache: DynamicCache, *, device: torch.device) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Keys and values by layer, brought to one device."""
+    layers = cache.layers
+    return tuple(layer.keys.to(device) for layer in layers), tuple(layer.values.to(device) for layer in layers)
 
 
 def _num_frozen(cache: DynamicCache | None) -> int:
@@ -167,11 +186,14 @@ def checkpointed(layers: Sequence[nn.Module], *, enabled: bool) -> Iterator[None
     """
     layers = layers[:-1] if enabled else []
     originals = [layer.forward for layer in layers]
+    own = [vars(layer).get("forward") for layer in layers]  # accelerate's, where it has put one there
     try:
         for layer, original in zip(layers, originals, strict=True):
             again = partial(_with_fast_attention, original)  # the backward pass runs outside of the call
             layer.forward = partial(recompute, again, use_reentrant=False, preserve_rng_state=False)
         yield
     finally:
-        for layer in layers:
+        for layer, before in zip(layers, own, strict=True):
             vars(layer).pop("forward", None)
+            if before is not None:
+                layer.forward = before

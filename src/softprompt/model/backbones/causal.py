@@ -27,6 +27,7 @@ from softprompt.model.backbones.lowering import Frozen, chain, lower, trunks
 from softprompt.model.backbones.readers import Readers
 from softprompt.model.backbones.slots import Layered, enters_layers, layered
 from softprompt.model.backbones.splice import Inputs, by_line, insert, lay_out, roll
+from softprompt.model.backbones.spread import at_hand
 
 __all__ = ["CausalBackbone"]
 
@@ -53,11 +54,11 @@ class CausalBackbone(Backbone):
         return vectors
 
     def output_vectors(self, ids: Int[Tensor, " n"]) -> tuple[Float[Tensor, "n H"], Float[Tensor, " n"]]:
-        layer = self.model.get_output_embeddings()
-        index = ids.to(layer.weight.device)
-        weight = layer.weight.detach().index_select(0, index).float()
-        bias = getattr(layer, "bias", None)
-        return weight, weight.new_zeros(len(ids)) if bias is None else bias.detach()[index].float()
+        with at_hand(self.model.get_output_embeddings()) as layer:
+            index = ids.to(layer.weight.device)
+            weight = layer.weight.detach().index_select(0, index).float().to(self.spec.device)
+            bias = getattr(layer, "bias", None)
+            return weight, weight.new_zeros(len(ids)) if bias is None else bias.detach()[index].float().to(weight)
 
     def prefill(
         self, vectors: Float[Tensor, "P E"], *, before: Sequence[int] = (), layer: int | None = None
@@ -150,7 +151,7 @@ class CausalBackbone(Backbone):
                 project=True,
             )
         assert logits is not None
-        return logits, State(*tensors_of(cache), lengths, since=since)
+        return logits, State(*tensors_of(cache, device=self.spec.device), lengths, since=since)
 
     def _lay_out(self, lines: Sequence[Line], state_width: int) -> Inputs:
         self._check_length(max(line.length for line in lines))
@@ -198,7 +199,11 @@ class CausalBackbone(Backbone):
             )
         if not keep or cache is None:
             return _Run(hidden, logits)
-        return _Run(hidden, logits, roll(*tensors_of(cache), inputs, None if deep is None else deep.since))
+        return _Run(
+            hidden,
+            logits,
+            roll(*tensors_of(cache, device=self.spec.device), inputs, None if deep is None else deep.since),
+        )
 
     def _check_length(self, length: int) -> None:
         if length > self.spec.max_positions:

@@ -64,7 +64,7 @@ def cross_states(model: PreTrainedModel, state: State, opening: Float[Tensor, "1
         past_key_values=cache,
         use_cache=True,
     )
-    return State(*tensors_of(cache.cross_attention_cache), state.lengths)
+    return State(*tensors_of(cache.cross_attention_cache, device=opening.device), state.lengths)
 
 
 def mask_of(state: State, device: torch.device) -> Bool[Tensor, "B T"]:
@@ -123,7 +123,7 @@ def decode(
             ).logits
     finally:
         handle.remove()
-    states = tensors_of(cache.self_attention_cache)
+    states = tensors_of(cache.self_attention_cache, device=embeds.device)
     return caught[0], logits.reshape(-1, logits.shape[-1]) if project else None, states
 
 

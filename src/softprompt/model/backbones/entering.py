@@ -38,8 +38,9 @@ class _Layer(DynamicLayer):
         if self.written is not None:
             key_states = _write(key_states, self.written.places, self.written.keys)
             value_states = _write(value_states, self.written.places, self.written.values)
-        keys = torch.cat([*(keys for keys, _ in self.before), key_states], dim=2)
-        values = torch.cat([*(values for _, values in self.before), value_states], dim=2)
+        place = key_states.device
+        keys = torch.cat([*(keys.to(place) for keys, _ in self.before), key_states], dim=2)
+        values = torch.cat([*(values.to(place) for _, values in self.before), value_states], dim=2)
         if self.keep:
             self.keys, self.values = keys, values
         return keys, values
@@ -52,7 +53,7 @@ def _write(own: Tensor, places: Tensor, given: Tensor) -> Tensor:
     """``own`` [S, G, L, D] with ``given`` [n, G, D] at flat places of S and L."""
     by_token = own.transpose(1, 2)
     flat = by_token.reshape(-1, *by_token.shape[2:])
-    return flat.index_copy(0, places, given.to(flat.dtype)).view(by_token.shape).transpose(1, 2)
+    return flat.index_copy(0, places.to(flat.device), given.to(flat)).view(by_token.shape).transpose(1, 2)
 
 
 def layered_cache(state: State | None, layered: Layered, num_layers: int, *, keep: bool) -> DynamicCache:
@@ -109,7 +110,7 @@ class _Enter:
     def __call__(self, _layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         hidden, *others = args
         flat = hidden.reshape(-1, hidden.shape[-1])
-        entered = flat.index_copy(0, self.vectors.places, self.vectors.values.to(flat.dtype)).view_as(hidden)
+        entered = flat.index_copy(0, self.vectors.places.to(flat.device), self.vectors.values.to(flat)).view_as(hidden)
         return (entered, *others)
 
 
@@ -133,6 +134,7 @@ class _Hide:
                 "no mask that could say so",
                 cure="load the model with attention 'sdpa' or 'eager', or use another method",
             )
+        self.absent = self.absent.to(args[0].device if mask is None else mask.device)
         hidden = self._without(mask, args[0].shape[1])
         if by_place:
             return (*args[: self.place], hidden, *args[self.place + 1 :]), kwargs

@@ -235,7 +235,7 @@ def _measure(model: PreTrainedModel, family: Family) -> tuple[int, tuple[tuple[i
                 keep=torch.zeros(1, dtype=torch.long, device=place),
                 project=False,
             )
-            shapes = [(keys.shape, values.shape) for keys, values in zip(*tensors_of(cache), strict=True)]
+            shapes = [(keys.shape, values.shape) for keys, values in zip(*tensors_of(cache, device=place), strict=True)]
         except (AttributeError, IndexError, TypeError, ValueError, NotImplementedError, RuntimeError) as error:
             raise ModelError(
                 "model.unsupported", f"{name} cannot be driven with vectors and cached states: {error}"
@@ -324,6 +324,9 @@ def _explain(error: Exception, name: str, *, local: bool) -> ModelError:
             f"{name} needs code from its repository, which is never run",
             cure="load it yourself and hand it over with sp.wrap(model, tokenizer)",
         )
+    if "device_map" in text:
+        cure = "name every part of the model, or write auto"
+        return ModelError("model.bad_device_map", f"{name} cannot be divided so: {_one_line(error)}", cure=cure)
     if "safetensors" in text and ("no file named" in text or "does not appear to have" in text):
         return ModelError(
             "model.no_safetensors", f"{name} has no .safetensors; pickled weights can run code and are refused"

@@ -26,6 +26,7 @@ from softprompt.model.backbones.lowering import Frozen
 from softprompt.model.backbones.observers import View, observing
 from softprompt.model.backbones.readers import Readers
 from softprompt.model.backbones.splice import by_line, insert, lay_out, roll
+from softprompt.model.backbones.spread import at_hand
 
 __all__ = ["ROOM", "MaskedBackbone", "encode"]
 
@@ -61,8 +62,9 @@ class MaskedBackbone(Backbone):
         if layer is None:
             nothing = torch.zeros(len(ids), self.spec.head_dim + 1, device=self.spec.device)
             return nothing[:, :-1], nothing[:, -1]
-        index = ids.to(layer.weight.device)
-        return layer.weight.detach().index_select(0, index).float(), layer.bias.detach()[index].float()
+        with at_hand(layer):
+            index = ids.to(layer.weight.device)
+            return layer.weight.detach().index_select(0, index).float(), layer.bias.detach()[index].float()
 
     def plan(self, batch: Batch, *, frozen: Frozen | None = "soft") -> Plan:
         lowered = cloze(batch, self.marks)

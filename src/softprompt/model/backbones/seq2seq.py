@@ -25,6 +25,7 @@ from softprompt.model.backbones.lowering import Frozen
 from softprompt.model.backbones.readers import Readers
 from softprompt.model.backbones.sides import Frame, Reading, Sides, split
 from softprompt.model.backbones.splice import Inputs, insert, lay_out, roll
+from softprompt.model.backbones.spread import at_hand
 
 __all__ = ["Seq2SeqBackbone"]
 
@@ -55,9 +56,9 @@ class Seq2SeqBackbone(Backbone):
         return vectors
 
     def output_vectors(self, ids: Int[Tensor, " n"]) -> tuple[Float[Tensor, "n H"], Float[Tensor, " n"]]:
-        layer = self.model.get_output_embeddings()
-        index = ids.to(layer.weight.device)
-        weight = layer.weight.detach().index_select(0, index).float()
+        with at_hand(self.model.get_output_embeddings()) as layer:
+            index = ids.to(layer.weight.device)
+            weight = layer.weight.detach().index_select(0, index).float()
         bias = getattr(self.model, "final_logits_bias", None)
         return weight, weight.new_zeros(len(ids)) if bias is None else bias.detach()[0, index].float()
 

@@ -250,6 +250,14 @@ class RunConfig(Settings):
         """Where the run writes."""
         return self.output or Path("runs") / portable_name(self.name)
 
+    def beside(self, what: str) -> Path:
+        """Where a comparison, a curve or a sweep of this run writes: beside the run that ``softprompt tune`` makes.
+
+        >>> RunConfig.parse({"name": "topic", "data": {"train": "rows.csv"}}).beside("curve").as_posix()
+        'runs/topic-curve'
+        """
+        return self.output or self.folder.with_name(f"{self.folder.name}-{what}")
+
     def with_(self, changes: Mapping[str, Any]) -> Self:
         """The same with some keys changed; dots go down.
 

@@ -95,9 +95,8 @@ def compare(
         own = _own(contenders, reference, budget, max_usd, force=force)
         settings = read_config(config, {**own, **changes_in(locals())})
         from softprompt.app.recipes.compare import compare as run
-        from softprompt.app.recipes.compare import folder_of
 
-        face.kept = lambda: kept_in(folder_of(settings))
+        face.kept = lambda: kept_in(settings.beside("compare"))
         report = run(settings, face.watcher, fresh=fresh).to_dict()
         face.show(report, lambda out: render(out, report))
 

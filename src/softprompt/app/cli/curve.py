@@ -67,10 +67,9 @@ def curve(
     with Face(as_json=as_json) as face:
         settings = read_config(config, changes_in(locals()))
         from softprompt.app.recipes.curve import curve as run
-        from softprompt.app.recipes.curve import folder_of
         from softprompt.lab.learning_curve import CurveSettings
 
-        face.kept = lambda: kept_in(folder_of(settings))
+        face.kept = lambda: kept_in(settings.beside("curve"))
         measure = CurveSettings(first=first, draws=draws, more=more, metric=metric)
         report = run(settings, face.watcher, settings=measure, contenders=contenders).to_dict()
         face.show(report, lambda out: render(out, report))

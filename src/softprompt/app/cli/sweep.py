@@ -96,10 +96,9 @@ def sweep(
         }
         changes = {f"sweep.{key}": value for key, value in own.items() if value is not None}
         settings = read_config(config, {**changes, **changes_in(locals())})
-        from softprompt.app.recipes.sweep import folder_of
         from softprompt.app.recipes.sweep import sweep as search
 
-        face.kept = lambda: kept_in(folder_of(settings))
+        face.kept = lambda: kept_in(settings.beside("sweep"))
         document = search(settings, face.watcher, fresh=fresh).to_dict()
         face.show(document, lambda out: render(out, document))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.app.config import RunConfig
-from softprompt.app.recipes.compare import divided, folder_of
+from softprompt.app.recipes.compare import divided
 from softprompt.app.recipes.prepare import Prepared, Sources, prepare
 from softprompt.app.recipes.rows import read_rows
 from softprompt.app.watch import Watcher
@@ -74,7 +74,7 @@ def advice(
     """
     watcher = watcher or Watcher()
     rows = read_rows(config, sources)
-    parted = divided(config, given="test" in rows, folder=folder_of(config))
+    parted = divided(config, given="test" in rows, folder=config.beside("compare"))
     ready = prepare(parted, watcher, sources=rows, backbone=backbone)
     notes: list[str] = []
     right = _measured(ready, watcher, notes) if measure and ready.task.fixed_candidates and ready.task.one_right else {}

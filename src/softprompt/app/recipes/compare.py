@@ -49,7 +49,7 @@ from softprompt.model.methods.table import AnyMethodSettings
 from softprompt.model.prompts.prompt import Prompt
 from softprompt.model.templates import RowBuilder, Template
 
-__all__ = ["TABLE", "CompareReport", "compare", "divided", "folder_of", "template_of"]
+__all__ = ["TABLE", "CompareReport", "compare", "divided", "template_of"]
 
 #: The comparison as plain data, in its folder.
 TABLE = "table.json"
@@ -83,11 +83,6 @@ class CompareReport:
         return {**own, "table": self.table.to_dict()}
 
 
-def folder_of(config: RunConfig) -> Path:
-    """Where a comparison writes: beside the run that ``softprompt tune`` makes of the same settings."""
-    return config.output or config.folder.with_name(f"{config.folder.name}-compare")
-
-
 def compare(
     config: RunConfig,
     watcher: Watcher | None = None,
@@ -110,7 +105,7 @@ def compare(
         SoftpromptError: Whatever is wrong, with its code. What fits no contender stays in its line.
         KeyboardInterrupt: Complete lines and checkpoints are kept.
     """
-    watcher, begun, folder = watcher or Watcher(), time.perf_counter(), folder_of(config)
+    watcher, begun, folder = watcher or Watcher(), time.perf_counter(), config.beside("compare")
     rows = read_rows(config, sources)
     ready = prepare(divided(config, given="test" in rows, folder=folder), watcher, sources=rows, backbone=backbone)
     warnings = _repeated(config, ready, rows)

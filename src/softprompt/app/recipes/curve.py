@@ -43,7 +43,7 @@ from softprompt.lab.learning_curve import CurveSettings, LearningCurve, Point, R
 from softprompt.lab.learning_curve.entering import Entering
 from softprompt.model.backbones.base import Backbone
 
-__all__ = ["CURVE", "CurveReport", "curve", "folder_of", "pool_of", "stage_of"]
+__all__ = ["CURVE", "CurveReport", "curve", "pool_of", "stage_of"]
 
 CURVE = "curve.json"
 
@@ -73,11 +73,6 @@ class CurveReport:
         return {**own, **self.curve.to_dict()}
 
 
-def folder_of(config: RunConfig) -> Path:
-    """Where a curve goes: beside the run that ``softprompt tune`` makes of the same settings."""
-    return config.output or config.folder.with_name(f"{config.folder.name}-curve")
-
-
 def curve(
     config: RunConfig,
     watcher: Watcher | None = None,
@@ -104,7 +99,7 @@ def curve(
             ``config.invalid``: a metric that cannot judge this task.
         KeyboardInterrupt: Points that are complete are kept.
     """
-    watcher, begun, folder = watcher or Watcher(), time.perf_counter(), folder_of(config)
+    watcher, begun, folder = watcher or Watcher(), time.perf_counter(), config.beside("curve")
     settings = settings or CurveSettings()
     asked = _asked(config, contenders)
     rows = read_rows(config, sources)

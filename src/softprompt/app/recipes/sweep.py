@@ -34,7 +34,7 @@ from softprompt.lab.sweep.space import SweepSettings
 from softprompt.lab.sweep.study import Trial
 from softprompt.model.backbones.base import Backbone
 
-__all__ = ["SweepReport", "folder_of", "sweep"]
+__all__ = ["SweepReport", "sweep"]
 
 FOUND, PICTURE, WINNER = "sweep.json", "sweep.svg", "winner.yaml"
 
@@ -110,7 +110,7 @@ def sweep(
     begun = time.perf_counter()
     settings = config.sweep or SweepSettings()
     _require_shared(settings, rows=sources is not None, model=backbone is not None)
-    folder = folder_of(config)
+    folder = config.beside("sweep")
     ready = prepare(config, watcher, sources=sources, backbone=backbone)
     for note in ready.notes:
         watcher.note(note)
@@ -164,11 +164,6 @@ def _require_shared(settings: SweepSettings, *, rows: bool, model: bool) -> None
     if settings.ray is None and (settings.jobs or 1) > 1 and (rows or model):
         message = "several processes read their own files and models; rows and models of this one are not theirs"
         raise ConfigError("config.invalid", message, cure="set sweep.jobs to 1, or name files and a model")
-
-
-def folder_of(config: RunConfig) -> Path:
-    """Where a sweep writes: beside the runs of its settings."""
-    return config.output or config.folder.with_name(f"{config.folder.name}-sweep")
 
 
 def _confirmed(

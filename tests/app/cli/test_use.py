@@ -110,6 +110,14 @@ def test_prompt_for_another_model_is_refused_with_the_difference(cli, prompts, r
 # ---------------------------------------------------------------- predict
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_row_that_the_full_disk_did_not_take_is_not_counted(cli, prompts) -> None:
+    done = cli("predict", prompts["good"], "--text", "x", "--text", "y", "--output", "/dev/full")
+    assert done.status == 8
+    assert "[resource.disk_full]" in done.err
+    assert done.err.splitlines()[-1].startswith("0 rows answered")
+
+
 def test_predict_texts_of_the_command_line(cli, prompts) -> None:
     done = cli("predict", prompts["good"], "--text", "good morning", "-t", "bad, bad")
     assert done.status == 0

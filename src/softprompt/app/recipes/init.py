@@ -36,6 +36,8 @@ from softprompt.data.profile.labels import Labels, look_at_labels
 from softprompt.data.profile.objects import objects_in
 from softprompt.data.reading import read_source
 from softprompt.data.sources import load
+from softprompt.model.backbones.cloze import cannot_write
+from softprompt.model.backbones.peek import peek_kind
 from softprompt.model.templates.presets import KEPT, preset_text
 
 __all__ = ["Ask", "Decision", "Draft", "Question", "Wishes", "check_free", "init", "save"]
@@ -92,6 +94,7 @@ def init(
         DataError: What reading raises; ``data.unclear_column``, ``data.no_answers``, ``data.unsupported_task``,
             ``data.missing_column``, ``data.one_label``, ``data.too_many_labels``, ``data.no_rows``.
         ConfigError: ``config.invalid``: wishes that contradict each other.
+        ModelError: ``model.cannot_write``: answers are written, and the model fills in masks.
     """
     wishes, watcher = wishes or Wishes(), watcher or Watcher()
     if str(source) == STDIN:
@@ -262,9 +265,12 @@ def _written(
         f"Written by softprompt init from {Path(source).name}: {len(rows):,} rows that can be used.",
         "Look first: softprompt check FILE. Learn: softprompt tune FILE. All keys: docs/reference/config.md",
     ]
-    template: Any = preset_text(config.task.kind, fields=tuple(config.data.columns))
-    if KEPT.get(config.task.kind) == "turns":  # the model's chat format decides what is written
-        template = {"place": "after"}
+    known = peek_kind(model)
+    if known == "masked" and task.objective == "likelihood":
+        raise cannot_write(model)
+    template: Any = {"place": "after"}  # the model decides what is written: its kind is not known, or its chat format
+    if known is not None and KEPT.get(config.task.kind) != "turns":
+        template = preset_text(config.task.kind, fields=tuple(config.data.columns), model=known)
     whole = {**settings, "template": template, "model": model, "training": {"effort": "normal"}}
     text = write_settings(head, whole, reasons)
     config = RunConfig.parse(parse_yaml(text), where=source)

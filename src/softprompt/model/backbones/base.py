@@ -179,7 +179,8 @@ class Backbone(ABC):
         """
         raise ModelError(
             "model.unsupported_prompt",
-            f"{self.spec.name} is no causal model: its soft tokens stand among the embeddings only",
+            f"{self.spec.name} is no causal model: an encoder keeps no keys and values that others could stand beside, "
+            "so its soft tokens stand among the embeddings only",
             cure="use another method, such as plain",
         )
 

@@ -118,10 +118,11 @@ def curve(
     )
     write_whole(folder / "config.yaml", text.encode())
     points, telling = _Points(folder), _Telling(folder, watcher)
+    whole = replace(ready, splits={"train": pool_of(ready), "test": ready.splits["test"]})
     found = learning_curve(
         able,
         ready.task,
-        Rows(pool_of(ready), ready.splits["test"]),
+        Rows(whole.splits["train"], whole.splits["test"]),
         settings=settings,
         identities={name: one.identity for name, one in able.items()},
         kept=points,
@@ -131,7 +132,7 @@ def curve(
         found,
         name=config.name,
         left_out={**unfit, **found.left_out},
-        notes=(*found.notes, *dict.fromkeys((*ready.notes, *ready.page.warnings))),
+        notes=(*found.notes, *dict.fromkeys((*ready.notes, *whole.page.warnings))),
         environment=environment(ready.backbone.spec),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

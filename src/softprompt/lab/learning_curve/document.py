@@ -125,8 +125,37 @@ class LearningCurve:
     created: str = ""
 
     @property
+    def leading(self) -> str:
+        """Who is ahead with all rows, in words; empty where fewer than two have a score there.
+
+        >>> two = (Curve("a", (Point(32, 0, 0.7, 1.0),)), Curve("b", (Point(32, 0, 0.6, 1.0),)))
+        >>> found = LearningCurve(
+        ...     metric="accuracy", higher_is_better=True, num_rows=32, num_test=9, sizes=(16, 32), draws=1, curves=two
+        ... )
+        >>> found.leading
+        'with all 32 labels a is ahead, 0.700 against 0.600 of b; how sure that is cannot be told from one draw'
+        """
+        last = self.sizes[-1] if self.sizes else 0
+        there = [(curve.name, curve.by_size[last]) for curve in self.curves if last in curve.by_size]
+        if len(there) < 2:
+            return ""
+        there.sort(key=lambda one: one[1].estimate, reverse=self.higher_is_better)
+        (first, best), (second, next_) = there[:2]
+        said = (
+            f"with all {last:,} labels {first} is ahead, {best.estimate:.3f} against {next_.estimate:.3f} of {second}"
+        )
+        if not math.isfinite(best.high - best.low):
+            return f"{said}; how sure that is cannot be told from one draw"
+        apart = best.low > next_.high or best.high < next_.low
+        return said if apart else f"{said}; their intervals over the draws overlap"
+
+    @property
     def sentences(self) -> tuple[str, ...]:
-        """What more rows would bring, by contender."""
+        """Who is ahead, and what more rows would bring, by contender."""
+        return (*filter(None, [self.leading]), *self._forecasts)
+
+    @property
+    def _forecasts(self) -> tuple[str, ...]:
         return tuple(one.sentence for curve in self.curves for one in curve.forecasts[:1]) + tuple(
             f"{curve.name}: {curve.note}" for curve in self.curves if curve.note
         )

@@ -50,6 +50,7 @@ class Way:
 _CAUSAL = ("causal",)
 
 #: Name in tables -> way, in the order of the trials. *Label vectors alone* has no soft token; others add to it.
+#: Those with a rate are not probed: where the probe took another, they tell what it did from what the method did.
 WAYS: Mapping[str, Way] = {
     "label vectors alone": Way({"name": "plain"}, length=0),
     "plain": Way({"name": "plain"}),
@@ -63,7 +64,8 @@ WAYS: Mapping[str, Way] = {
     "p-tuning, lstm": Way({"name": "p_tuning", "encoder": "lstm"}),
     "plain, before": Way({"name": "plain"}, place="before"),
     "deep, before": Way({"name": "deep"}, place="before", kinds=_CAUSAL),
-    "deep, low rates": Way({"name": "deep"}, kinds=_CAUSAL, rates=(0.001, 0.003, 0.01)),
+    "deep, rate 0.1": Way({"name": "deep"}, kinds=_CAUSAL, rates=(0.1,)),
+    "low rank, rate 0.1": Way({"name": "low_rank"}, rates=(0.1,)),
     "progressive": Way({"name": "progressive"}, length=2 * LENGTH, earlier=True),
 }
 

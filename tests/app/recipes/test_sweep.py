@@ -8,9 +8,12 @@ import pytest
 
 import softprompt as sp
 from softprompt.app.config import RunConfig
+from softprompt.app.recipes import candidates, searching
 from softprompt.app.recipes.sweep import SweepReport, sweep
-from softprompt.core.errors import ConfigError, ExtraError
+from softprompt.core.errors import ConfigError, ExtraError, SoftpromptError
 from softprompt.lab.sweep import study as studies
+from softprompt.lab.training.settings import TrainingSettings
+from softprompt.model.methods.base import MethodSettings
 
 ROWS = [{"text": f"{word} {n}", "label": word} for n in range(10) for word in ("good", "bad")]
 TEST = [{"text": f"{word} day {n}", "label": word} for n in range(4) for word in ("good", "bad")]
@@ -93,3 +96,33 @@ def test_what_cannot_be_searched_is_said_before_anything_is_trained(
     monkeypatch.setattr(studies, "find_spec", lambda name: None)
     with pytest.raises(ExtraError, match=r"pip install 'softprompt\[sweep\]'"):
         swept(tmp_path, model)
+
+
+def test_a_choice_that_can_never_be_ends_it_before_texts_are_read(
+    tmp_path: Path, model: sp.Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "search", lambda *_, **__: pytest.fail("the search began"))
+    for space, code, says in (
+        ({"method": ["plain", "deeep"]}, "config.unknown_name", "sweep.space.method: deeep"),
+        ({"rate": {"low": -1.0, "high": 1.0}}, "config.invalid", "sweep.space.rate: -1"),
+        ({"method": ["plain", {"name": "deep", "layers": [99]}]}, "config.unknown_key", "sweep.space.method: deep"),
+    ):
+        with pytest.raises(SoftpromptError) as caught:
+            swept(tmp_path, model, space=space)
+        assert caught.value.code == code
+        assert says in str(caught.value)
+
+
+def test_a_choice_that_goes_with_one_other_is_tried(
+    tmp_path: Path, model: sp.Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def picky(*_: Any, method: MethodSettings, settings: TrainingSettings) -> None:
+        if method.name == "residual" and not settings.noise:
+            raise ConfigError("config.invalid", "residual wants noise")
+
+    monkeypatch.setattr(candidates, "rehearse", picky)
+    space = {"noise": [0.0, 0.1], "method": ["plain", "residual"]}
+    report = swept(tmp_path, model, space=space, sampler="random", trials=8, together=8, confirm=0, halving=False)
+    failed = [one for one in report.trials if one.state == "failed"]
+    assert [one.error for one in failed] == ["residual wants noise [config.invalid]"] * len(failed)
+    assert failed == [one for one in report.trials if one.values == {"noise": 0.0, "method": "residual"}] != []

@@ -40,6 +40,9 @@ class Searching:
         watcher: Told what happens.
         sources: Rows by split, where they are not in files.
         fresh: Throw away the study that is there.
+
+    Raises:
+        SoftpromptError: A space that cannot be, and what :class:`softprompt.lab.sweep.study.Study` raises.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Searching:
     ) -> None:
         self.ready, self.folder, self.watcher, self.sources = ready, folder, watcher, sources
         self.candidates = Candidates(ready, folder)
+        self.candidates.require_space()  # before there is a study that a mended space would not fit
         self.settings = self.candidates.settings
         folder.mkdir(parents=True, exist_ok=True)
         storage, digest = self.settings.storage or str(folder / STUDY), self.candidates.digest

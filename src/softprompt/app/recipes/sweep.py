@@ -117,10 +117,9 @@ def sweep(
     if fresh:
         for name in (STUDY, FOUND):
             (folder / name).unlink(missing_ok=True)
+    work = Searching(ready, folder, watcher, sources=sources, fresh=fresh)
     whole = config.model_dump(mode="json", exclude={"output", "track"})
     write_whole(folder / "config.yaml", yaml.safe_dump(whole, sort_keys=False, allow_unicode=True).encode())
-    work = Searching(ready, folder, watcher, sources=sources, fresh=fresh)
-    work.candidates.require_space()
     notes = work.search(adopt=True)
     trials = tuple(work.study.trials())
     done = [one for one in trials if one.state == "complete" and one.score is not None]

@@ -28,6 +28,9 @@ __all__ = ["Cluster", "dealt"]
 #: Seconds until a cluster answers, and until it has started all workers.
 ANSWERS, STARTS = 5.0, 300.0
 
+#: What runs here is nobody else's business; and what is wrong is said by us, in one line.
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+
 #: Times that a worker that died is started again.
 RESTARTS = 2
 
@@ -148,7 +151,8 @@ def _ray() -> Any:
 
 def _connect(address: str, workers: int | None) -> bool:
     """Connect, unless this process is connected; returns whether it was done here."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # what runs here is nobody else's business
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     ray = _ray()
     if ray.is_initialized():
         return False
@@ -164,7 +168,7 @@ def _connect(address: str, workers: int | None) -> bool:
             socket.create_connection(place, timeout=ANSWERS).close()
         ray.init(address=address, **quiet)
     except (OSError, RuntimeError, ValueError, ImportError, SystemExit, ray.exceptions.RayError) as error:
-        cure = "start one with 'ray start --head', check sweep.ray; local starts one for this sweep"
+        cure = "start one with 'ray start --head' (with its token: RAY_AUTH_MODE=token), or let sweep.ray be local"
         message = f"the Ray cluster {address} cannot be reached: {_line(error)}"
         raise ResourceError("resource.cluster", message, cure=cure) from None
     return True

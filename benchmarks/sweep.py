@@ -24,7 +24,7 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -72,6 +72,16 @@ class Piece:
     def name(self) -> str:
         """For its file."""
         return f"{self.tokens}-{self.side.replace(' ', '-')}-{self.first}-{self.last}"
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        """From the name of its file.
+
+        >>> Piece.of(Piece(40, "one sweep", 0, 64).name).side
+        'one sweep'
+        """
+        tokens, *side, first, last = name.split("-")
+        return cls(int(tokens), " ".join(side), int(first), int(last))
 
 
 def pieces(trials: int, tokens: Sequence[int]) -> list[Piece]:
@@ -167,35 +177,37 @@ def _alone(sweep: Searching, trial: Trial) -> float:
 
 
 def page(found: Mapping[Piece, Mapping[str, Any]]) -> str:
-    """The table: a line a length and side; what is there of one after the other stands for all of it."""
-    head = ("tokens a text", "", "processor", "on the clock", "times less, processor", "times less, clock")
-    lines = ["| " + " | ".join(head) + " |", "| ---: | --- |" + " ---: |" * 4]
-    apart, counts, most = 0.0, set[str](), max(piece.last for piece in found)
-    for tokens in sorted({piece.tokens for piece in found}):
-        mine = {piece: facts for piece, facts in found.items() if piece.tokens == tokens}
-        alone = [facts for piece, facts in mine.items() if piece.side == ALONE]
-        number = sum(len(facts["trials"]) for facts in alone)
-        if not number:
+    """The table: a line a sweep, held against the mean of the trials that were measured one after the other."""
+    head = (
+        "tokens a text",
+        "",
+        "trials",
+        "processor",
+        "one after the other",
+        "times less, processor",
+        "times less, clock",
+    )
+    lines = ["| " + " | ".join(head) + " |", "| ---: | --- |" + " ---: |" * 5]
+    apart, counts = 0.0, dict[str, int]()
+    for piece, facts in sorted(found.items(), key=lambda pair: (pair[0].tokens, pair[0].side, pair[0].last)):
+        alone = [other for one, other in found.items() if one.side == ALONE and one.tokens == piece.tokens]
+        scores = {one["number"]: one["score"] for other in alone for one in other["trials"]}
+        if piece.side == ALONE or not scores:
             continue
-        counts.add(f"{number} of {most}")
-        base = {clock: sum(facts[clock] for facts in alone) / number * most for clock in ("cpu", "wall")}
-        scores = {one["number"]: one["score"] for facts in alone for one in facts["trials"]}
-        length = f"{alone[0]['tokens']:.0f}"
-        lines.append(f"| {length} | {ALONE} | {base['cpu']:.0f} s | {base['wall']:.0f} s | 1.00 | 1.00 |")
-        for piece, facts in mine.items():
-            if piece.side == ALONE:
-                continue
-            times = [base[clock] / facts[clock] for clock in ("cpu", "wall")]
-            spent = f"{facts['cpu']:.0f} s | {facts['wall']:.0f} s"
-            lines.append(f"| {length} | {piece.side} | {spent} | {times[0]:.2f} | {times[1]:.2f} |")
-            if not SIDES[piece.side]:
-                pairs = [(one["score"], scores[one["number"]]) for one in facts["trials"] if one["number"] in scores]
-                apart = max(apart, *(abs(one - other) for one, other in pairs))
+        length, trials = f"{facts['tokens']:.0f}", len(facts["trials"])
+        counts[length] = len(scores)
+        base = {clock: sum(other[clock] for other in alone) / len(scores) * trials for clock in ("cpu", "wall")}
+        times = " | ".join(f"{base[clock] / facts[clock]:.1f}" for clock in ("cpu", "wall"))
+        lines.append(f"| {length} | {piece.side} | {trials} | {facts['cpu']:.0f} s | {base['cpu']:.0f} s | {times} |")
+        if not SIDES[piece.side]:
+            pairs = [(one["score"], scores[one["number"]]) for one in facts["trials"] if one["number"] in scores]
+            apart = max(apart, *(abs(one - other) for one, other in pairs))
     load = max(facts["load"] for facts in found.values())
+    told = ", ".join(f"{count} of {length} tokens" for length, count in counts.items())
     about = (
-        f"{most} trials of {STEPS} steps, once each, {TRAIN} texts to learn from and {VALIDATION} that judge; one "
-        f"after the other {' and '.join(sorted(counts))} trials were measured, and their mean stands for all. Scores "
-        f"of the two sides differ by {apart:.3f} at most."
+        f"Trials of {STEPS} steps, {TRAIN} texts to learn from and {VALIDATION} that judge. Sweeps were measured once; "
+        f"one after the other is the mean of the trials that were measured so ({told}), times their number. Scores of "
+        f"the two sides differ by {apart:.3f} at most."
     )
     return "\n".join([*lines, "", f"{about} {sentence(load)}"]) + "\n"
 
@@ -225,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for piece in _chosen(missing, options):
             write_whole(files[piece], json.dumps(measured(piece)).encode())
         if options.next is None:
-            there = {piece: json.loads(path.read_text("utf-8")) for piece, path in files.items() if path.exists()}
+            there = {Piece.of(path.stem): json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")}
             publish("sweep", "Trials in one process", page(there), only_print=options.print)
 
 

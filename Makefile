@@ -3,6 +3,7 @@
 # make check  everything that must hold before a change lands: the same here and in CI
 # make test-vllm  vLLM in an environment of its own (.venv-vllm, 3 GB) against ours, with the embedded model
 # make test-ray   a sweep on a local Ray cluster of two workers (installs the extra ray, 240 MB)
+# make test-quantised   the laws on quantised models (installs the extra quantised, 45 MB)
 # make bench  the benchmarks (long; results go to benchmarks/results)
 # make docs   rewrite the generated reference pages
 # make clean  remove caches and build products (the environment stays; `rm -r .venv` removes it)
@@ -18,7 +19,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := check
-.PHONY: demo test test-vllm test-ray check format lint types imports reference bench docs clean
+.PHONY: demo test test-vllm test-ray test-quantised check format lint types imports reference bench docs clean
 
 # torch comes first and alone, so that TORCH_FLAGS (an index) is asked for torch and for nothing else
 $(VENV)/.torch: constraints.txt
@@ -56,6 +57,10 @@ test-vllm: $(VENV)/.dev $(VLLM_VENV)/.ready
 test-ray: $(VENV)/.dev
 	$(PIP) --editable '.[ray]'
 	$(BIN)/python -m pytest -q tests/app/recipes/test_sweep_ray.py
+
+test-quantised: $(VENV)/.dev
+	$(PIP) --editable '.[quantised]'
+	$(BIN)/python -m pytest -q tests/laws/test_quantised.py
 
 check: format lint types imports reference test
 

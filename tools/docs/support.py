@@ -25,6 +25,7 @@ from softprompt.core.tasks import parse_task
 from softprompt.core.tensors import Head, PromptTensors, SlotTensors
 from softprompt.model.backbones import encoders, families, kinds
 from softprompt.model.backbones.base import Backbone, Want
+from softprompt.model.backbones.quantised import EXACT, SCHEMES
 from softprompt.model.methods.starts import Layers, Start, from_vocabulary, start_prompt
 from softprompt.model.methods.table import METHODS, REFUSED, parse_method, start_method
 from softprompt.model.methods.vocabulary import Vocabulary
@@ -163,6 +164,11 @@ def support_page(table: Table) -> str:
             "[Models](models.md), [methods](methods.md) and [formats](formats.md) say how each works.",
             *parts,
             _beyond(),
+            "## Quantised models",
+            "Weights in few bits, by `quantise`; [how](models.md#quantised-models). What stands here is held by the "
+            "same laws in `tests/laws/test_quantised.py`, which runs where the extra `quantised` is installed (`make "
+            "test-quantised`), on a processor; nobody has run it on an accelerator yet.",
+            table(("scheme", "library", "what it is", "score", "train"), list(_schemes())),
             "## Methods",
             f"Placements at which a method trains. Exports are of prompts that answer in words; with label vectors: {_headed(reasons)}.",
             methods,
@@ -172,6 +178,13 @@ def support_page(table: Table) -> str:
             table(("what", "why"), [(", ".join(names), reason) for reason, names in _refused().items()]),
         ]
     )
+
+
+def _schemes() -> Iterator[tuple[str, ...]]:
+    """What each way to quantise is good for, as it is declared."""
+    for name, scheme in SCHEMES.items():
+        near = "yes" if scheme.tolerance == EXACT else f"within {scheme.tolerance:g}, by the text's company"
+        yield f"`{name}`", scheme.library, scheme.what, near, "yes" if scheme.train else f"no: {scheme.reason}"
 
 
 def _families(kind: str, names: Sequence[str], reasons: Reasons) -> Iterator[tuple[str, ...]]:

@@ -42,6 +42,7 @@ class ModelSettings(Settings):
     device_map: str | dict[str, int | str] | None = Field(
         None, description="auto, or parts of the model -> devices, cpu or disk; instead of device"
     )
+    compile: bool = Field(False, description="compile the feed-forward blocks of a causal model; see docs/models.md")
 
 
 class SplitSettings(Settings):

@@ -4,6 +4,7 @@ This page is the table of commands. Each one stands in a module of its own and i
 ``softprompt --help`` imports neither torch nor the settings. Typer enters the package here and nowhere else.
 """
 
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -140,6 +141,8 @@ app = make_app()
 def main() -> None:
     """The entry point of ``softprompt``."""
     wait_asleep()
+    logging.getLogger("torchao").setLevel(logging.ERROR)  # transformers imports it, and it tells of missing kernels
+    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)  # and torch of what torchao does
     sys.exit(run(sys.argv[1:]))
 
 

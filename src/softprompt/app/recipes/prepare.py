@@ -158,6 +158,7 @@ def load_backbone(settings: ModelSettings, watcher: Watcher) -> Backbone:
         attention=settings.attention,
         quantise=settings.quantise,
         device_map=settings.device_map,
+        compile=settings.compile,
     )
     spec = backbone.spec
     dtype = str(spec.dtype).removeprefix("torch.")

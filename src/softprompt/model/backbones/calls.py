@@ -105,6 +105,9 @@ def cache_of(state: State | None = None) -> DynamicCache:
 class _Layer(DynamicLayer):
     """What was kept of a layer goes where the layer computes."""
 
+    keys: Any
+    values: Any
+
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         if self.is_initialized:
             self.keys, self.values = self.keys.to(key_states.device), self.values.to(key_states.device)

@@ -20,8 +20,9 @@ from transformers.utils import logging as hf_logging
 
 from softprompt.core.errors import ModelError, SoftpromptError
 from softprompt.model.backbones.base import Backbone, Spec
-from softprompt.model.backbones.calls import cache_of, call, tensors_of
+from softprompt.model.backbones.calls import cache_of, call, layers_of, tensors_of
 from softprompt.model.backbones.causal import CausalBackbone
+from softprompt.model.backbones.compiling import compile_blocks
 from softprompt.model.backbones.devices import DTYPES, dtype_of, fastest_dtype, pick_device
 from softprompt.model.backbones.encoder_loading import read_encoder, wrap_encoder
 from softprompt.model.backbones.encoders import is_encoder
@@ -52,6 +53,7 @@ def load(
     attention: str | None = None,
     quantise: str | None = None,
     device_map: DeviceMap | None = None,
+    compile: bool = False,
 ) -> Backbone:
     """Load a model by hub id or folder, or the embedded one.
 
@@ -63,11 +65,13 @@ def load(
         attention: ``sdpa`` or ``eager``; None leaves the choice to transformers.
         quantise: A name in ``quantised.SCHEMES``, e.g. ``int8``, ``nf4``; None takes the files as they are.
         device_map: ``auto``, or parts of the model -> devices, for one that no device holds; instead of ``device``.
+        compile: Compile the feed-forward blocks of a causal model; the first calls take minutes.
 
     Raises:
         ModelError: ``model.not_found``, ``model.gated``, ``model.no_safetensors``, ``model.remote_code``,
             ``model.unreadable``, ``model.unsupported``, ``model.no_device``, ``model.no_tokenizer``,
-            ``model.unknown_dtype``, ``model.unknown_scheme``, ``model.unsupported_scheme``, ``model.spread``.
+            ``model.unknown_dtype``, ``model.unknown_scheme``, ``model.unsupported_scheme``, ``model.spread``,
+            ``model.bad_device_map``, ``model.cannot_compile``.
         ExtraError: ``extra.missing`` where a scheme's library or accelerate is.
     """
     place = pick_device(device)
@@ -103,7 +107,13 @@ def load(
         raise _explain(error, str(name), local=local) from error
     _refuse_missing(report, str(name))
     resolved = None if local else getattr(config, "_commit_hash", None)
-    said: dict[str, Any] = {"name": str(name), "dtype": dtype, "revision": resolved, "quantise": quantise}
+    said: dict[str, Any] = {
+        "name": str(name),
+        "dtype": dtype,
+        "revision": resolved,
+        "quantise": quantise,
+        "compile": compile,
+    }
     return wrap(model, tokenizer, device="keep" if device_map else str(place), **said)
 
 
@@ -132,6 +142,7 @@ def wrap(
     device: str = "keep",
     revision: str | None = None,
     quantise: str | None = None,
+    compile: bool = False,
 ) -> Backbone:
     """Use a live transformers model; it is frozen and set to evaluation mode, in place.
 
@@ -143,11 +154,15 @@ def wrap(
         device: ``keep`` or where to move it.
         revision: Recorded.
         quantise: The scheme that it has to be in; it is found and recorded without.
+        compile: Compile the feed-forward blocks of a causal model, in place.
 
     Raises:
         ModelError: ``model.unsupported``, ``model.unsupported_scheme``, ``model.no_tokenizer``,
-            ``model.unknown_dtype``, ``model.spread``.
+            ``model.unknown_dtype``, ``model.spread``, ``model.cannot_compile``.
     """
+    if compile and (is_encoder(model.config) or kind_of(model.config) != "causal"):
+        message = f"{model.config.model_type} is no causal model; only these were compared with compiled blocks"
+        raise ModelError("model.cannot_compile", message, cure="leave compile away")
     if is_encoder(model.config):
         return wrap_encoder(
             model, tokenizer, name=name, dtype=dtype, device=device, revision=revision, quantise=quantise
@@ -177,6 +192,8 @@ def wrap(
         return _seq2seq(model, tokenizer, texts, frame, facts)
     assert family is not None
     embed_dim, kv_shapes = _measure(model, family)
+    if compile:
+        compile_blocks(layers_of(model))
     length = getattr(config, "max_position_embeddings", None) or getattr(config, "seq_length", None)
     spec = Spec(**facts, embed_dim=embed_dim, kv_shapes=kv_shapes, max_positions=int(length or 2048), tree=family.tree)
     return CausalBackbone(model, texts, spec=spec, family=family)

@@ -99,7 +99,7 @@ def present(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 @contextmanager
-def at_hand(module: nn.Module) -> Iterator[nn.Module]:
+def at_hand(module: nn.Module) -> Iterator[Any]:
     """The module, with its own weights in memory while in here."""
     if not any(parameter.is_meta for parameter in module.parameters(recurse=False)):
         yield module

@@ -144,11 +144,11 @@ class Prompt:
         for name, (code, what) in _IDENTITY.items():
             if name in names:
                 listed = ", ".join(f"{field} {_short(old)} -> {_short(new)}" for field, old, new in differences)
-                raise PromptError(
-                    code,
-                    f"the prompt was trained with another {what}: {listed}",
-                    cure=f"load {self.manifest.model.id!r}, or train the prompt again for this model",
-                )
+                cure = f"load {self.manifest.model.id!r}, or train the prompt again for this model"
+                if name == "quantised":
+                    held = self.manifest.model.quantised
+                    cure = f"load it {f'with quantise: {held}' if held else 'without quantise'}, or train again"
+                raise PromptError(code, f"the prompt was trained with another {what}: {listed}", cure=cure)
         return tuple(
             f"trained in {old}, used in {new}: scores can differ slightly, so evaluate again before relying on them"
             for field, old, new in differences

@@ -5,7 +5,7 @@
 
 Reviews of 150 tokens and more (yelp5 of the shared public data, without the neutral ones: good or bad), the embedded
 model, rows of 128 tokens, so that every text is too long; ``effort: quick``, three seeds, one thread. Every way learns
-from the same rows and is judged on the same rows; seconds are those of the whole run, baselines left out.
+from the same rows and is judged on the same rows; seconds are processor time of the whole run, baselines left out.
 
 Knows recipes; no trainers.
 """
@@ -49,7 +49,7 @@ WAYS: Mapping[str, dict[str, Any]] = {
 
 @dataclass
 class Found:
-    """Of one way: scores by seed, seconds, what was lost."""
+    """Of one way: scores by seed, processor seconds, what was lost."""
 
     evaluations: list[Evaluation]
     seconds: float
@@ -86,9 +86,9 @@ def measured(train: Sequence[Any], test: Sequence[Any], backbone: Backbone) -> d
                     "output": folder,
                 }
             )
-            begun = time.perf_counter()
+            begun = time.process_time()
             report = tune(config, sources={"train": train, "test": test}, backbone=backbone)
-            seconds = time.perf_counter() - begun
+            seconds = time.process_time() - begun
         found[name] = Found(list(report.finding.seeds.values()), seconds, report.evaluation.cuts.sentence)
     return found
 
@@ -96,7 +96,7 @@ def measured(train: Sequence[Any], test: Sequence[Any], backbone: Backbone) -> d
 def page(found: Mapping[str, Found], *, rows: tuple[int, int], load: float) -> str:
     """The table, and each way against the head by the same rows."""
     lines = [
-        "| kept | accuracy, mean of seeds | seeds | against head, paired | seconds | lost |",
+        "| kept | accuracy, mean of seeds | seeds | against head, paired | processor seconds | lost |",
         "| --- | ---: | --- | --- | ---: | --- |",
     ]
     for name, one in found.items():

@@ -29,7 +29,7 @@ from softprompt.model.methods.plain import PlainSettings
 from softprompt.model.methods.table import AnyMethodSettings
 from softprompt.model.prompted import PromptedModel
 
-__all__ = ["TEACHERS", "Distillation", "taught", "tune_together"]
+__all__ = ["TEACHERS", "Distillation", "require_teachable", "taught", "tune_together"]
 
 #: Where the training of the teachers keeps what it can go on from, and what its stages are called.
 TEACHERS = "teachers"
@@ -77,7 +77,7 @@ def tune_together(
     grouped = [replace(lesson, group="tasks" if config.shares else "") for lesson in lessons]
     if distil is not None:
         for lesson in lessons:
-            _require_choice(lesson)
+            require_teachable(lesson)
         first = tune(
             backbone,
             lessons,
@@ -100,7 +100,7 @@ def taught(backbone: Backbone, lesson: Lesson, teacher: PromptTensors, *, distil
     Raises:
         ConfigError: ``config.invalid`` for a task whose answers are not one of several.
     """
-    _require_choice(lesson)
+    require_teachable(lesson)
     there = [(i, example) for i, example in enumerate(lesson.train) if example is not None]
     rows = [lesson.builder.row(example, target=False) for _, example in there]
     scores = PromptedModel(backbone).score_all(rows, prompts=(teacher,))[0].values
@@ -110,7 +110,12 @@ def taught(backbone: Backbone, lesson: Lesson, teacher: PromptTensors, *, distil
     return replace(lesson, shares=shares)
 
 
-def _require_choice(lesson: Lesson) -> None:
+def require_teachable(lesson: Lesson) -> None:
+    """Refuse a task that another prompt cannot teach.
+
+    Raises:
+        ConfigError: ``config.invalid``.
+    """
     task = lesson.builder.task
     if task.objective != "choice" or not task.one_right:
         message = f"{lesson.name}: only tasks with one right answer of several can be taught by another prompt"

@@ -199,9 +199,9 @@ def test_tasks_that_cannot_be_taught_are_refused_before_any_training(model: sp.B
             output=tmp_path / "run",
             template=TEMPLATE,
             training=ONE,
-            baselines=False,
             distil={},
         )
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_takes_one_task_says_so(model: sp.Backbone) -> None:

@@ -7,7 +7,7 @@ With a method that shares (multitask) the tasks learn from each other; with any 
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from softprompt.app.watch import Watcher
 from softprompt.core.cards import draw
 from softprompt.lab.comparison import Standing
 from softprompt.lab.lessons import Lesson
+from softprompt.lab.multitask import require_teachable
 from softprompt.lab.multitask import tune_together as train
 from softprompt.lab.tuning import Learnt, Tuning
 from softprompt.model.backbones.base import Backbone
@@ -93,6 +94,7 @@ def tune_together(
     trackers = open_trackers(config.track)
     ready = prepare_several(config, watcher, sources=sources, backbone=backbone)
     saved = {target: require_fit(one) for target, one in ready.items()}  # before the folder is touched
+    lessons = _lessons(config, ready, saved)
     with RunFolder(config.folder, config, fresh=fresh) as folder:
         for target, one in ready.items():
             for note in (*one.notes, *one.page.warnings):
@@ -100,7 +102,7 @@ def tune_together(
         folder.write("environment.json", environment(_first(ready).backbone.spec))
         baselines = {target: judge_trivial(one, watcher) if config.baselines else () for target, one in ready.items()}
         heard = Heard(folder, watcher, Session({}, start_of(_first(ready)), watcher), name=config.name)
-        found = _trained(config, ready, saved, heard, folder)
+        found = _trained(config, _first(ready).backbone, lessons, heard, folder)
         watcher.stage("judge")
         reports = {}
         for learnt in found.learnt:
@@ -124,16 +126,12 @@ def _first(ready: Mapping[str, Prepared]) -> Prepared:
 
 
 def _trained(
-    config: RunConfig,
-    ready: Mapping[str, Prepared],
-    saved: Mapping[str, Prompt | None],
-    heard: Heard,
-    folder: RunFolder,
+    config: RunConfig, backbone: Backbone, lessons: Sequence[Lesson], heard: Heard, folder: RunFolder
 ) -> Tuning:
     """All tasks over one reading."""
     return train(
-        _first(ready).backbone,
-        _lessons(ready, saved),
+        backbone,
+        lessons,
         method=config.method,
         settings=config.training,
         distil=config.distil,
@@ -143,14 +141,21 @@ def _trained(
     )
 
 
-def _lessons(ready: Mapping[str, Prepared], saved: Mapping[str, Prompt | None]) -> list[Lesson]:
-    """A lesson a task, their rows at the same places."""
+def _lessons(config: RunConfig, ready: Mapping[str, Prepared], saved: Mapping[str, Prompt | None]) -> list[Lesson]:
+    """A lesson a task, their rows at the same places.
+
+    Raises:
+        ConfigError: ``config.invalid``: a task that cannot be taught, with ``distil``.
+    """
     train_rows = aligned([one.weighted("train") for one in ready.values()])
     validation = aligned([one.splits["validation"].rows for one in ready.values()])
-    return [
+    lessons = [
         replace(lesson_of(one, saved[target], validation=()), name=target, train=rows, validation=held)
         for (target, one), rows, held in zip(ready.items(), train_rows, validation, strict=True)
     ]
+    for lesson in lessons if config.distil is not None else ():
+        require_teachable(lesson)
+    return lessons
 
 
 def _kept(
@@ -216,6 +221,7 @@ def plan_together(
     """
     watcher = watcher or Watcher()
     ready = prepare_several(config, watcher, sources=sources, backbone=backbone)
+    _lessons(config, ready, dict.fromkeys(ready))
     watcher.done()
     plans = {target: plan_of(one) for target, one in ready.items()}
     return TogetherPlan(plans, shares=config.method.shares, taught=config.distil is not None)

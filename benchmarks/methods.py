@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         models = {
             folder.name: collected(Work(folder), problems=DATASETS)
-            for folder in sorted(options.work.iterdir())
+            for folder in sorted(options.work.iterdir(), key=lambda one: (one.name != "embedded", one.name))
             if folder.is_dir()
         }
     except (LookupError, ValueError, OSError) as error:

@@ -77,7 +77,7 @@ def page(models: Mapping[str, Mapping[str, Any]], *, pictures: Mapping[str, str]
             f"### {problem}\n\n{_rows(one['problems'][problem])}\n\n{_table(by)}" for problem, by in found.items()
         ]
         if one["missing"]:
-            lines = [f"* {problem}: {', '.join(names)}" for problem, names in one["missing"].items()]
+            lines = [f"* {problem}: {'; '.join(names)}" for problem, names in one["missing"].items()]
             parts.append("\n".join(["Not measured yet:", "", *lines]))
     return "\n\n".join([*parts, machine]) + "\n"
 
@@ -90,7 +90,8 @@ vectors among them), *stored* is what is kept of them; *probe* and *train* are p
 of one seed out of three that are trained side by side; *live* are the tokens of the median row that a step computes;
 *in use* is one request of one text, in processor milliseconds.
 
-*Label vectors alone* have no soft token. No cell says anything of other models: the embedded one is of toy size.
+*Label vectors alone* have no soft token; ways with a rate in their name are not probed. No cell says anything of other
+models: the embedded one is of toy size.
 Multitask needs several tasks at once and is not in the tables."""
 
 

@@ -115,8 +115,8 @@ def test_the_page_says_what_was_found_and_what_is_missing(work: Work) -> None:
     assert "+50.0 [" in text
     assert "* residual: better on sst2." in text
     assert "By the rule for a new default (better on two data sets at least, worse on none): none." in text
-    assert "* sst2: label vectors alone, low rank," in text
-    assert "* emotion: label vectors alone, plain, residual," in text
+    assert "* sst2: label vectors alone; low rank;" in text
+    assert "* emotion: label vectors alone; plain; residual;" in text
     assert "sst2 5 s (1,234 tokens)" in text
     assert "8 rows learnt from, 2 that choose, 20 judged." in text
 

@@ -16,7 +16,7 @@ from benchmarks.adopting.sets import EFFORT, JUDGED, SETS, TOKENS
 from benchmarks.adopting.summary import Group, Table, below, difference
 from benchmarks.rig.machine import describe, load_average, sentence
 from softprompt.core.stats import Interval, verdict
-from softprompt.core.words import counted
+from softprompt.core.words import counted, duration
 
 __all__ = ["page", "report_of", "write"]
 
@@ -79,17 +79,18 @@ def page(table: Table, names: Sequence[str], cells: Sequence[Cell], *, pools: Ma
         HEAD,
         "![Score against labelled rows, one panel a set](adopters.svg)",
         "## What it shows",
-        "\n".join(f"* {line}" for line in findings(table, names)),
+        "\n".join(f"* {line}" for line in findings(table, names)) or "Too little was measured for any comparison.",
         "## All scores",
         "Points of a hundred: mean and interval; in brackets the draws, where they are fewer than five.",
         *(f"### {name}: {SETS[name].about}\n\n{_about(table, name)}\n\n{_scores(table, name)}" for name in names),
         "## The worst of the draws, and runs that end below zero-shot",
         _worst(table, names),
         "## Soft prompt beside the others",
-        "Difference in points, on the same judged rows; *better* and *worse* where the interval leaves out 0.",
+        "Difference in points, on the same judged rows; *better* and *worse* where the interval leaves out 0. Where a side "
+        "has one draw, the luck of that draw is not counted, and the verdict sounds surer than it is.",
         _beside(table, names),
         "## Minutes to that score",
-        "Processor minutes of one thread to learn, the probe included: median, lowest and highest of the sets.",
+        "Processor time of one thread to learn, the probe included: median, lowest and highest of the sets.",
         _minutes(table, names),
         "## What is missing",
         _missing(cells, pools),
@@ -107,14 +108,16 @@ def findings(table: Table, names: Sequence[str]) -> Iterator[str]:
             told = ", ".join(f"{NAMES[one]} on {count}" for one, count in wins.most_common())
             yield f"**{rows:,} labels**, {counted(wins.total(), 'set')}: the highest mean has {told}."
     for other in OTHERS:
-        counts: Counter[str] = Counter()
+        counts, alone = Counter[str](), 0
         for name, rows in ((name, rows) for name in names for rows in table.sizes):
             ours, theirs = table.get(name, "soft", rows), table.get(name, other, rows)
             if ours is not None and theirs is not None:
                 counts[verdict(difference(ours, theirs))] += 1
+                alone += min(len(ours.cells), len(theirs.cells)) == 1
         if counts:
             told = ", ".join(f"{kind} in {counts[kind]}" for kind in ("better", "worse", "cannot tell") if counts[kind])
-            yield f"The soft prompt beside {NAMES[other]}, {counted(counts.total(), 'point')}: {told}."
+            unsure = f" ({alone} of these rest on one draw of a side, whose luck is not counted)" if alone else ""
+            yield f"The soft prompt beside {NAMES[other]}, {counted(counts.total(), 'point')}: {told}{unsure}."
     found = [one for name in names for rows in table.sizes if (one := _below(table, name, rows)) is not None]
     if found:
         low, runs = sum(one for one, _ in found), sum(all_ for _, all_ in found)
@@ -191,8 +194,9 @@ def _minutes(table: Table, names: Sequence[str]) -> str:
         found = []
         for rows in table.sizes:
             groups = [group for name in names if (group := table.get(name, one, rows)) is not None]
-            times = [group.seconds / 60 for group in groups]
-            found.append(f"{median(times):.2f} ({min(times):.2f} to {max(times):.2f})" if times else "-")
+            times = [group.seconds for group in groups]
+            ends = f" ({duration(min(times))} to {duration(max(times))})" if len(times) > 1 else ""
+            found.append(duration(median(times)) + ends if times else "-")
         lines.append(f"| {words} | {' | '.join(found)} |")
     return "\n".join(lines)
 

@@ -84,6 +84,8 @@ def test_differences_are_paired_and_have_a_sign() -> None:
 def test_page_says_what_is_worse_what_is_below_and_what_is_missing() -> None:
     text = page(Table(some()), ["sst2"], some(), pools={"sst2": (100, 2)})
     assert "**1 of 2 runs of the soft prompt (50 %) end below the untrained model.**" in text
+    assert "beside TF-IDF + logistic regression, 1 point: " in text
+    assert "(1 of these rest on one draw of a side, whose luck is not counted)." in text
     assert "| soft prompt | 50.0 [" in text
     assert "] (2) |" in text
     assert "| sst2 | 64 | 2 | 25.0 | 75.0 | 50.0 | 1 |" in text

@@ -86,8 +86,8 @@ def page(table: Table, names: Sequence[str], cells: Sequence[Cell], *, pools: Ma
         "## The worst of the draws, and runs that end below zero-shot",
         _worst(table, names),
         "## Soft prompt beside the others",
-        "Difference in points, on the same judged rows; *better* and *worse* where the interval leaves out 0. Where a side "
-        "has one draw, the luck of that draw is not counted, and the verdict sounds surer than it is.",
+        "Difference in points, on the same judged rows; *better* and *worse* where the interval leaves out 0. Where "
+        "a side has one draw, the luck of that draw is not counted, and the verdict sounds surer than it is.",
         _beside(table, names),
         "## Minutes to that score",
         "Processor time of one thread to learn, the probe included: median, lowest and highest of the sets.",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["age", "amount", "counted", "duration", "fact", "interval", "percent", "size"]
+__all__ = ["age", "amount", "counted", "duration", "fact", "interval", "percent", "size", "two_digits"]
 
 
 def size(num_bytes: int | float) -> str:
@@ -117,3 +117,13 @@ def interval(found: Mapping[str, Any] | Any, *, digits: int = 3) -> str:
     low, high = data.get("low"), data.get("high")
     bounds = "" if low is None or high is None else f" [{low:.{digits}f}, {high:.{digits}f}]"
     return f"{value:.{digits}f}{bounds}"
+
+
+def two_digits(number: int) -> int:
+    """A forecast by its first two digits: more would pretend.
+
+    >>> two_digits(1637), two_digits(98), two_digits(1_317_637)
+    (1600, 98, 1300000)
+    """
+    step: int = 10 ** max(0, len(str(number)) - 2)
+    return round(number / step) * step

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from softprompt.app.page.words import duration, percent, size
 from softprompt.app.report.pictures import HUES, Mark, cost_quality, learning_curves, nice_scale, reliability
-from softprompt.core.words import counted
+from softprompt.core.words import counted, two_digits
 
 __all__ = ["amount", "difference", "fact_list", "p_value", "sliced", "view"]
 
@@ -84,12 +84,7 @@ def _decide(against: Document | None) -> str:
     if against is None or against["verdict"] != "cannot tell":
         return ""
     rows = against["rows_to_decide"]
-    return "no number of rows can be named" if rows is None else f"about {_round(rows):,} rows would decide"
-
-
-def _round(rows: int) -> int:
-    step: int = 10 ** max(0, len(str(rows)) - 2)
-    return round(rows / step) * step
+    return "no number of rows can be named" if rows is None else f"about {two_digits(rows):,} rows would decide"
 
 
 def _seeds(line: Document, *, share: bool) -> str:

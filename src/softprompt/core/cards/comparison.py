@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from softprompt.core.cards.card import MIDDLE, WIDE, Column, Table
-from softprompt.core.words import duration, interval, size
+from softprompt.core.words import duration, interval, size, two_digits
 
 __all__ = ["cost_rows", "decision_rows", "left_out_rows"]
 
@@ -103,7 +103,13 @@ def _decision(one: Document | None) -> tuple[str, str, str, str, str]:
         return ("reference", "", "", "", "")
     estimate, bounds = _score(one["difference"], signed=True)
     rows = one["rows_to_decide"]
-    return (one["verdict"], estimate, bounds, f"{one['p_adjusted']:.2g}", NONE if rows is None else f"{rows:,}")
+    return (
+        one["verdict"],
+        estimate,
+        bounds,
+        f"{one['p_adjusted']:.2g}",
+        NONE if rows is None else f"{two_digits(rows):,}",
+    )
 
 
 def _score(found: Document | None, *, signed: bool = False) -> tuple[str, str]:

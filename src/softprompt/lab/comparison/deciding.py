@@ -29,6 +29,7 @@ from softprompt.core.stats import (
     rows_to_decide,
     verdict,
 )
+from softprompt.core.words import two_digits
 from softprompt.lab.comparison.table import Against, Line, RunRecord
 from softprompt.lab.evaluation import groups
 
@@ -197,7 +198,7 @@ def _sentence(
         return f"{name} is {says} than {reference} by {measured}"
     more = ""
     if rows is not None and interval.estimate:
-        more = f"; if that were the true difference, about {_rounded(rows):,} rows would show it"
+        more = f"; if that were the true difference, about {two_digits(rows):,} rows would show it"
     return f"cannot tell {name} from {reference}: {measured}{more}"
 
 
@@ -209,16 +210,6 @@ def _amount(interval: Interval, *, points: bool, magnitude: bool) -> str:
     sign = "" if magnitude else "+"
     shown = [format(round(one, 1) + 0.0, f"{sign}.3g") for one in values]
     return f"{shown[0]}{' points' if points else ''} [{shown[1]}, {shown[2]}]"
-
-
-def _rounded(rows: int) -> int:
-    """Two digits: more would pretend.
-
-    >>> _rounded(1637), _rounded(98)
-    (1600, 98)
-    """
-    step: int = 10 ** max(0, len(str(rows)) - 2)
-    return round(rows / step) * step
 
 
 def _maker(runs: Sequence[RunRecord], metric: str) -> Metric:

@@ -169,7 +169,7 @@ CATALOGUE: dict[str, str] = {
     "extra.missing": "An optional dependency is needed and not installed.",
     "resource.budget": "The next request to an API could cost more than is allowed.",
     "resource.cache_folder": "The folder for cached states cannot be made.",
-    "resource.cluster": "A Ray cluster that cannot be reached, has no place, has something else installed, or lost a worker.",
+    "resource.cluster": "A Ray cluster that cannot be reached, has no place, has other versions, or lost a worker.",
     "resource.disk_full": "The disk is full; what was there before is untouched.",
     "resource.endpoint": "An API that cannot be reached, refuses, or answers in another form.",
     "resource.out_of_memory": "One row of one prompt does not fit into the device's memory.",

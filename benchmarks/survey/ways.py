@@ -66,6 +66,7 @@ WAYS: Mapping[str, Way] = {
     "deep, before": Way({"name": "deep"}, place="before", kinds=_CAUSAL),
     "deep, rate 0.1": Way({"name": "deep"}, kinds=_CAUSAL, rates=(0.1,)),
     "low rank, rate 0.1": Way({"name": "low_rank"}, rates=(0.1,)),
+    "superposition, rate 0.1": Way({"name": "superposition"}, rates=(0.1,)),
     "progressive": Way({"name": "progressive"}, length=2 * LENGTH, earlier=True),
 }
 

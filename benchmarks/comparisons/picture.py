@@ -64,7 +64,7 @@ def _panel(parts: list[str], name: str, table: Mapping[str, Any], y: int) -> int
         middle = y + _HIGH / 2
         low, at, high = (_at(line["score"][end]) for end in ("low", "estimate", "high"))
         kind = "ours" if line["kind"] in _OURS else "other"
-        told = line["name"] if len(line["name"]) < 39 else f"{line['name'][:37]}…"
+        told = line["name"] if len(line["name"]) < 34 else f"{line['name'][:32]}…"
         parts.append(f'<text x="{_LEFT - 12}" y="{middle + 4.5}" class="end">{escape(told)}</text>')
         parts.append(f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{middle}" y2="{middle}" class="{kind}"/>')
         parts.append(f'<circle cx="{at:.1f}" cy="{middle}" r="4.5" class="{kind}"/>')

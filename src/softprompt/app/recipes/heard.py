@@ -1,5 +1,7 @@
 """What a training tells, passed on: to the log of the run folder, to the watcher, to the trackers."""
 
+import math
+import statistics
 import time
 from collections.abc import Mapping
 
@@ -47,7 +49,7 @@ class Heard:
         if self.stage != stage:
             self._next(STAGES[stage], stage, event.steps, "steps")
         if event.kind == "evaluate":
-            self.score = max(event.values.values(), default=None)
+            self.score = _score(stage, event.values)
             self.folder.log("evaluate", stage=stage, step=event.step, values=event.values)
             scores, held = self._named(event, event.values), self._named(event, event.losses)
             self._tell(Point(stage, event.step, event.steps, scores=scores, held_losses=held))
@@ -76,3 +78,15 @@ class Heard:
     def _next(self, name: str, stage: str, total: int, unit: str) -> None:
         self.stage, self.begun, self.tokens = stage, time.perf_counter(), 0
         self.watcher.stage(name, total=total, unit=unit)
+
+
+def _score(stage: str, values: Mapping[int, float]) -> float | None:
+    """What the bar says of a look: of rates that are tried the best one's score, of folds and seeds their mean.
+
+    >>> _score("train", {0: 0.5, 1: 0.7, 2: math.nan}), _score("probe", {0: 0.5, 1: 0.7})
+    (0.6, 0.7)
+    """
+    finite = [value for value in values.values() if math.isfinite(value)]
+    if not finite:
+        return None
+    return max(finite) if stage.endswith("probe") else statistics.fmean(finite)

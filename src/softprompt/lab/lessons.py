@@ -17,6 +17,7 @@ from softprompt.core.metrics import items_of, make_metric
 from softprompt.core.records import Example, Row, Soft, Text
 from softprompt.core.tensors import PromptTensors, SlotTensors
 from softprompt.lab.demonstrations import Demonstrations
+from softprompt.lab.rates import difference_error
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.methods.starts import (
     Layers,
@@ -276,6 +277,15 @@ class Learner:
         items = items_of(metric, answers, [task.reference(example) for example in examples])
         total = float(metric.total(items.sum(axis=0)))
         return total if metric.higher_is_better else -total
+
+    def doubt(self, one: float, other: float) -> float:
+        """Standard error, at most, of the difference of two of its scores; 0 where none is known."""
+        if self.objective == "likelihood":
+            return 0.0
+        metric = make_metric(self.lesson.metric or self.task.metrics[0], labels=self.task.names)
+        sign = 1 if metric.higher_is_better else -1
+        rows = sum(example is not None for example in self.lesson.validation)
+        return difference_error(sign * one, sign * other, bounds=metric.bounds, rows=rows)
 
     def _probabilities(self, windows: Sequence[Tensor]) -> list[float]:
         """One probability a candidate [C] from the scores of the windows that were looked at."""

@@ -21,6 +21,7 @@ from softprompt.core.errors import ConfigError, TrainingError
 from softprompt.core.records import Batch, Row
 from softprompt.core.tensors import PromptTensors
 from softprompt.lab.lessons import Learner, Lesson, vocabulary_of
+from softprompt.lab.rates import chosen_rate
 from softprompt.lab.training import checkpoint
 from softprompt.lab.training.decisions import Decisions
 from softprompt.lab.training.forecast import budget_for, fit
@@ -297,7 +298,7 @@ class _Work:
             limit = self._left() * PROBE_SHARE if settings.max_time is not None else None
             outcomes = self._stage("probe", places, settings.model_copy(update={**changes, "max_time": limit}))
             asked = [n if (other := one.lesson.rate_from) is None else other for n, one in enumerate(self.learners)]
-            chosen = [_best_rate(places, outcomes, n) for n in asked]
+            chosen = [_rate(places, outcomes, n, self.learners[n].doubt) for n in asked]
             probe = _Probe(names, places, chosen, outcomes)
             if not probe.interrupted:
                 found = {
@@ -482,7 +483,9 @@ def _lengths(parts: Sequence[Sequence[Row | None]]) -> tuple[int, ...]:
     return tuple(max((num_tokens(row) for row in rows if row), default=0) for rows in zip(*parts, strict=True))
 
 
-def _best_rate(places: Sequence[Place], outcomes: Sequence[Outcome], lesson: int) -> float:
-    mine = [(outcome, rate) for (n, rate, _), outcome in zip(places, outcomes, strict=True) if n == lesson]
-    usable = [(one, rate) for one, rate in mine if one.stop != "diverged"] or mine
-    return max(usable, key=lambda pair: _rank(pair[0]))[1]
+def _rate(
+    places: Sequence[Place], outcomes: Sequence[Outcome], lesson: int, error: Callable[[float, float], float]
+) -> float:
+    mine = {rate: outcome for (n, rate, _), outcome in zip(places, outcomes, strict=True) if n == lesson}
+    usable = {rate: one for rate, one in mine.items() if one.stop != "diverged"} or mine
+    return chosen_rate({rate: _rank(one) for rate, one in usable.items()}, error)

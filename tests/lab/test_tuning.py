@@ -256,7 +256,7 @@ def test_all_diverged_is_an_error_that_names_the_rate():
 
 
 def test_one_lesson_that_diverges_loses_nothing_of_the_other(monkeypatch: Any):
-    monkeypatch.setattr(tuning, "_best_rate", lambda places, outcomes, n: (0.05, 1e30)[n])
+    monkeypatch.setattr(tuning, "_rate", lambda places, outcomes, n, error: (0.05, 1e30)[n])
     found = run([lesson(), lesson("other")])
     assert [outcome.stop for outcome in found.learnt[0].outcomes] == ["finished"] * 2
     assert [outcome.stop for outcome in found.learnt[1].outcomes] == ["diverged"] * 2

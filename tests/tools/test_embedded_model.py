@@ -294,7 +294,7 @@ def test_the_other_objectives_are_learnt_and_resumed(with_vectors: Path, tmp_pat
     asked = ["--init", str(tmp_path / "grown"), "--gist", "0.5", "--neighbours", "0.2", "--ask-every", "2"]
     run_train(with_vectors, tmp_path / "run", *asked, "--lengths", "16", "32", "--steps", "40", "--decay-steps", "10")
     told = [line for line in read_log(tmp_path / "run") if "gist" in line]
-    assert told[-1]["gist"] < 0.8 * told[0]["gist"]
+    assert told[-1]["gist"] < 0.9 * told[0]["gist"]
     assert told[-1]["neighbours"] > 0
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from softprompt.core.answers import answer_probabilities, pooled
 from softprompt.core.errors import ConfigError, DataError, TrainingError
-from softprompt.core.metrics import items_of, make_metric
+from softprompt.core.metrics import Metric, items_of, make_metric
 from softprompt.core.records import Example, Row, Soft, Text
 from softprompt.core.tensors import PromptTensors, SlotTensors
 from softprompt.lab.demonstrations import Demonstrations
@@ -263,7 +263,7 @@ class Learner:
         """
         if self.objective == "likelihood":
             return -float((-scores.values[:, 0]).sum() / scores.lengths[:, 0].sum())
-        metric = make_metric(self.lesson.metric or self.task.metrics[0], labels=self.task.names)
+        metric = self._metric()
         values = scores.values.double()
         if self.lesson.offsets:
             values = values + torch.tensor(self.lesson.offsets, dtype=values.dtype, device=values.device)
@@ -282,10 +282,14 @@ class Learner:
         """Standard error, at most, of the difference of two of its scores; 0 where none is known."""
         if self.objective == "likelihood":
             return 0.0
-        metric = make_metric(self.lesson.metric or self.task.metrics[0], labels=self.task.names)
+        metric = self._metric()
         sign = 1 if metric.higher_is_better else -1
         rows = sum(example is not None for example in self.lesson.validation)
         return difference_error(sign * one, sign * other, bounds=metric.bounds, rows=rows)
+
+    def _metric(self) -> Metric:
+        """What its scores are."""
+        return make_metric(self.lesson.metric or self.task.metrics[0], labels=self.task.names)
 
     def _probabilities(self, windows: Sequence[Tensor]) -> list[float]:
         """One probability a candidate [C] from the scores of the windows that were looked at."""

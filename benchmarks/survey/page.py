@@ -90,9 +90,8 @@ vectors among them), *stored* is what is kept of them; *probe* and *train* are p
 of one seed out of three that are trained side by side; *live* are the tokens of the median row that a step computes;
 *in use* is one request of one text, in processor milliseconds.
 
-*Label vectors alone* have no soft token; ways with a rate in their name are not probed. No cell says anything of other
-models: the embedded one is of toy size.
-Multitask needs several tasks at once and is not in the tables."""
+*Label vectors alone* have no soft token. Multitask needs several tasks at once and is not in the tables. No cell says
+anything of other models: the embedded one is of toy size."""
 
 
 def places() -> dict[str, str]:

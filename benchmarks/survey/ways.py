@@ -26,7 +26,6 @@ class Way:
         length: Soft tokens.
         kinds: Kinds of model that can take it.
         earlier: Whether it begins from the prompt that plain learnt on another problem.
-        rates: Of its probe, where they are not the package's own.
     """
 
     method: Mapping[str, Any]
@@ -34,7 +33,6 @@ class Way:
     length: int = LENGTH
     kinds: tuple[str, ...] = ("causal", "masked")
     earlier: bool = False
-    rates: tuple[float, ...] = ()
 
     def settings(self, training: Mapping[str, Any]) -> dict[str, Any]:
         """As in a run's file.
@@ -43,14 +41,12 @@ class Way:
         {'place': 'after', 'length': 20}
         """
         template = {"place": self.place, "length": self.length}
-        rates = {"rates": self.rates} if self.rates else {}
-        return {"template": template, "method": dict(self.method), "training": {**training, **rates}}
+        return {"template": template, "method": dict(self.method), "training": dict(training)}
 
 
 _CAUSAL = ("causal",)
 
 #: Name in tables -> way, in the order of the trials. *Label vectors alone* has no soft token; others add to it.
-#: Those with a rate are not probed: where the probe took another, they tell what it did from what the method did.
 WAYS: Mapping[str, Way] = {
     "label vectors alone": Way({"name": "plain"}, length=0),
     "plain": Way({"name": "plain"}),
@@ -64,9 +60,6 @@ WAYS: Mapping[str, Way] = {
     "p-tuning, lstm": Way({"name": "p_tuning", "encoder": "lstm"}),
     "plain, before": Way({"name": "plain"}, place="before"),
     "deep, before": Way({"name": "deep"}, place="before", kinds=_CAUSAL),
-    "deep, rate 0.1": Way({"name": "deep"}, kinds=_CAUSAL, rates=(0.1,)),
-    "low rank, rate 0.1": Way({"name": "low_rank"}, rates=(0.1,)),
-    "superposition, rate 0.1": Way({"name": "superposition"}, rates=(0.1,)),
     "progressive": Way({"name": "progressive"}, length=2 * LENGTH, earlier=True),
 }
 

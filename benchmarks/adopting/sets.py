@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.rig.rows import public_file, rows_in
 from softprompt.app.config import RunConfig
-from softprompt.app.recipes.compare import divided
+from softprompt.app.recipes.comparing import divided
 from softprompt.app.recipes.curve import pool_of, stage_of
 from softprompt.app.recipes.prepare import prepare
 from softprompt.data.dataset import Dataset

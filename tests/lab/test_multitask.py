@@ -10,7 +10,8 @@ import torch
 
 from softprompt.core.errors import ConfigError
 from softprompt.core.tasks import Task
-from softprompt.lab.multitask import Distillation, taught, tune_together
+from softprompt.lab.distillation import Distillation
+from softprompt.lab.multitask import taught, tune_together
 from softprompt.lab.tuning import tune
 from softprompt.model.methods.multitask import MultitaskSettings
 from softprompt.model.methods.plain import PlainSettings

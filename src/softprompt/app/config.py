@@ -16,7 +16,7 @@ from softprompt.core.files import portable_name
 from softprompt.core.tasks import Task, parse_task, require_known
 from softprompt.data.dialect import ReadSettings
 from softprompt.lab.comparison.settings import CompareSettings
-from softprompt.lab.multitask import Distillation
+from softprompt.lab.distillation import Distillation
 from softprompt.lab.second import SecondSettings, TeacherSettings
 from softprompt.lab.sweep.space import SweepSettings
 from softprompt.lab.training.settings import TrainingSettings

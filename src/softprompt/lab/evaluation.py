@@ -13,12 +13,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+from jaxtyping import Float
+
 from softprompt.core.cards import draw
 from softprompt.core.cards.views import evaluation_card
 from softprompt.core.cuts import Cuts, Fit
 from softprompt.core.errors import DataError
 from softprompt.core.frames import beside, to_frame
-from softprompt.core.metrics import ClassScore, Score, make_metric, score
+from softprompt.core.metrics import ClassScore, Metric, Score, items_of, make_metric, score
 from softprompt.core.records import Example
 from softprompt.core.stats import Interval, wilson
 from softprompt.core.tasks import Task
@@ -129,12 +132,26 @@ class Evaluation:
         Raises:
             DataError: ``data.not_probabilities`` for a metric that needs more than answers.
         """
-        if metric in _BEYOND_ANSWERS:
-            message = f"{metric} needs more than answers, and an evaluation keeps its answers only"
+        return score(self._metric(metric), *self._answers, groups=groups(self.items))
+
+    def statistics(self, metric: str) -> Float[np.ndarray, "n d"]:
+        """The ``items`` of :meth:`score` without its interval, which costs thousands of resamples.
+
+        Raises:
+            DataError: As :meth:`score`.
+        """
+        return items_of(self._metric(metric), *self._answers)
+
+    def _metric(self, name: str) -> Metric:
+        if name in _BEYOND_ANSWERS:
+            message = f"{name} needs more than answers, and an evaluation keeps its answers only"
             raise DataError("data.not_probabilities", message, cure=f"choose from {', '.join(self.comparable)}")
-        answers = [item.prediction for item in self.items]
-        references = [item.reference for item in self.items]
-        return score(make_metric(metric, labels=self.labels), answers, references, groups=groups(self.items))
+        return make_metric(name, labels=self.labels)
+
+    @property
+    def _answers(self) -> tuple[list[Any], list[Any]]:
+        """What was answered, and what is right."""
+        return [item.prediction for item in self.items], [item.reference for item in self.items]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; what is not finite becomes None."""

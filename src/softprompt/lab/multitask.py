@@ -12,12 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from pydantic import Field
 
-from softprompt.core.config import Settings
 from softprompt.core.errors import ConfigError
 from softprompt.core.records import Example
 from softprompt.core.tensors import PromptTensors
+from softprompt.lab.distillation import TEACHERS, Distillation
 from softprompt.lab.lessons import Lesson
 from softprompt.lab.second import mixed, softened
 from softprompt.lab.training.settings import TrainingSettings
@@ -25,22 +24,9 @@ from softprompt.lab.tuning import Listener, Tuning, tune
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.methods.base import MethodSettings
 from softprompt.model.methods.multitask import MultitaskSettings
-from softprompt.model.methods.plain import PlainSettings
-from softprompt.model.methods.table import AnyMethodSettings
 from softprompt.model.prompted import PromptedModel
 
-__all__ = ["TEACHERS", "Distillation", "require_teachable", "taught", "tune_together"]
-
-#: Where the training of the teachers keeps what it can go on from, and what its stages are called.
-TEACHERS = "teachers"
-
-
-class Distillation(Settings):
-    """A prompt for each task first, which then teaches the tasks together."""
-
-    method: AnyMethodSettings = Field(PlainSettings(), description="of the prompts that teach")
-    share: float = Field(0.5, ge=0, le=1, description="of a teacher in what a row asks; the rest is its answer")
-    temperature: float = Field(2.0, gt=0, le=100, description="softens what the teachers say: p^(1/T), normalised")
+__all__ = ["require_teachable", "taught", "tune_together"]
 
 
 def tune_together(
@@ -66,7 +52,8 @@ def tune_together(
         settings: Of the training.
         distil: Train a prompt for each task first, and let it teach; None: learn from the answers alone.
         folder: Where checkpoints go; those of the teachers in a folder of their own below it.
-        on_event: Told the stage and what happened; the teachers' stages begin with :data:`TEACHERS`.
+        on_event: Told the stage and what happened; the teachers' stages begin with
+            :data:`~softprompt.lab.distillation.TEACHERS`.
         on_read: Told tokens read and tokens in all.
 
     Raises:

@@ -249,7 +249,7 @@ def _outcomes(evaluation: Evaluation, metric: str) -> tuple[Float[np.ndarray, " 
     right = np.array([item.correct for item in evaluation.items], dtype=np.float64)
     if evaluation.labels or any(item.probability is not None for item in evaluation.items):
         return right, False
-    items = evaluation.score(metric).items
+    items = evaluation.statistics(metric)
     return (items[:, 0] / items[:, 1], True) if items.shape[1] == 2 and items[:, 1].all() else (right, False)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.app.config import RunConfig
-from softprompt.app.recipes.compare import divided
+from softprompt.app.recipes.comparing import divided
 from softprompt.app.recipes.prepare import Prepared, Sources, prepare
 from softprompt.app.recipes.rows import read_rows
 from softprompt.app.watch import Watcher

@@ -2,7 +2,6 @@
 the language."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from softprompt.app.config import RunConfig
@@ -15,7 +14,7 @@ from softprompt.data.profile.language import Language, detect_language
 from softprompt.lab.evaluation import as_text
 from softprompt.lab.fluency import Fluency, read_reference, reading_cost
 from softprompt.model.backbones.base import Backbone, Kind
-from softprompt.model.backbones.loading import embedded_folder
+from softprompt.model.backbones.places import model_folder
 from softprompt.model.templates import TemplateView
 from softprompt.model.templates import show as show_template
 
@@ -127,7 +126,7 @@ def check(
         plan=forecast,
         rows=tuple(_view(row, ready) for row in _spread(ready, num_rows)),
         language=detect_language([to_plain(text) for text in texts]),
-        fluency=reading_cost(ready.backbone, read, reference=read_reference(_folder(config.model.name))),
+        fluency=reading_cost(ready.backbone, read, reference=read_reference(model_folder(config.model.name))),
         model=config.model.name,
         notes=ready.notes,
         kind=ready.backbone.spec.kind,
@@ -152,7 +151,3 @@ def _view(row: Example, ready: Prepared) -> RowView:
     reference = ready.task.reference(row)
     answer = as_text(tuple(reference) if isinstance(reference, list) else reference)
     return RowView(row.source or row.id, answer, show_template(ready.builder, row))
-
-
-def _folder(name: str) -> Path:
-    return embedded_folder() if name == "embedded" else Path(name).expanduser()

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from softprompt.app.config import RunConfig
-from softprompt.app.recipes.compare import divided, template_of
+from softprompt.app.recipes.comparing import divided, template_of
 from softprompt.app.recipes.folder import environment
 from softprompt.app.recipes.prepare import Prepared, Sources, load_task, prepare
 from softprompt.app.recipes.rows import read_rows

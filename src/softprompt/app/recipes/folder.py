@@ -32,10 +32,10 @@ from softprompt.app.config import RunConfig
 from softprompt.core.errors import ConfigError
 from softprompt.core.files import write_private, write_whole
 from softprompt.core.machine import num_cores
-from softprompt.lab.multitask import TEACHERS
+from softprompt.lab.distillation import TEACHERS
 from softprompt.model.backbones.base import Spec
 
-__all__ = ["SECOND", "RunFolder", "environment"]
+__all__ = ["SECOND", "RunFolder", "environment", "installed", "machine"]
 
 #: Where a second round of training keeps its checkpoints and decisions.
 SECOND = "second"
@@ -125,15 +125,16 @@ def _finished(report: Path) -> bool:
         return True
 
 
-def environment(spec: Spec) -> dict[str, Any]:
-    """What a run's numbers depend on besides its settings."""
+def installed(package: str) -> str | None:
+    """Version of a package; None where it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
-    def installed(package: str) -> str | None:
-        try:
-            return version(package)
-        except PackageNotFoundError:
-            return None
 
+def machine(device: torch.device) -> dict[str, Any]:
+    """Versions, system and processors: what a run's numbers depend on besides its settings and its model."""
     packages = ("softprompt", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scikit-learn")
     return {
         "packages": {name: found for name in packages if (found := installed(name))},
@@ -141,7 +142,14 @@ def environment(spec: Spec) -> dict[str, Any]:
         "system": platform.platform(),
         "cpus": num_cores(),
         "threads": torch.get_num_threads(),
-        "accelerator": torch.cuda.get_device_name(spec.device) if spec.device.type == "cuda" else None,
+        "accelerator": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+    }
+
+
+def environment(spec: Spec) -> dict[str, Any]:
+    """What a run's numbers depend on besides its settings."""
+    return {
+        **machine(spec.device),
         "model": {
             "name": spec.name,
             "revision": spec.revision,

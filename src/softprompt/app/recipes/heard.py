@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from softprompt.app.recipes.folder import RunFolder
 from softprompt.app.tracking import Session
 from softprompt.app.watch import Point, Watcher
-from softprompt.lab.multitask import TEACHERS
+from softprompt.lab.distillation import TEACHERS
 from softprompt.lab.training.outcome import Event
 
 __all__ = ["Heard"]

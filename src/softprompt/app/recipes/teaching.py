@@ -27,6 +27,7 @@ from softprompt.core.tasks import Task, parse_task
 from softprompt.lab.second import TeacherSettings
 from softprompt.model.backbones import loading
 from softprompt.model.backbones.base import Backbone
+from softprompt.model.backbones.places import model_folder
 from softprompt.model.prediction import Ask, Predictor
 from softprompt.model.prompts.prompt import Prompt
 from softprompt.model.templates import RowBuilder
@@ -173,7 +174,7 @@ def _key(config: RunConfig, task: Task, rows: Sequence[Example], prompt: Prompt 
 
 def _files(name: str) -> list[Any]:
     """What a model by this name is now: its name, and where it is a folder its files by size and time."""
-    folder = loading.embedded_folder() if name == "embedded" else Path(name).expanduser()
+    folder = model_folder(name)
     if not folder.is_dir():
         return [name]
     files = sorted(path for path in folder.iterdir() if path.is_file())

@@ -27,15 +27,12 @@ from softprompt.lab.comparison.deciding import score_of, spread_of
 from softprompt.lab.comparison.entrants import Entrant, said_of
 from softprompt.lab.comparison.meter import Meter
 from softprompt.lab.comparison.stage import Attempt, Stage
-from softprompt.lab.comparison.table import Cost, Line, RunRecord
+from softprompt.lab.comparison.table import CODE, Cost, Line, RunRecord
 from softprompt.lab.evaluation import Evaluation, evaluate
 from softprompt.lab.settling import decided, settled
 from softprompt.model.prediction import Prediction
 
-__all__ = ["CODE", "Kept", "hold", "key_of"]
-
-#: Of what a contender does. Raised when the same settings would give other numbers, so that nothing old is shown.
-CODE = 1
+__all__ = ["Kept", "hold", "key_of"]
 
 #: Requests that are sent alone to see how long one takes, and seconds that this may last.
 ALONE, ALONE_SECONDS = 8, 5.0

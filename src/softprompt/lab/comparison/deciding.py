@@ -16,7 +16,6 @@ from scipy import stats
 
 from softprompt.core.errors import DataError
 from softprompt.core.metrics import Metric, make_metric
-from softprompt.core.metrics import compare as paired_interval
 from softprompt.core.stats import (
     Interval,
     Verdict,
@@ -25,6 +24,7 @@ from softprompt.core.stats import (
     mcnemar_exact,
     mean_over_seeds,
     minimum_detectable_difference,
+    paired_bootstrap,
     paired_permutation,
     rows_to_decide,
     verdict,
@@ -116,12 +116,12 @@ def _difference(
         found = difference_over_seeds(_items(runs, metric), _items(reference, metric), maker.total, groups=clusters)
         width = maker.bounds[1] - maker.bounds[0]
         return found.interval(level=level, bounds=(-width, width)), found.p_value, "t over seeds and rows"
-    a, b = one.score(metric), two.score(metric)
-    interval = paired_interval(maker, a, b, level=level, groups=clusters)
+    a, b = one.statistics(metric), two.statistics(metric)
+    interval = paired_bootstrap(a, b, maker.total, level=level, groups=clusters, bounds=maker.bounds)
     if maker.proportion and clusters is None:
-        right, wrong = a.items[:, 0], b.items[:, 0]
+        right, wrong = a[:, 0], b[:, 0]
         return interval, mcnemar_exact(int((right > wrong).sum()), int((right < wrong).sum())), "exact McNemar"
-    return interval, paired_permutation(a.items, b.items, maker.total, groups=clusters), "paired permutation"
+    return interval, paired_permutation(a, b, maker.total, groups=clusters), "paired permutation"
 
 
 def _against(
@@ -218,7 +218,7 @@ def _maker(runs: Sequence[RunRecord], metric: str) -> Metric:
 
 def _items(runs: Sequence[RunRecord], metric: str) -> Float[np.ndarray, "S n d"]:
     """Sufficient statistics by seed and row."""
-    return np.stack([run.evaluation.score(metric).items for run in runs])
+    return np.stack([run.evaluation.statistics(metric) for run in runs])
 
 
 def _check_same_rows(runs: Sequence[RunRecord], reference: Sequence[RunRecord]) -> None:

@@ -21,10 +21,13 @@ from softprompt.core.errors import DataError
 from softprompt.core.stats import Interval, Verdict
 from softprompt.lab.evaluation import Evaluation, interval_from
 
-__all__ = ["SCHEMA", "Against", "ComparisonTable", "Cost", "Line", "RunRecord"]
+__all__ = ["CODE", "SCHEMA", "Against", "ComparisonTable", "Cost", "Line", "RunRecord"]
 
 #: Of the document. Numbers of another schema are never mixed with these.
 SCHEMA = 1
+
+#: Of what a contender does. Raised when the same settings would give other numbers, so that nothing old is shown.
+CODE = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,6 @@ is printed, and no setting of transformers is changed beyond the call.
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from softprompt.model.backbones.families import Family, family_of
 from softprompt.model.backbones.holding import hold
 from softprompt.model.backbones.hub import require_reachable
 from softprompt.model.backbones.kinds import auto_class, frame_of, kind_of, measure_seq2seq, positions_of
+from softprompt.model.backbones.places import embedded_folder, model_folder
 from softprompt.model.backbones.quantised import quantisation_of, quiet
 from softprompt.model.backbones.seq2seq import Seq2SeqBackbone
 from softprompt.model.backbones.sides import Frame
@@ -37,11 +37,6 @@ from softprompt.model.backbones.spread import DeviceMap, checked_map, inputs_dev
 from softprompt.model.backbones.tokenizer import TextTokenizer
 
 __all__ = ["DTYPES", "embedded_folder", "fastest_dtype", "load", "pick_device", "wrap"]
-
-
-def embedded_folder() -> Path:
-    """Folder of the model that ships with the package."""
-    return Path(str(resources.files("softprompt") / "assets" / "embedded"))
 
 
 def load(
@@ -77,7 +72,7 @@ def load(
     place = pick_device(device)
     if dtype != "auto":
         dtype_of(dtype)
-    folder = embedded_folder() if str(name) == "embedded" else Path(name).expanduser()
+    folder = model_folder(name)
     local = folder.is_dir()
     if local:
         _check_folder(folder)

@@ -12,8 +12,9 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from softprompt.app.yaml import parse_yaml, read_yaml
 from softprompt.core.answers import AnswerSettings
 from softprompt.core.config import Settings
+from softprompt.core.decoding import Decoding
 from softprompt.core.files import portable_name
-from softprompt.core.tasks import Task, parse_task, require_known
+from softprompt.core.tasks import KINDS, Task, parse_task, require_known
 from softprompt.data.dialect import ReadSettings
 from softprompt.lab.comparison.settings import CompareSettings
 from softprompt.lab.distillation import Distillation
@@ -119,6 +120,9 @@ class TaskSettings(Settings):
     )
     candidates: str | tuple[str, ...] | None = Field(None, description="choose: list column, or columns")
     max_new_tokens: int | None = Field(None, ge=1, description="written answers: longest one in tokens")
+    decoding: Decoding | None = Field(
+        None, description="written answers: greedy (the default), sampled or by beams; see docs/generation.md"
+    )
     metrics: tuple[str, ...] | None = Field(None, description="names of metrics; the first decides")
 
     @field_validator("schema_", mode="before")
@@ -150,6 +154,15 @@ class TaskSettings(Settings):
     @classmethod
     def _texts(cls, value: Any) -> Any:
         return [str(name) for name in value] if isinstance(value, (list, tuple)) else value
+
+    @model_validator(mode="after")
+    def _writes(self) -> Self:
+        """What is said of writing is for tasks that write; of several tasks each is asked by itself."""
+        said = {"max_new_tokens": self.max_new_tokens, "decoding": self.decoding}
+        named = " and ".join(name for name, value in said.items() if value is not None)
+        if named and self.targets is None and KINDS[self.kind].objective != "likelihood":
+            raise ValueError(f"{named}: for answers that are written; a {self.kind} task chooses its answers")
+        return self
 
     def of(self, target: str) -> "TaskSettings":
         """One of several tasks by itself.

@@ -18,13 +18,14 @@ from jaxtyping import Float
 
 from softprompt.core.answers import CONTENT_FREE, AnswerSettings, answer_probabilities, pooled
 from softprompt.core.cuts import Fit
+from softprompt.core.decoding import DEFAULT_LENGTH, Decoding
 from softprompt.core.errors import ConfigError, DataError, TemplateError
 from softprompt.core.records import Example, Row, merge
 from softprompt.core.tasks import Task
 from softprompt.core.tensors import PromptTensors
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.compiled import CompiledModel
-from softprompt.model.decoding import Constraint, Decoding, constraint_of
+from softprompt.model.decoding import Constraint, constraint_of
 from softprompt.model.ensemble import Pooling
 from softprompt.model.finite import require_numbers
 from softprompt.model.prompted import PromptedModel, Scores
@@ -44,7 +45,6 @@ class Ask:
         builder: Template, task and form of the answers.
         tensors: Of the prompt; empty for a text prompt.
         answers: How scores become probabilities; its form is ``auto`` or the builder's.
-        decoding: How free text is written; None: greedily, as long as the task allows.
         name: For people.
         strip_html: Whether it learnt from texts whose HTML was turned into plain text; who brings rows does the same.
         group: Column whose equal values made its training rows dependent; who judges it counts such rows once.
@@ -58,7 +58,6 @@ class Ask:
     builder: RowBuilder
     tensors: PromptTensors = field(default_factory=PromptTensors)
     answers: AnswerSettings = field(default_factory=AnswerSettings)
-    decoding: Decoding | None = None
     name: str = ""
     strip_html: bool = False
     group: str | None = None
@@ -79,12 +78,13 @@ class Ask:
     @property
     def max_new_tokens(self) -> int:
         """Longest written answer in tokens."""
-        return self.decoding.max_new_tokens if self.decoding else getattr(self.task, "max_new_tokens", 64)
+        return int(getattr(self.task, "max_new_tokens", DEFAULT_LENGTH))
 
     @property
     def way_of_writing(self) -> Decoding:
-        """``decoding``, or greedily as long as the task allows."""
-        return self.decoding or Decoding(max_new_tokens=self.max_new_tokens)
+        """As the task says, which then says how long, too."""
+        found: Decoding = getattr(self.task, "way_of_writing", Decoding(max_new_tokens=self.max_new_tokens))
+        return found
 
     def answer(self, text: str, example: Example) -> str:
         """A written text without its blank: it is the template's, and stands in the answer's first token."""
@@ -413,7 +413,7 @@ class Predictor:
         """Asks that a written answer can be told apart by: those with soft slots; each text prompt goes alone."""
         soft = []
         for k in asks:
-            if self.asks[k].builder.template.slots and self.asks[k].decoding is None:
+            if self.asks[k].builder.template.slots:
                 soft.append(k)
             else:
                 yield [k]
@@ -421,7 +421,7 @@ class Predictor:
         for k in soft:
             schema, template = self.asks[k].task.answer_schema, self.asks[k].builder.template
             limits = (schema, template.digest) if schema else None  # one constraint a row
-            alike.setdefault((self.asks[k].max_new_tokens, limits), []).append(k)
+            alike.setdefault((self.asks[k].way_of_writing, limits), []).append(k)
         yield from alike.values()
 
     def _written(self, asks: Sequence[int], chunk: Sequence[Example]) -> dict[int, list[Prediction]]:

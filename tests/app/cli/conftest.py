@@ -84,6 +84,16 @@ def prompts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return paths
 
 
+@pytest.fixture(scope="session")
+def reply(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved prompt of the embedded model that writes, without vectors."""
+    folder = tmp_path_factory.mktemp("reply")
+    task = {"kind": "generate", "target": "label", "max_new_tokens": 5}
+    settings = {"name": "reply", "data": {"train": str(write_rows(folder / "rows.jsonl"))}, "task": task}
+    ready = prepare(RunConfig.parse({**settings, "template": {"text": "{text} It was {answer}"}}))
+    return make_prompt(ready, PromptTensors()).save(folder / "reply")
+
+
 def interruptible(words: list[str], **options: Any) -> subprocess.Popen[str]:
     """A process that hears Ctrl-C, also where tests run in the background, whose children inherit deafness to it."""
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)

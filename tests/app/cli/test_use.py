@@ -107,6 +107,41 @@ def test_prompt_for_another_model_is_refused_with_the_difference(cli, prompts, r
     assert "one reading needs one model" in both.err
 
 
+# ---------------------------------------------------------------- written answers
+
+
+def test_flags_say_how_answers_are_written(cli, reply: Path, rows: Path) -> None:
+    words = ["--text", "good 1", "--temperature", "0.9", "--top-k", "50"]
+    first = cli("predict", reply, *words, "--seed", "3")
+    assert first.lines == cli("predict", reply, *words, "--seed", "3").lines
+    assert "reply: writes by draws (temperature 0.9, top_k 50, seed 3), 5 tokens at most" in first.err
+    judged = cli("evaluate", reply, "--data", rows, "--beams", "2", "--max-new-tokens", "3", "--json")
+    found = judged.json[0]["decoding"]
+    assert (found["method"], found["num_beams"], found["max_new_tokens"]) == ("beam", 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--beams", "4", "--top-p", "0.5"], "beams do not draw: num_beams 4 beside top_p"),
+        (["--temperature", "-1"], "temperature: has to be above 0 to draw"),
+        (["--seed", "3"], "seed has no effect with method 'greedy', only with 'sample': give a temperature too"),
+    ],
+)
+def test_ways_of_writing_that_cannot_be(cli, reply: Path, words: list[str], said: str) -> None:
+    done = cli("predict", reply, "--text", "good 1", *words)
+    assert (done.status, done.out) == (2, "")
+    assert said in done.err
+    assert "model embedded" not in done.err  # said before it is loaded
+
+
+def test_a_prompt_that_chooses_does_not_write(cli, prompts, rows: Path) -> None:
+    for words in (["predict", prompts["good"], "--text", "x"], ["evaluate", prompts["good"], "--data", rows]):
+        done = cli(*words, "--beams", "4")
+        assert done.status == 2
+        assert "num_beams: for answers that are written, and 'good' chooses its answers [config.invalid]" in done.err
+
+
 # ---------------------------------------------------------------- predict
 
 

@@ -8,8 +8,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from softprompt.app.http.application import make_app
+from softprompt.app.http.bodies import WriteBody
+from softprompt.core.decoding import Decoding
 from softprompt.core.records import Example
-from softprompt.model.decoding import Decoding
 from softprompt.model.prediction import Predictor
 from softprompt.ops.serving import Engine, Limits, Served
 from softprompt.testing import tiny
@@ -151,6 +152,20 @@ def test_settings_of_decoding_reach_the_model(client, engine):
     assert found["usage"]["completion_tokens"] == sum(row.tokens for row in expected)
 
 
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({}, {"method": "sample", "temperature": 0.5, "seed": 7, "stop": ["."]}),
+        ({"top_k": 3, "seed": 1}, {"method": "sample", "temperature": 0.5, "top_k": 3, "seed": 1, "stop": ["."]}),
+        ({"temperature": 0, "top_p": 0.9}, {"method": "greedy", "stop": ["."]}),
+        ({"stop": "!", "max_tokens": 3}, {"temperature": 0.5, "seed": 7, "stop": ["!"], "max_new_tokens": 3}),
+    ],
+)
+def test_a_request_changes_what_the_task_says_and_keeps_the_rest(asked, expected):
+    default = Decoding.parse({"temperature": 0.5, "seed": 7, "stop": ["."], "max_new_tokens": 9})
+    assert WriteBody.parse(asked).decoding(default) == Decoding.parse({"max_new_tokens": 9, **expected})
+
+
 def test_without_a_seed_draws_differ_and_temperature_0_does_not(client):
     def texts(**settings):
         found = [posted(client, "/v1/completions", prompt="Fine", **settings) for _ in range(4)]
@@ -225,7 +240,7 @@ WRONG = [
     ("/classify", 400, {"input": "a", "model": "summary"}, "serving.wrong_task", "says no single label"),
     ("/v1/completions", 400, {"prompt": "a", "model": "topic"}, "serving.wrong_task", "ask it to classify"),
     ("/v1/completions", 400, {"prompt": "a", "n": 2}, "serving.unsupported", "temperature above 0"),
-    ("/v1/completions", 400, {"prompt": "a", "top_k": 2}, "config.unknown_key", "did you mean 'top_p'"),
+    ("/v1/completions", 400, {"prompt": "a", "top_n": 2}, "config.unknown_key", "did you mean 'top_p'"),
     ("/v1/completions", 400, {"prompt": "a", "max_tokens": 0}, "config.invalid", "max_tokens"),
     ("/v1/completions", 400, {"prompt": "a", "stop": [""]}, "serving.unsupported", "stop"),
     ("/v1/completions", 400, {"prompt": "a", "stream_options": {}}, "serving.unsupported", "no stream"),

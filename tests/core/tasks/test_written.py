@@ -108,3 +108,16 @@ def test_what_labels_mean_is_kept_and_told() -> None:
     plain = task.model_dump(mode="json", by_alias=True)
     assert plain["labels"] == {"B1": {"say": "billing", "means": "about invoices"}, "D2": {"say": "delivery"}}
     assert task.words == {"task.labels": "- billing: about invoices\n- delivery"}
+
+
+def test_how_answers_are_written_is_part_of_the_task() -> None:
+    task = Task.generate(max_new_tokens=9, decoding={"temperature": 0.5})
+    assert parse_task(task.model_dump(mode="json")) == task
+    assert "decoding" not in Task.generate().model_dump()
+    assert task.way_of_writing.max_new_tokens == 9
+    with pytest.raises(ConfigError, match="say max_new_tokens: 5 beside decoding"):
+        Task.generate(decoding={"max_new_tokens": 5})
+    with pytest.raises(ConfigError, match="min_new_tokens 10 is more than max_new_tokens 9"):
+        Task.generate(max_new_tokens=9, decoding={"min_new_tokens": 10})
+    with pytest.raises(ConfigError, match="the schema alone decides where an answer ends"):
+        Task.extract(SCHEMA, decoding={"stop": ["}"]})

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from softprompt.core.decoding import Decoding
 from softprompt.model.backbones.tokenizer import TextTokenizer
 from softprompt.model.decoding.constraints import Choices
 from softprompt.model.decoding.endings import Line, Rules, Teller
-from softprompt.model.decoding.settings import Decoding
 from softprompt.testing import tiny_tokenizer
 
 TOKENIZER = TextTokenizer(tiny_tokenizer())

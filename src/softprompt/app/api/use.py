@@ -12,6 +12,7 @@ from softprompt.app.recipes import examine as examining
 from softprompt.app.recipes import predict as predicting
 from softprompt.app.recipes.evaluate import Labelled
 from softprompt.app.recipes.routes import keep_route
+from softprompt.app.recipes.writing import Ways
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import ConfigError
 from softprompt.core.frames import is_frame, to_frame
@@ -47,6 +48,7 @@ def evaluate(  # noqa: PLR0913 - what users may ask of a call
     min_confidence: float | None = None,
     on_bad_row: OnBadRow = "error",
     group: str | None = None,
+    decoding: Ways | None = None,
     track: str | Sequence[str] = (),
     watcher: Watcher | None = None,
 ) -> list[Evaluation]:
@@ -62,6 +64,8 @@ def evaluate(  # noqa: PLR0913 - what users may ask of a call
         on_bad_row: Stop at rows that cannot be used (``error``), or leave them out and say which (``skip``).
         group: Column whose equal values make rows dependent (one customer): such rows count once in intervals. None:
             the one that the prompt learnt with, where it is there; empty: none.
+        decoding: How answers are written, where not as the prompts' tasks say: ``{"num_beams": 4}``, ``{"temperature":
+            0.7, "seed": 3}``; see docs/generation.md.
         track: Trackers to tell: ``mlflow``, ``tensorboard``, ``wandb``.
         watcher: Told what happens.
 
@@ -75,6 +79,7 @@ def evaluate(  # noqa: PLR0913 - what users may ask of a call
         min_confidence=min_confidence,
         on_bad_row=on_bad_row,
         group=group,
+        decoding=decoding,
         track=[track] if isinstance(track, str) else track,
         watcher=watcher or watcher_here(),
         **model_of(model),
@@ -129,6 +134,7 @@ def examine(  # noqa: PLR0913 - what users may ask of a call
     slices: Sequence[str] = (),
     limits: Mapping[str, float] | None = None,
     bound: bool = False,
+    decoding: Ways | None = None,
     group: str | None = None,
     model: Backbone | str | None = None,
     columns: dict[str, str] | None = None,
@@ -161,6 +167,7 @@ def examine(  # noqa: PLR0913 - what users may ask of a call
             slices=slices,
             gates=[Gate(metric, limit) for metric, limit in (limits or {}).items()],
             bound=bound,
+            decoding=decoding,
         ),
         watcher=watcher or watcher_here(),
         **model_of(model),
@@ -182,6 +189,7 @@ def predict(
     min_confidence: float | None = None,
     min_precision: float | None = None,
     explain: Method | None = None,
+    decoding: Ways | None = None,
     on_bad_row: OnBadRow = "error",
     watcher: Watcher | None = None,
 ) -> "pandas.DataFrame": ...
@@ -196,6 +204,7 @@ def predict(
     min_confidence: float | None = None,
     min_precision: float | None = None,
     explain: Method | None = None,
+    decoding: Ways | None = None,
     on_bad_row: OnBadRow = "error",
     watcher: Watcher | None = None,
 ) -> Iterator[predicting.Answered]: ...
@@ -209,6 +218,7 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
     min_confidence: float | None = None,
     min_precision: float | None = None,
     explain: Method | None = None,
+    decoding: Ways | None = None,
     on_bad_row: OnBadRow = "error",
     watcher: Watcher | None = None,
 ) -> Any:
@@ -233,6 +243,7 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
         min_confidence=min_confidence,
         min_precision=min_precision,
         explain=explain,
+        decoding=decoding,
         on_bad_row=on_bad_row,
         watcher=watcher or (watcher_here() if is_frame(source) else None),
         **model_of(model),

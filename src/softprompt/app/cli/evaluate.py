@@ -10,7 +10,7 @@ from rich.text import Text
 from softprompt.app.cli import options
 from softprompt.app.cli.face import Face, Screen
 from softprompt.app.cli.failures import LIMIT
-from softprompt.app.cli.options import columns_of, file_of, model_of, on_bad_row_of
+from softprompt.app.cli.options import columns_of, decoding_of, file_of, model_of, on_bad_row_of
 from softprompt.app.cli.paths import prompt_paths
 from softprompt.app.cli.tables import class_table, metric_table, slice_table
 from softprompt.core.cards.views import withheld_sentence
@@ -77,6 +77,12 @@ def evaluate(
             "--fail-under-bound", help="The bound of the interval has to keep the limits.", rich_help_panel=PIPELINES
         ),
     ] = False,
+    beams: options.Beams = None,
+    temperature: options.Temperature = None,
+    top_p: options.TopP = None,
+    top_k: options.TopK = None,
+    max_new_tokens: options.MaxNewTokens = None,
+    seed: options.Seed = None,
     track: options.Track = None,
     model: options.OfModel = None,
     dtype: options.Dtype = None,
@@ -94,6 +100,7 @@ def evaluate(
 
     Exit status: 0 done, 10 a limit of --fail-under is not kept, else the kind of error.
     """
+    changes = decoding_of(locals())
     with Face(as_json=as_json) as face:
         paths = prompt_paths(prompts)
         targets = targets_for(target, paths)
@@ -121,6 +128,7 @@ def evaluate(
                 slices=slices or (),
                 gates=[parse_gate(text) for text in fail_under or ()],
                 bound=fail_under_bound,
+                decoding=changes,
             ),
             model=model_of(model, dtype, device, quantise, prompts=paths),
             track=track or (),

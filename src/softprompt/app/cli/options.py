@@ -12,6 +12,7 @@ import typer
 from softprompt.app.cli.settings import parse_labels, parse_seconds, parse_sets
 
 __all__ = [
+    "Beams",
     "Columns",
     "Config",
     "Device",
@@ -20,6 +21,7 @@ __all__ = [
     "Folds",
     "Json",
     "Labels",
+    "MaxNewTokens",
     "MinConfidence",
     "MinPrecision",
     "Model",
@@ -30,13 +32,17 @@ __all__ = [
     "Quantise",
     "Read",
     "Schema",
+    "Seed",
     "Set",
     "Target",
     "TaskKind",
     "Teacher",
+    "Temperature",
     "Template",
     "Test",
     "TextColumn",
+    "TopK",
+    "TopP",
     "Track",
     "Train",
     "Unlabelled",
@@ -44,12 +50,13 @@ __all__ = [
     "changes_in",
     "changes_of",
     "columns_of",
+    "decoding_of",
     "file_of",
     "model_of",
     "on_bad_row_of",
 ]
 
-ROWS, TASK, TRAINING, MODEL = "Rows", "Task and template", "Training", "Model"
+ROWS, TASK, TRAINING, MODEL, WRITTEN = "Rows", "Task and template", "Training", "Model", "Written answers"
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
 Config = Annotated[
@@ -209,6 +216,38 @@ MinPrecision = Annotated[
     ),
 ]
 
+# ---------------------------------------------------------------- written answers
+
+Beams = Annotated[
+    int | None, typer.Option(metavar="N", help="Keep several answers in hand, give the best.", rich_help_panel=WRITTEN)
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(metavar="T", help="Draw tokens; below 1 safer, 0 the likeliest each time.", rich_help_panel=WRITTEN),
+]
+TopP = Annotated[
+    float | None,
+    typer.Option(metavar="P", help="Draw from the likeliest tokens of this probability.", rich_help_panel=WRITTEN),
+]
+TopK = Annotated[int | None, typer.Option(metavar="K", help="Draw from the likeliest K.", rich_help_panel=WRITTEN)]
+MaxNewTokens = Annotated[
+    int | None, typer.Option(metavar="N", help="Longest answer in tokens.", rich_help_panel=WRITTEN)
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(metavar="S", help="Of the draws: same seed, same answers.", rich_help_panel=WRITTEN),
+]
+
+#: Option -> the setting of decoding that it changes.
+WAYS: Mapping[str, str] = {
+    "beams": "num_beams",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "max_new_tokens": "max_new_tokens",
+    "seed": "seed",
+}
+
 #: Option -> the key that it sets.
 KEYS: Mapping[str, str] = {
     "train": "data.train",
@@ -331,6 +370,15 @@ def columns_of(pairs: Sequence[str] | None, text_column: str | None = None) -> d
             raise usage_error(f"--column {pair!r} names no field and column", cure="write --column question=q")
         columns[field] = column
     return columns or None
+
+
+def decoding_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the options of a command, its ``locals()``, change in how answers are written.
+
+    >>> decoding_of({"beams": 4, "seed": None, "text": ["Hello"]})
+    {'num_beams': 4}
+    """
+    return {key: options[name] for name, key in WAYS.items() if options.get(name) is not None}
 
 
 def model_of(

@@ -13,7 +13,7 @@ from softprompt.app.cli import options
 from softprompt.app.cli.face import Face, Screen, to_json
 from softprompt.app.cli.failures import usage_error
 from softprompt.app.cli.highlights import explained
-from softprompt.app.cli.options import columns_of, file_of, model_of, on_bad_row_of
+from softprompt.app.cli.options import columns_of, decoding_of, file_of, model_of, on_bad_row_of
 from softprompt.app.cli.paths import prompt_paths
 from softprompt.app.cli.streams import decoded
 from softprompt.core.errors import ConfigError, DataError, ResourceError, nearest
@@ -43,6 +43,12 @@ def predict(
     explain_by: Annotated[
         str | None, typer.Option(metavar="auto|occlusion|gradient", help="How: delete words, or gradients (auto).")
     ] = None,
+    beams: options.Beams = None,
+    temperature: options.Temperature = None,
+    top_p: options.TopP = None,
+    top_k: options.TopK = None,
+    max_new_tokens: options.MaxNewTokens = None,
+    seed: options.Seed = None,
     text_column: options.TextColumn = None,
     columns: options.Columns = None,
     read: options.Read = None,
@@ -61,8 +67,11 @@ def predict(
 
         softprompt predict runs/topic --input new.jsonl --min-precision 0.95 --explain
 
+        softprompt predict runs/reply --input new.jsonl --temperature 0.7 --seed 3
+
     Lines from stdin are JSON objects, or plain texts; with --read, for example --read format=csv, what it says.
     """
+    changes = decoding_of(locals())
     with Face(as_json=as_json, stream=output is None) as face:
         if (source is None) == (not text):
             cure = 'softprompt predict PROMPT --text "Where is my parcel?", or --input rows.jsonl'
@@ -81,6 +90,7 @@ def predict(
             min_confidence=min_confidence,
             min_precision=min_precision,
             explain=method_of(explain_by) if explain or explain_by else None,
+            decoding=changes,
             on_bad_row=on_bad_row_of(on_bad_row),
             watcher=face.watcher,
         )

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, WithJsonSchema
 
 from softprompt.core.config import Settings
+from softprompt.core.decoding import Decoding
 from softprompt.core.errors import ServingError
-from softprompt.model.decoding import Decoding
 
 __all__ = ["BODIES", "ChatBody", "ClassifyBody", "CompletionBody", "Message", "VllmClassifyBody", "WriteBody"]
 
@@ -51,8 +51,14 @@ class WriteBody(Settings):
 
     model: str | None = Field(None, description="name of the prompt; may be left out where there is one")
     max_tokens: int | None = Field(None, ge=1, le=100_000, description="without it as the prompt was trained")
-    temperature: float | None = Field(None, ge=0, le=2, description="0 or left out: the likeliest token each time")
+    temperature: float | None = Field(
+        None,
+        ge=0,
+        le=2,
+        description="0: the likeliest token each time; left out: as the prompt writes",
+    )
     top_p: float | None = Field(None, gt=0, le=1, description="draw from the likeliest tokens of this probability")
+    top_k: int | None = Field(None, ge=1, description="draw from the k likeliest tokens")
     seed: int | None = Field(None, description="of the draws; the same seed gives the same answer")
     stop: str | tuple[str, ...] | None = Field(None, description="texts that end the answer, at most four")
     n: int = Field(1, ge=1, le=16, description="answers to each text")
@@ -78,16 +84,14 @@ class WriteBody(Settings):
         if len(stops) > 4 or not all(stops):
             message = f"stop holds {len(stops)} texts; one to four are taken, none of them empty"
             raise ServingError("serving.unsupported", message)
-        changes: dict[str, Any] = {"max_new_tokens": self.longest or default.max_new_tokens}
-        changes |= {"stop": stops} if stops else {}
-        sampled = self.temperature > 0 if self.temperature is not None else (self.top_p or 1) < 1
-        if sampled:
-            seed = secrets.randbits(32) if self.seed is None else self.seed
-            changes |= {"method": "sample", "temperature": self.temperature or 1.0, "top_p": self.top_p or 1.0}
-            changes |= {"seed": seed}
-        elif self.temperature == 0:
-            return Decoding(**changes)
-        return Decoding.parse({**default.model_dump(exclude_unset=True), **changes})
+        said: dict[str, Any] = {"max_new_tokens": self.longest, "stop": stops or None}
+        asked = (self.temperature or 0) > 0 or self.top_k is not None or (self.top_p or 1) < 1
+        if self.temperature == 0:  # clients send it beside a top_p that then has nothing to do
+            said |= {"method": "greedy"}
+        elif asked or default.method == "sample":
+            said |= {"method": "sample", "temperature": self.temperature, "top_p": self.top_p, "top_k": self.top_k}
+            said |= {"seed": secrets.randbits(32) if asked and self.seed is None else self.seed}
+        return default.changed({name: value for name, value in said.items() if value is not None})
 
 
 class CompletionBody(WriteBody):

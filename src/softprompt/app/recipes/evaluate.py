@@ -12,11 +12,13 @@ from softprompt.app.recipes.runs import is_run
 from softprompt.app.recipes.saved import ask_of, backbone_for, strips_html
 from softprompt.app.recipes.sealed import looks_at, note_look, sealed_hash, warning
 from softprompt.app.recipes.tracked import track_evaluation
+from softprompt.app.recipes.writing import Ways, check_ways, way_of, written
 from softprompt.app.tracking import open_trackers
 from softprompt.app.watch import Watcher
 from softprompt.core.cards.views import origin_words
 from softprompt.core.errors import DataError
-from softprompt.core.tasks import Task
+from softprompt.core.tasks import Task, parse_task
+from softprompt.core.words import counted
 from softprompt.data.dataset import Dataset
 from softprompt.data.entries import Record
 from softprompt.data.nested import NOWHERE, follow
@@ -126,15 +128,26 @@ def open_prompts(
     *,
     model: ModelSettings | None = None,
     backbone: Backbone | None = None,
+    decoding: Ways | None = None,
     watcher: Watcher | None = None,
 ) -> tuple[Backbone, list[Ask]]:
     """Saved prompts and their model, ready to be asked.
 
+    Args:
+        prompts: Paths or prompts, of one model.
+        model: Where the model is, when not where it was.
+        backbone: A model that is loaded already.
+        decoding: What changes in how answers are written.
+        watcher: Told what happens.
+
     Raises:
         PromptError, ModelError: What is wrong with them.
+        ConfigError: ``config.invalid``, ``config.unknown_key``: what is wrong with ``decoding``.
     """
     watcher = watcher or Watcher()
     loaded = [one if isinstance(one, Prompt) else Prompt.load(one) for one in prompts]
+    if decoding:
+        check_ways({prompt.name: parse_task(prompt.manifest.task) for prompt in loaded}, decoding)
     backbone = backbone or backbone_for(loaded, model, watcher)
     asks = []
     for prompt in loaded:
@@ -144,6 +157,10 @@ def open_prompts(
             watcher.note(f"{prompt.name}: {note}")
         if prompt.manifest.unevaluated:
             watcher.note(f"{prompt.name}: {origin_words(prompt.manifest.to_dict())}; nobody has judged it so far")
+    asks = written(asks, decoding)
+    for ask in asks:
+        if (way := way_of(ask)) is not None and (decoding or way.method != "greedy"):
+            watcher.note(f"{ask.name}: writes {way.words}, {counted(way.max_new_tokens or 0, 'token')} at most")
     return backbone, asks
 
 
@@ -158,6 +175,7 @@ def evaluate(  # noqa: PLR0913 - what users may ask of a call
     min_confidence: float | None = None,
     on_bad_row: Literal["error", "skip"] = "error",
     group: str | None = None,
+    decoding: Ways | None = None,
     track: Sequence[str] = (),
     watcher: Watcher | None = None,
 ) -> list[Evaluation]:
@@ -173,6 +191,7 @@ def evaluate(  # noqa: PLR0913 - what users may ask of a call
         min_confidence: Below it an answer is withheld, and counts as wrong.
         on_bad_row: Stop at rows that cannot be used, or leave them out and say which.
         group: Column whose equal values make rows dependent; None: as :class:`Labelled`.
+        decoding: What changes in how answers are written, e.g. ``{"num_beams": 4}``; None: as the prompts' tasks say.
         track: Names of trackers to tell.
         watcher: Told what happens.
 
@@ -181,10 +200,10 @@ def evaluate(  # noqa: PLR0913 - what users may ask of a call
     """
     watcher = watcher or Watcher()
     open_trackers(track)  # a missing one is said before anything is computed
-    backbone, asks = open_prompts(prompts, model=model, backbone=backbone, watcher=watcher)
+    backbone, asks = open_prompts(prompts, model=model, backbone=backbone, decoding=decoding, watcher=watcher)
     bars = [min_confidence] * len(asks)
     labelled = Labelled(data, columns, targets, on_bad_row=on_bad_row, group=group)
-    judged = judge(prompts, backbone, asks, labelled, bars=bars, track=track, watcher=watcher)
+    judged = judge(prompts, backbone, asks, labelled, bars=bars, as_saved=not decoding, track=track, watcher=watcher)
     found = [one.evaluation for one in judged]
     watcher.done()
     return found
@@ -197,6 +216,7 @@ def judge(
     labelled: Labelled,
     *,
     bars: Sequence[float | None],
+    as_saved: bool = True,
     track: Sequence[str] = (),
     watcher: Watcher,
 ) -> Iterator[Judged]:
@@ -206,6 +226,7 @@ def judge(
         prompts, backbone, asks: As :func:`open_prompts` takes and gives them.
         labelled: The rows.
         bars: By prompt, the confidence below which an answer is withheld.
+        as_saved: Whether they write as their tasks say; other scores are not kept in a prompt that has none.
         track: Names of trackers to tell.
         watcher: Told what happens.
     """
@@ -229,7 +250,8 @@ def judge(
             track_evaluation(track, evaluation, saved, rows, watcher=watcher)
         if isinstance(prompt, str | Path) and (said := _looked(Path(prompt), rows, ask)):
             watcher.note(f"{ask.name}: {said}")
-        first = keep_first_scores(prompt, evaluation, split=rows.name) if bar is None else ""
+        kept = bar is None and as_saved
+        first = keep_first_scores(prompt, evaluation, split=rows.name) if kept else ""
         if first:
             watcher.note(f"{ask.name}: {first}")
 

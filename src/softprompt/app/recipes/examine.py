@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from softprompt.app.config import ModelSettings
 from softprompt.app.recipes.evaluate import Judged, Labelled, judge, open_prompts
 from softprompt.app.recipes.routes import bar_of
+from softprompt.app.recipes.writing import Ways, way_of
 from softprompt.app.tracking import open_trackers
 from softprompt.app.watch import Watcher
+from softprompt.core.decoding import Decoding
 from softprompt.core.errors import ConfigError, ResourceError
 from softprompt.core.files import write_private
 from softprompt.core.frames import to_frame
@@ -47,6 +49,7 @@ class Questions:
         slices: Columns to look at the score by.
         gates: Limits to keep.
         bound: Whether the bound of an interval has to keep the limits, not only the score.
+        decoding: What changes in how answers are written.
     """
 
     min_confidence: float | None = None
@@ -56,6 +59,7 @@ class Questions:
     slices: Sequence[str] = ()
     gates: Sequence[Gate] = ()
     bound: bool = False
+    decoding: Ways | None = None
 
     def check(self) -> None:
         """Refuse questions that contradict each other.
@@ -85,6 +89,7 @@ class Examination:
         confusions: Labels that are taken for each other.
         mistakes: Rows that were not answered rightly, the surest first.
         passages: Whether the limits are kept.
+        decoding: How its answers were written; None for a prompt that chooses.
     """
 
     evaluation: Evaluation
@@ -95,6 +100,7 @@ class Examination:
     confusions: tuple[Confusion, ...]
     mistakes: tuple[Mistake, ...]
     passages: tuple[Passage, ...]
+    decoding: Decoding | None = None
 
     @property
     def passed(self) -> bool:
@@ -118,6 +124,7 @@ class Examination:
             "cut_rows": None if self.cut is None else self.cut.to_dict(),
             "confusions": [{**asdict(one), "sentence": one.sentence} for one in self.confusions],
             "limits": [one.to_dict() for one in self.passages],
+            **({} if self.decoding is None else {"decoding": self.decoding.model_dump(mode="json")}),
         }
 
 
@@ -147,14 +154,13 @@ def examine(
     open_trackers(track)  # a missing one is said before anything is computed
     loaded = [one if isinstance(one, Prompt) else Prompt.load(one) for one in prompts]
     bars = [bar_of(prompt, questions.min_confidence, questions.min_precision) for prompt in loaded]
-    backbone, asks = open_prompts(loaded, model=model, backbone=backbone, watcher=watcher)
+    backbone, asks = open_prompts(loaded, model=model, backbone=backbone, decoding=questions.decoding, watcher=watcher)
     for ask in asks:
         check_names(questions.gates, ask.task, coverage=questions.precision is not None)
     labelled = replace(labelled, besides=(*labelled.besides, *questions.slices))
-    found = [
-        _examined(one, labelled, number, questions)
-        for number, one in enumerate(judge(prompts, backbone, asks, labelled, bars=bars, track=track, watcher=watcher))
-    ]
+    as_saved = not questions.decoding
+    judged = judge(prompts, backbone, asks, labelled, bars=bars, as_saved=as_saved, track=track, watcher=watcher)
+    found = [_examined(one, labelled, number, questions) for number, one in enumerate(judged)]
     watcher.done()
     return found
 
@@ -208,6 +214,7 @@ def _examined(one: Judged, labelled: Labelled, number: int, questions: Questions
             coverage=None if coverage is None else coverage.coverage,
             bound=questions.bound,
         ),
+        decoding=way_of(one.ask),
     )
 
 

@@ -12,6 +12,7 @@ from softprompt.app.recipes.evaluate import open_prompts
 from softprompt.app.recipes.leftout import LeftOut
 from softprompt.app.recipes.routes import bar_of
 from softprompt.app.recipes.saved import strips_html
+from softprompt.app.recipes.writing import Ways
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import DataError
 from softprompt.core.records import Example
@@ -60,6 +61,7 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
     min_confidence: float | None = None,
     min_precision: float | None = None,
     explain: Method | None = None,
+    decoding: Ways | None = None,
     on_bad_row: Literal["error", "skip"] = "error",
     watcher: Watcher | None = None,
 ) -> Iterator[Answered]:
@@ -74,6 +76,7 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
         min_confidence: Below it an answer is withheld (``answer`` is None).
         min_precision: The same by the threshold that each prompt keeps for this precision.
         explain: Say which words decided, see :func:`softprompt.lab.explanation.explain`.
+        decoding: What changes in how answers are written, e.g. ``{"num_beams": 4}``; None: as the prompts' tasks say.
         on_bad_row: Stop at rows that cannot be used, or leave them out and say which.
         watcher: Told what happens.
 
@@ -83,7 +86,7 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
     watcher = watcher or Watcher()
     loaded = [one if isinstance(one, Prompt) else Prompt.load(one) for one in prompts]
     bars = [bar_of(one, min_confidence, min_precision) for one in loaded]
-    backbone, asks = open_prompts(loaded, model=model, backbone=backbone, watcher=watcher)
+    backbone, asks = open_prompts(loaded, model=model, backbone=backbone, decoding=decoding, watcher=watcher)
     left = LeftOut(watcher) if on_bad_row == "skip" else None
     read, kept = tee(_plain(source, asks, _examples(source, asks, columns, watcher, left)))
     names = _names(asks)

@@ -6,7 +6,7 @@ schema, judged field by field.
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -15,24 +15,20 @@ from softprompt.core.metrics.labels import ClassScore
 from softprompt.core.metrics.objects import WholeObject, field_report
 from softprompt.core.records import Example
 from softprompt.core.schema import Schema
-from softprompt.core.tasks.task import Task
+from softprompt.core.tasks.writing import Writing
 
 __all__ = ["Extract"]
 
 
-class Extract(Task):
+class Extract(Writing):
     """An object whose fields stand in the text.
 
     Attributes:
         schema_: As JSON Schema; key ``schema``.
         written: How a row says what is right: an object (or its JSON) in the target's cell, or a column a field.
-        max_new_tokens: Longest answer in tokens.
     """
 
     model_config = ConfigDict(serialize_by_alias=True, populate_by_name=True)
-
-    objective: ClassVar[str] = "likelihood"
-    forms: ClassVar[tuple[str, ...]] = ("words",)
 
     kind: Literal["extract"] = "extract"
     target: str = Field("answer", description="column of the object")
@@ -49,13 +45,15 @@ class Extract(Task):
         return Schema.parse(value).to_dict()
 
     @model_validator(mode="after")
-    def _columns_of_fields(self) -> Self:
+    def _agrees_with_the_schema(self) -> Self:
         if isinstance(self.written, dict):
             for name in self.written:
                 if name not in self.answer_schema.names:
                     raise ValueError(
                         f"written names {name!r}, which is no field; {nearest(name, self.answer_schema.names)}"
                     )
+        if self.decoding is not None and (self.decoding.stop or self.decoding.min_new_tokens):
+            raise ValueError("the schema alone decides where an answer ends: leave stop and min_new_tokens out")
         return self
 
     @cached_property
@@ -75,9 +73,6 @@ class Extract(Task):
     def target_columns(self) -> tuple[str, ...]:
         """The target's column, or one a field."""
         return tuple(self.columns.values()) or (self.target,)
-
-    def candidates(self, example: Example) -> None:
-        return None
 
     def read(self, value: Any) -> str:
         """Canonical JSON of an object, of its JSON, or of cells by column.

@@ -1,29 +1,20 @@
 """Free text: a summary, a translation, an answer, a reply, code (*generate*)."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
-
-from pydantic import Field
+from typing import Any, Literal
 
 from softprompt.core.errors import DataError
 from softprompt.core.metrics.answers import ExactMatch
 from softprompt.core.records import Example
-from softprompt.core.tasks.task import Task
+from softprompt.core.tasks.writing import Writing
 
 __all__ = ["Generate", "Written"]
 
 
-class Written(Task):
+class Written(Writing):
     """Answers in free text; several references a row are allowed (a list in the data), the first is learnt."""
 
-    objective: ClassVar[str] = "likelihood"
-    forms: ClassVar[tuple[str, ...]] = ("words",)
-
-    max_new_tokens: int = Field(64, ge=1, description="longest answer in tokens")
     metrics: tuple[str, ...] = ("rouge_l", "exact_match", "token_f1")
-
-    def candidates(self, example: Example) -> None:
-        return None
 
     def answer(self, example: Example) -> str:
         reference = self.reference(example)

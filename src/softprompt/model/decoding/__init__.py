@@ -4,11 +4,11 @@ Our own loop over :class:`~softprompt.core.tensors.State`, so that compiled prom
 of different length need no special case. docs/generation.md has the overview.
 """
 
+from softprompt.core.decoding import Decoding
 from softprompt.model.decoding.constraints import Choices, Constraint
 from softprompt.model.decoding.endings import Finish
 from softprompt.model.decoding.loop import Decoded, Piece, decode
 from softprompt.model.decoding.objects import ObjectConstraint, constraint_of
-from softprompt.model.decoding.settings import Decoding
 
 __all__ = [
     "Choices",

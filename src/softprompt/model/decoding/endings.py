@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
+from softprompt.core.decoding import DEFAULT_LENGTH, Decoding
 from softprompt.model.decoding.constraints import Constraint
-from softprompt.model.decoding.settings import Decoding
 
 __all__ = ["Finish", "Line", "Rules", "Teller"]
 
@@ -66,7 +66,7 @@ class Rules:
     ) -> Self:
         """The rules of a branch whose context has room for ``room`` more tokens."""
         terminators = frozenset({terminator, *settings.terminators})
-        limit = min(settings.max_new_tokens, room)
+        limit = min(settings.max_new_tokens or DEFAULT_LENGTH, room)
         if constraint is not None:
             return cls(terminators, limit, 0, (), constraint, decode)
         return cls(terminators, limit, settings.min_new_tokens, settings.stop, None, decode)

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from softprompt.core.decoding import Decoding
 from softprompt.core.records import Row
 from softprompt.core.tensors import PromptTensors, State
 from softprompt.model.backbones.base import Backbone
@@ -19,7 +20,6 @@ from softprompt.model.decoding.endings import Finish, Line, Rules, Teller
 from softprompt.model.decoding.prefill import Branch, Prefilled, prefill
 from softprompt.model.decoding.sampling import row_random
 from softprompt.model.decoding.searches import METHODS, Proposals, Search
-from softprompt.model.decoding.settings import Decoding
 from softprompt.model.finite import require_numbers
 
 __all__ = ["Decoded", "Piece", "decode"]

@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from softprompt.core.decoding import Decoding
 from softprompt.model.decoding.endings import Finish, Line, Rules
 from softprompt.model.decoding.sampling import draw, likely
-from softprompt.model.decoding.settings import Decoding
 
 __all__ = ["METHODS", "Beams", "Chain", "Proposals", "Search"]
 

@@ -137,7 +137,10 @@ def test_a_broken_config(folder, text):
 
 def test_a_config_of_no_known_kind(folder):
     (folder / "config.json").write_text('{"model_type": "nonsense"}')
-    refused(folder, "model.unreadable")
+    message = refused(folder, "model.unsupported")
+    assert "says model_type 'nonsense', which transformers" in message
+    (folder / "config.json").write_text("{}")
+    assert "says no model_type [" in refused(folder, "model.unsupported")
 
 
 @pytest.mark.parametrize("others", [["pytorch_model.bin"], []])
@@ -152,8 +155,9 @@ def test_weights_that_could_run_code_are_refused(folder, others):
 def test_code_from_a_repository_is_never_run(folder):
     (folder / "evil.py").write_text("raise SystemExit('run')")
     config = json.loads((folder / "config.json").read_text())
-    for kind in ("llama", "evil"):
-        auto_map = {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}
+    code = {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}
+    parts = {"AutoModelForCausalLM": "evil.Model"}  # of a kind that only its own code knows
+    for kind, auto_map in (("llama", code), ("evil", code), ("evil", parts)):
         (folder / "config.json").write_text(json.dumps(config | {"model_type": kind, "auto_map": auto_map}))
         assert "sp.wrap(model, tokenizer)" in refused(folder, "model.remote_code")
 
@@ -221,3 +225,11 @@ def test_float32_stays_unless_another_is_clearly_faster(monkeypatch):
     for low, expected in ((0.9, torch.float32), (0.5, torch.bfloat16)):
         monkeypatch.setattr(devices, "_seconds", lambda a, b, low=low: low if a.dtype == torch.bfloat16 else 1.0)
         assert devices.fastest_dtype(torch.device("cpu"), 64) == expected
+
+
+def test_long_faults_are_cut_between_words_after_their_first_sentence(folder, monkeypatch):
+    said = "Nothing fits here. Please update everything."
+    monkeypatch.setattr(loading.AutoTokenizer, "from_pretrained", Mock(side_effect=ValueError(said)))
+    assert refused(folder, "model.no_tokenizer").split(" [")[0].endswith("ValueError: Nothing fits here.")
+    monkeypatch.setattr(loading.AutoTokenizer, "from_pretrained", Mock(side_effect=ValueError("word " * 99)))
+    assert refused(folder, "model.no_tokenizer").split(" [")[0].endswith("word ...")

@@ -6,15 +6,25 @@ is printed, and no setting of transformers is changed beyond the call.
 """
 
 import json
+import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from huggingface_hub.errors import GatedRepoError
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as hf_logging
 
 from softprompt.core.errors import ModelError, SoftpromptError
@@ -29,6 +39,7 @@ from softprompt.model.backbones.families import Family, family_of
 from softprompt.model.backbones.holding import hold
 from softprompt.model.backbones.hub import require_reachable
 from softprompt.model.backbones.kinds import auto_class, frame_of, kind_of, measure_seq2seq, positions_of
+from softprompt.model.backbones.live import require_live
 from softprompt.model.backbones.places import embedded_folder, model_folder
 from softprompt.model.backbones.quantised import quantisation_of, quiet
 from softprompt.model.backbones.seq2seq import Seq2SeqBackbone
@@ -99,7 +110,7 @@ def load(
     except SoftpromptError:
         raise
     except Exception as error:  # transformers raises OSError, ValueError, RuntimeError, safetensors and hub errors
-        raise _explain(error, str(name), local=local) from error
+        raise _explain(error, str(name), local=local, config=_config(source, options)) from error
     _refuse_missing(report, str(name))
     resolved = None if local else getattr(config, "_commit_hash", None)
     said: dict[str, Any] = {
@@ -155,6 +166,7 @@ def wrap(
         ModelError: ``model.unsupported``, ``model.unsupported_scheme``, ``model.no_tokenizer``,
             ``model.unknown_dtype``, ``model.spread``, ``model.cannot_compile``.
     """
+    require_live(model, tokenizer)
     if compile and (is_encoder(model.config) or kind_of(model.config) != "causal"):
         message = f"{model.config.model_type} is no causal model; only these were compared with compiled blocks"
         raise ModelError("model.cannot_compile", message, cure="leave compile away")
@@ -323,19 +335,35 @@ def _refuse_remote_code(config: Any, name: str) -> None:
         )
 
 
-def _explain(error: Exception, name: str, *, local: bool) -> ModelError:
+def _config(source: str, options: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What config.json says, of whatever kind the model is; None where it cannot be had."""
+    try:
+        with _quiet():
+            found: dict[str, Any] = PretrainedConfig.get_config_dict(source, **options)[0]
+    except Exception:  # noqa: BLE001 - what cannot be had is the fault that is being explained
+        return None
+    return found
+
+
+def _explain(error: Exception, name: str, *, local: bool, config: Mapping[str, Any] | None) -> ModelError:
     """One line for whatever went wrong while loading."""
     text = " ".join(str(error).split())
     if isinstance(error, GatedRepoError) or "gated repo" in text:
         return ModelError(
             "model.gated", f"{name} is gated on the hub", cure="ask for access there, then `hf auth login`"
         )
-    if "trust_remote_code" in text or "custom code" in text:
+    if "trust_remote_code" in text or "custom code" in text or (config or {}).get("auto_map"):
         return ModelError(
             "model.remote_code",
             f"{name} needs code from its repository, which is never run",
             cure="load it yourself and hand it over with sp.wrap(model, tokenizer)",
         )
+    if config is not None and config.get("model_type") not in CONFIG_MAPPING:
+        kind = config.get("model_type")
+        said = "says no model_type" if kind is None else f"says model_type {kind!r}, which"
+        unknown = "" if kind is None else f" transformers {transformers.__version__} does not know"
+        cure = "check it against the model's own page; a newer model may need a newer transformers"
+        return ModelError("model.unsupported", f"the config.json of {name} {said}{unknown}", cure=cure)
     if "device_map" in text:
         cure = "name every part of the model, or write auto"
         return ModelError("model.bad_device_map", f"{name} cannot be divided so: {_one_line(error)}", cure=cure)
@@ -353,4 +381,10 @@ def _explain(error: Exception, name: str, *, local: bool) -> ModelError:
 
 
 def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    """Its first sentence, cut between words where that is long: what follows is most often advice for other readers.
+
+    >>> _one_line(ValueError("The weights\\nare broken. Call us. " + "Now. " * 99))
+    'ValueError: The weights are broken.'
+    """
+    first = re.split(r"(?<=[.!?])\s", str(error).strip(), maxsplit=1)[0]
+    return f"{type(error).__name__}: {textwrap.shorten(first, 240, placeholder=' ...')}"

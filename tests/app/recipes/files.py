@@ -148,6 +148,28 @@ CASES: tuple[Case, ...] = (
         table(("subject", "body", "topic"), [(text[:12], text, label) for text, label in messages(30)]),
         target="topic",
         text="body",
+        says=("not read: subject; softprompt init --text-column body --text-column subject reads it, too",),
+    ),
+    Case(
+        "premises.jsonl",
+        lines(
+            {"premise": text, "hypothesis": f"It is {n}.", "id": n, "label": ("entailment", "neutral")[n % 2]}
+            for n, (text, _) in enumerate(messages(30))
+        ),
+        text="premise,hypothesis",
+        labels=2,
+        says=("they belong together by their names; softprompt init --text-column premise reads one alone",),
+    ),
+    Case(
+        "questions.csv",
+        table(
+            ("Question 1", "Question 2", "note", "same"),
+            [(text, text[::-1], f"hint {n} of many", n % 2) for n, (text, _) in enumerate(messages(30))],
+        ),
+        text="Question 1,Question 2",
+        target="same",
+        labels=2,
+        says=("not read: note", "{question_1: Question 1, question_2: Question 2}"),
     ),
     Case(
         "spellings.csv",
@@ -238,11 +260,11 @@ UNCLEAR: tuple[Case, ...] = (
     Case(
         "pairs.csv",
         table(
-            ("premise", "hypothesis", "relation"),
+            ("sent_more", "sent_less", "relation"),
             [(text, text[:-9] + f"it {i}.", "ab"[i % 2]) for i, (text, _) in enumerate(messages(30))],
         ),
         code="data.unclear_column",
-        says=("premise", "hypothesis", "--text-column"),
+        says=("sent_more", "sent_less", "--text-column"),
         flags={"target": "relation"},
     ),
     Case(

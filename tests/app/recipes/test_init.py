@@ -61,7 +61,7 @@ def test_settings_run_as_they_are_written(case: Case, model: Backbone) -> None:
     assert len(config.task.labels or config.task.scale or ()) == case.labels
     ready = prepare(config, backbone=model)
     assert ready.template.fields == tuple(config.data.columns)
-    assert all(row.fields["text"].strip() for row in ready.splits["train"])
+    assert all(row.fields[name].strip() for row in ready.splits["train"] for name in ready.template.fields)
     ready.builder.row(ready.splits["train"][0])
 
 
@@ -125,8 +125,8 @@ def test_every_decision_has_a_reason_and_a_flag() -> None:
 
 def test_flags_settle_what_is_unclear() -> None:
     pairs, targets, *_ = UNCLEAR
-    both = drafted(pairs, Wishes(target="relation", text_columns=("premise", "hypothesis")))
-    assert both.config.data.columns == {"premise": "premise", "hypothesis": "hypothesis"}
+    both = drafted(pairs, Wishes(target="relation", text_columns=("sent_more", "sent_less")))
+    assert both.config.data.columns == {"sent_more": "sent_more", "sent_less": "sent_less"}
     assert drafted(targets, Wishes(target="sentiment")).config.task.target == "sentiment"
 
 
@@ -139,9 +139,9 @@ def test_questions_are_asked_where_somebody_can_answer() -> None:
 
     Path("pairs.csv").write_bytes(UNCLEAR[0].content)
     draft = init("pairs.csv", Wishes(target="relation"), ask=answer)
-    assert draft.config.data.columns == {"text": "hypothesis"}
+    assert draft.config.data.columns == {"text": "sent_less"}
     (question,) = asked
-    assert (question.options, question.flag, question.many) == (("premise", "hypothesis"), "--text-column", True)
+    assert (question.options, question.flag, question.many) == (("sent_more", "sent_less"), "--text-column", True)
 
 
 def test_spellings_are_kept_on_request() -> None:

@@ -56,6 +56,37 @@ def test_the_clearly_longer_of_two_named_texts_wins() -> None:
     assert (choice.columns, set(choice.others)) == (("body",), {"title", "message"})
 
 
+@pytest.mark.parametrize(
+    ("names", "read"),
+    [
+        (["sentence2", "sentence1"], "sentence2 sentence1"),
+        (["text_a", "text_b", "notes"], "text_a text_b"),
+        (["id_note", "Premise", "Hypothesis"], "Premise Hypothesis"),
+        (["Prämisse", "Hypothese"], "Prämisse Hypothese"),
+        (["passage", "question", "title"], "passage question"),
+        (["claim", "evidence"], "claim evidence"),
+        (["question", "sentence"], "question sentence"),
+        (["sentence1", "sentence2", "sentence3"], "sentence1 sentence2 sentence3"),
+        (["sentence1", "sentence3"], ""),
+        (["context", "question", "answer"], ""),
+    ],
+)
+def test_texts_that_belong_together_are_read_together(names: list[str], read: str) -> None:
+    choice = choose_texts(columns(**dict.fromkeys(names, SHORT)))
+    assert " ".join(choice.columns) == read
+    if read:
+        assert set(choice.others) == set(names) - set(read.split())
+    else:
+        assert set(choice.options) == set(names)
+
+
+def test_a_part_of_a_pair_may_repeat_but_both_may_not() -> None:
+    asked = {"question": ["Is it late?", "Is it broken?"]}
+    assert choose_texts(columns(passage=LONG, **asked)).columns == ("passage", "question")
+    assert choose_texts(columns(passage=LONG, **asked), apart=["question"]).columns == ("passage",)
+    assert choose_texts(columns(body=LONG, context=["shop", "mail"], **asked)).columns == ("body",)
+
+
 def test_the_answer_is_never_read() -> None:
     with pytest.raises(DataError, match="would read what it is asked"):
         choose_texts(columns(text=LONG, label=["a", "b"]), apart=["label"], wanted=["label"])

@@ -5,6 +5,7 @@ Whatever is found out is a :class:`Decision` with the flag that settles it other
 """
 
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
@@ -206,8 +207,14 @@ class Deciding:
             raise DataError("data.no_answers", f"{choice.why} beside the answer", cure="say --text-column COLUMN")
         choice = self._settled(choice, "Which column is read?", "--text-column", many=True)
         rest = f"; not read: {', '.join(choice.others)}" if choice.others else ""
-        self.decide("text", ", ".join(choice.columns), choice.why + rest, "--text-column, several times for several")
-        self.reasons["data.columns"] = f"{choice.why}{rest}"
+        several, first = "--text-column, several times for several", shlex.quote(choice.columns[0])
+        if choice.others:
+            several = f"--text-column {first} --text-column {shlex.quote(choice.others[0])}"
+            comment = f"{rest}; softprompt init {several} reads it, too"
+        else:
+            comment = f"; softprompt init --text-column {first} reads one alone" if len(choice.columns) > 1 else ""
+        self.decide("text", ", ".join(choice.columns), choice.why + rest, several)
+        self.reasons["data.columns"] = f"{choice.why}{comment}"
         return choice.columns
 
     def fields(self, objects: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from softprompt.core.errors import DataError, nearest
 from softprompt.data.entries import Record
 from softprompt.data.profile.columns import Column, texts_of
+from softprompt.data.profile.pairs import name_words, together
 
 __all__ = ["Choice", "choose_candidates", "choose_target", "choose_texts", "unfit_candidates"]
 
@@ -27,9 +28,12 @@ _TEXT = (
     "abstract mail ticket prompt input instruction source html complaint feedback"
 )
 
+_HEADINGS = "title subject headline heading titel betreff überschrift titre objet título asunto"
+
 #: What the column of the answer is called, the plainest names first.
 TARGET_NAMES: tuple[frozenset[str], ...] = (frozenset(_PLAINLY.split()), frozenset(_BY_TOPIC.split()))
 TEXT_NAMES = frozenset(_TEXT.split())
+HEADINGS = frozenset(_HEADINGS.split())
 CANDIDATE_NAMES = frozenset({"candidates", "choices", "options", "endings", "answers"})
 TARGET_KINDS = {"category", "constant", "list", "number", "text"}
 LONGER = 2  #: times the median words of the runner-up: a clear difference
@@ -72,7 +76,7 @@ def choose_target(columns: Sequence[Column], *, wanted: str | None = None) -> Ch
     able = [column for column in columns if column.kind in TARGET_KINDS]
     few = [column.name for column in able if column.kind == "category"]
     for names in TARGET_NAMES:
-        named = [column.name for column in able if _words(column.name) & names]
+        named = [column.name for column in able if name_words(column.name) & names]
         if len(named) == 1:
             return Choice((named[0],), "its name", others=tuple(name for name in few if name != named[0]))
         if named:
@@ -86,7 +90,10 @@ def choose_target(columns: Sequence[Column], *, wanted: str | None = None) -> Ch
 
 
 def choose_texts(columns: Sequence[Column], *, apart: Sequence[str] = (), wanted: Sequence[str] = ()) -> Choice:
-    """The columns that are read; several only when they are wanted.
+    """The columns that are read: one, several that belong together by their names, or those that are wanted.
+
+    Texts that are asked about together (a premise and its hypothesis) mean nothing alone, so they are read together; a
+    title adds to its text, and is named as not read.
 
     Args:
         columns: Of the file.
@@ -95,6 +102,11 @@ def choose_texts(columns: Sequence[Column], *, apart: Sequence[str] = (), wanted
 
     Raises:
         DataError: ``data.missing_column``; ``data.leaked_answer``: the wanted one has another part.
+
+    >>> from softprompt.data.profile.columns import look_at_columns
+    >>> rows = [Record("", {"premise": f"It rained on {n} days", "hypothesis": f"It is wet {n}"}) for n in range(9)]
+    >>> choose_texts(look_at_columns(rows)).columns
+    ('premise', 'hypothesis')
     """
     if wanted:
         for name in wanted:
@@ -105,15 +117,18 @@ def choose_texts(columns: Sequence[Column], *, apart: Sequence[str] = (), wanted
         return Choice(tuple(wanted), "you said so")
     free = [column for column in columns if column.name not in apart]
     able = [column for column in free if column.kind == "text"]
-    able = able or [column for column in free if column.kind == "category" and _words(column.name) & TEXT_NAMES]
+    able = able or [column for column in free if column.kind == "category" and name_words(column.name) & TEXT_NAMES]
     able = able or [column for column in free if column.kind == "category" and column.words.median > 1]
     if not able:
         return Choice((), "no column holds texts", tuple(column.name for column in free if column.kind != "empty"))
     able.sort(key=lambda column: -column.words.median)
-    named = [column for column in able if _words(column.name) & TEXT_NAMES]
+    if (group := _grouped(free, [column.name for column in able])) is not None:
+        return group
+    named = [column for column in able if name_words(column.name) & TEXT_NAMES]
     others = tuple(column.name for column in able)
     if len(able) == 1:
-        return Choice(others, f"the only text: {_length(able[0])}")
+        headings = tuple(one.name for one in free if one.kind == "category" and name_words(one.name) & HEADINGS)
+        return Choice(others, f"the only text: {_length(able[0])}", others=headings)
     if len(named) == 1 and able[0].words.median <= FAR_LONGER * max(1, named[0].words.median):
         return _picked(named[0], f"its name; {_length(named[0])}", others)
     first, second, *_ = named if len(named) > 1 else able
@@ -130,7 +145,7 @@ def choose_candidates(columns: Sequence[Column]) -> tuple[str, ...]:
     >>> choose_candidates(look_at_columns([Record("", {"question": "Why?", "option_a": "x y", "option_b": "z"})]))
     ('option_a', 'option_b')
     """
-    lists = [column.name for column in columns if column.kind == "list" and _words(column.name) & CANDIDATE_NAMES]
+    lists = [column.name for column in columns if column.kind == "list" and name_words(column.name) & CANDIDATE_NAMES]
     if len(lists) == 1:
         return (lists[0],)
     of_stem: dict[str, list[str]] = {}
@@ -162,6 +177,19 @@ def unfit_candidates(rows: Sequence[Record], target: str, candidates: Sequence[s
     return f"{odd[0][:40]!r} is neither a candidate, nor the name of its column, nor its number from 0"
 
 
+def _grouped(free: Sequence[Column], texts: Sequence[str]) -> Choice | None:
+    """The columns that belong together, of which one holds texts; None: there are none."""
+    names = [column.name for column in free if column.kind in {"text", "category"}]
+    groups = [group for group in together(names) if set(group) & set(texts)]
+    if not groups:
+        return None
+    if len(groups) > 1:
+        options = tuple(dict.fromkeys(name for group in groups for name in group))
+        return Choice((), f"{'; '.join(' and '.join(group) for group in groups)} belong together", options)
+    others = tuple(name for name in texts if name not in groups[0])
+    return Choice(groups[0], "they belong together by their names", others=others)
+
+
 def _picked(column: Column, why: str, able: Sequence[str]) -> Choice:
     return Choice((column.name,), why, others=tuple(name for name in able if name != column.name))
 
@@ -175,12 +203,3 @@ def _check(name: str, columns: Sequence[Column]) -> None:
     known: Mapping[str, Column] = {column.name: column for column in columns}
     if name not in known:
         raise DataError("data.missing_column", f"there is no column {name!r}; {nearest(name, known)}")
-
-
-def _words(name: str) -> set[str]:
-    """The words of a column's name.
-
-    >>> sorted(_words("Customer.MessageText_de"))
-    ['customer', 'de', 'message', 'text']
-    """
-    return {word.casefold() for word in re.findall(r"[A-ZÄÖÜ]?[^\W\d_A-ZÄÖÜ]+|[A-ZÄÖÜ]+(?![a-zäöü])", name)}

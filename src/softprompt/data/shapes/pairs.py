@@ -51,7 +51,9 @@ def is_squad(values: Values) -> bool:
         return all(isinstance(part, Mapping) and "context" in part and "qas" in part for part in paragraphs)
     answers = values.get("answers")
     texts = all(isinstance(values.get(key), str) for key in ("context", "question"))
-    return texts and isinstance(answers, Mapping) and isinstance(answers.get("text"), Sequence)
+    if isinstance(answers, Mapping):
+        return texts and isinstance(answers.get("text"), Sequence)
+    return texts and isinstance(answers, list) and isinstance(values.get("answer_start"), list)
 
 
 def squad(values: Values) -> list[dict[str, Any]]:
@@ -63,9 +65,11 @@ def squad(values: Values) -> list[dict[str, Any]]:
     >>> asked = {"id": "q1", "question": "Who?", "answers": [{"text": "Ada", "answer_start": 0}, {"text": "Ada"}]}
     >>> squad({"title": "T", "paragraphs": [{"context": "Ada wrote.", "qas": [asked]}]})
     [{'id': 'q1', 'title': 'T', 'context': 'Ada wrote.', 'question': 'Who?', 'answer': 'Ada'}]
+    >>> squad({"context": "Ada wrote.", "question": "Who?", "answers": ["Ada", "Ada L."], "answer_start": [0, 0]})
+    [{'context': 'Ada wrote.', 'question': 'Who?', 'answer': ['Ada', 'Ada L.']}]
     """
     if "paragraphs" not in values:
-        flat = {key: value for key, value in values.items() if key != "answers"}
+        flat = {key: value for key, value in values.items() if key not in {"answers", "answer_start"}}
         return [{**flat, "answer": _answer(values.get("answers"))}]
     rows = []
     for paragraph in values["paragraphs"]:
@@ -91,7 +95,7 @@ def _answer(answers: Any) -> Any:
     if isinstance(answers, Mapping):
         texts = list(answers.get("text") or [])
     else:
-        texts = [answer.get("text") for answer in answers or [] if isinstance(answer, Mapping)]
+        texts = [answer.get("text") if isinstance(answer, Mapping) else answer for answer in answers or []]
     texts = list(dict.fromkeys(text for text in texts if isinstance(text, str) and text.strip()))
     return alone(texts)
 
@@ -120,6 +124,6 @@ SQUAD = Shape(
     "a row for each question, with 'context', 'question', and its different answers as 'answer'",
     is_squad,
     squad,
-    takes=("paragraphs", "answers", "context", "question", "title", "id"),
+    takes=("paragraphs", "answers", "answer_start", "context", "question", "title", "id"),
     makes=("title", "context", "question", "answer"),
 )

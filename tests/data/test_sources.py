@@ -87,6 +87,15 @@ def test_an_unknown_role_is_refused() -> None:
         load(ROWS, TASK, roles={"grup": "text"})
 
 
+def test_a_group_that_leaves_nothing_to_read_or_to_tell_apart_is_said():
+    said = fails(ROWS, TASK, roles={"group": "text"})
+    assert said.code == "data.unknown_field"
+    assert "no column is left to be read: 'text' is the group" in str(said)
+    assert load(ROWS, TASK, roles={"group": "text"}, columns={"text": "text"})[0].fields["text"]
+    with pytest.raises(ConfigError, match="rows are grouped by 'label', the column of the answer"):
+        load(ROWS, TASK, roles={"group": "label"})
+
+
 def test_many_bad_rows_are_one_error_with_the_first_few(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     lines = [json.dumps(ROWS[0]), '{"text": ', *['{"text": "x", "label": "god"}'] * 7, '{"text": "x"}']

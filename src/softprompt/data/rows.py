@@ -74,7 +74,8 @@ class Layout:
         """Give every column of ``known`` its part.
 
         Raises:
-            ConfigError: ``config.unknown_name``: a role that is none of :data:`ROLES`.
+            ConfigError: ``config.unknown_name``: a role that is none of :data:`ROLES`; ``config.invalid``: the group is
+                the answer.
             DataError: ``data.missing_column``, ``data.unknown_field``, ``data.leaked_answer``.
 
         >>> plan = Layout.plan(["id", "body", "label"], Task.classify(["a", "b"]), columns={"text": "body"}, roles={},
@@ -82,10 +83,8 @@ class Layout:
         >>> plan.fields, plan.targets, plan.id
         ({'text': 'body'}, {'label': 'label'}, 'id')
         """
-        for role in roles:
-            if role not in ROLES:
-                raise ConfigError("config.unknown_name", f"no role is called {role!r}; {nearest(role, ROLES)}")
         targets = {name: columns.get(name, name) for name in task.target_columns}
+        _check_roles(roles, targets.values() if answers else ())
         asked = getattr(task, "candidates_from", ())  # a task whose candidates stand in the row says where
         candidates = (asked,) if isinstance(asked, str) else tuple(asked)
         made = {"id": "id", **task.roles}
@@ -99,10 +98,24 @@ class Layout:
         if template_fields is None:
             used = {*targets.values(), *candidates, *parts.values(), *mapped.values()}
             fields = {column: column for column in known if column not in used} | mapped
+            if not fields and roles:
+                parted = ", ".join(f"{column!r} is the {role}" for role, column in roles.items())
+                message = f"no column is left to be read: {parted}"
+                cure = f"say what is read, too: data.columns: {{text: {next(iter(roles.values()))}}}"
+                raise DataError("data.unknown_field", message, cure=cure)
         else:
             fields = {name: mapped.get(name, name) for name in sorted(template_fields)}
             _check_fields(fields, known, tuple(targets.values()) if answers else ())
         return cls(fields, answers, targets, candidates, *map(parts.get, ROLES))
+
+
+def _check_roles(roles: Mapping[str, str], targets: Collection[str]) -> None:
+    for role in roles:
+        if role not in ROLES:
+            raise ConfigError("config.unknown_name", f"no role is called {role!r}; {nearest(role, ROLES)}")
+    if (group := roles.get("group")) in targets:
+        message = f"rows are grouped by {group!r}, the column of the answer: no part would hold two answers"
+        raise ConfigError("config.invalid", message, cure="group by what makes rows dependent: a customer, a thread")
 
 
 def _check_fields(fields: Mapping[str, str], known: Sequence[str], targets: Collection[str]) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from softprompt.core.errors import ConfigError, DataError
+from softprompt.core.words import counted
 from softprompt.data.dataset import Dataset
 from softprompt.data.duplicates import text_key
 
@@ -61,9 +62,7 @@ def split(
     parts = _deal(dataset, list(shares.values()), seed=seed, stratify=stratify, first_keeps_one=True)
     for name, rows in zip(shares, parts, strict=True):
         if not rows:
-            message = (
-                f"no row is left for {name}: {len(dataset)} rows with {num_units(dataset)} different texts or groups"
-            )
+            message = f"no row is left for {name}: {counted(len(dataset), 'row')} {_apart(dataset)}"
             cure = "add rows, change the shares, or give the split as a file of its own"
             labels = [count for count in dataset.labels().values() if count and stratify]
             if alone := labels.count(1):
@@ -249,6 +248,14 @@ def _units(dataset: Dataset) -> list[list[int]]:
     for index in range(len(dataset)):
         units.setdefault(find(index), []).append(index)
     return list(units.values())
+
+
+def _apart(dataset: Dataset) -> str:
+    """How few parts the rows of a data set could be divided into, in words."""
+    units = num_units(dataset)
+    if any(row.group is not None for row in dataset):
+        return f"in {counted(units, 'group')} (of data.roles.group, or with equal texts), which no split divides"
+    return f"with {counted(units, 'different text')}"
 
 
 def num_units(dataset: Dataset) -> int:

@@ -107,6 +107,20 @@ def test_prompt_for_another_model_is_refused_with_the_difference(cli, prompts, r
     assert "one reading needs one model" in both.err
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("nowhere", "nowhere: there is no such file or folder [prompt.not_found]; check the path; softprompt runs lists"),
+        ("rows.jsonl", "rows.jsonl: this is no saved prompt, which is a folder, or a zip file of it [prompt.bad_archive]"),
+    ],
+)
+def test_where_nothing_was_answered_the_error_stands_alone(cli, rows: Path, path: str, said: str) -> None:
+    done = cli("predict", path, "--text", "x")
+    assert (done.status, done.out) == (6, "")
+    assert len(done.err.splitlines()) == 1
+    assert said in done.err
+
+
 # ---------------------------------------------------------------- written answers
 
 

@@ -215,7 +215,7 @@ def test_a_full_disk_loses_nothing(
 
 
 def test_a_missing_path_or_file_is_named(prompt: Prompt, tmp_path: Path):
-    assert "no nowhere" in str(refused("prompt.not_found", tmp_path / "nowhere"))
+    assert "nowhere: there is no such file or folder" in str(refused("prompt.not_found", tmp_path / "nowhere"))
     folder = prompt.save(tmp_path / "topics")
     (folder / "prompt.safetensors").unlink()
     assert "no prompt.safetensors" in str(refused("prompt.not_found", folder))

@@ -96,9 +96,13 @@ def predict(
         )
         count = 0
         shown = bool(explain or explain_by) and not as_json and output is None
-        face.kept = lambda: f"{counted(count, 'row')} answered" + (f" in {output}" if output else "")
+
+        def kept() -> str:
+            return f"{counted(count, 'row')} answered" + (f" in {output}" if output else "")
+
         with nullcontext(face.out.file) if output is None else opened(output) as file:
             for answer in answers:
+                face.kept = kept  # before the first answer comes there is nothing to tell
                 if shown:
                     show(face.out, answer)
                     count += 1
@@ -107,7 +111,7 @@ def predict(
                 file.flush()  # a row counts as answered when it has left, also where the disk fills up
                 count += 1
         if output is not None:
-            face.note(face.kept())
+            face.note(kept())
 
 
 def method_of(name: str | None) -> "Method":

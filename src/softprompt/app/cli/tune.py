@@ -12,7 +12,7 @@ from softprompt.app.cli.options import TRAINING, changes_in
 from softprompt.app.cli.settings import read_config
 from softprompt.app.cli.tables import class_table, comparison_table, plan_lines, table_of
 from softprompt.core.cards.tables import kind_of
-from softprompt.core.cards.views import run_card, run_notices
+from softprompt.core.cards.views import predict_command, run_card, run_notices
 from softprompt.core.words import duration, size
 
 if TYPE_CHECKING:
@@ -136,7 +136,8 @@ def render_several(out: Screen, document: dict[str, Any], *, sizes: Mapping[str,
     for note in document["notes"]:
         out.prose(f"note: {note}", style="dim")
     prompts = " ".join(report["prompt"] for report in document["targets"].values())
-    out.say(f'all:   softprompt predict {prompts} --text "..."  (one reading)')
+    fields = {name for report in document["targets"].values() for name in report["fields"]}
+    out.say(f"all:   {predict_command(prompts, sorted(fields))}  (one reading)")
 
 
 def render(out: Screen, report: dict[str, Any], *, size_bytes: int) -> None:

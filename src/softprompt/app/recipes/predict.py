@@ -1,5 +1,6 @@
 """Answers for new rows: one or several saved prompts over one reading of each text, as a stream."""
 
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -197,7 +198,9 @@ def _parts(
             if len(fields) != 1:
                 named = ", ".join(fields)
                 message = f"plain texts fill one field, the prompts name {named}"
-                raise DataError("data.unknown_field", message, cure="give rows with these columns")
+                shape = json.dumps(dict.fromkeys(fields, "..."))
+                cure = f"give rows with these columns; on the command line a line {shape} to --input -"
+                raise DataError("data.unknown_field", message, cure=cure)
             yield [Example({fields[0]: task.asked(str(text))}) for text in chunk]
         else:
             try:

@@ -19,7 +19,10 @@ from softprompt.model.prompts.manifest import Manifest, MemberRecord, MethodReco
 from softprompt.model.prompts.prompt import Prompt
 from softprompt.model.templates import RowBuilder, Template
 
-__all__ = ["ask_of", "backbone_for", "identity", "make_prompt", "scores_of", "strips_html"]
+__all__ = ["ask_of", "backbone_for", "identity", "make_prompt", "scores_of", "strips_html", "template_of"]
+
+#: What a manifest keeps under ``template`` that is no part of the template itself.
+_BESIDE = frozenset({"max_tokens", "strip_html"})
 
 
 def identity(spec: Spec) -> ModelIdentity:
@@ -142,12 +145,11 @@ def ask_of(prompt: Prompt, backbone: Backbone) -> tuple[Ask, tuple[str, ...]]:
 
 def _ask(record: Manifest | MemberRecord, tensors: PromptTensors, backbone: Backbone, *, group: str | None) -> Ask:
     """What a manifest describes, with its numbers."""
-    described = dict(record.template)
-    limit = described.pop("max_tokens", backbone.spec.max_positions)
-    stripped = described.pop("strip_html", False) is True
+    limit = record.template.get("max_tokens", backbone.spec.max_positions)
+    stripped = record.template.get("strip_html", False) is True
     answers = AnswerSettings.parse(record.answers, where="answers")
     builder = RowBuilder(
-        Template.from_dict(described),
+        template_of(record.template),
         parse_task(record.task),
         backbone.tokenizer,
         max_tokens=min(int(str(limit)), backbone.spec.max_positions),
@@ -155,6 +157,15 @@ def _ask(record: Manifest | MemberRecord, tensors: PromptTensors, backbone: Back
     )
     placed = tensors.to(device=backbone.spec.device)
     return Ask(builder, placed, answers, name=record.name, strip_html=stripped, group=group)
+
+
+def template_of(described: Mapping[str, Any]) -> Template:
+    """The template that a manifest describes, which says beside it how long rows are and how they are read.
+
+    >>> template_of({"text": "{question} about {text}: {answer}", "max_tokens": 64}).fields
+    ('question', 'text')
+    """
+    return Template.from_dict({key: value for key, value in described.items() if key not in _BESIDE})
 
 
 def _group_of(config: Mapping[str, Any]) -> str | None:

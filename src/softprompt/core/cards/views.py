@@ -26,6 +26,7 @@ __all__ = [
     "origin_words",
     "plan_card",
     "plan_facts",
+    "predict_command",
     "prompt_card",
     "prompt_facts",
     "run_card",
@@ -265,8 +266,17 @@ def run_card(report: Document, *, size_bytes: int = 0, picture: str = "") -> Car
         sentences=[*(verdict_sentences(comparison) if comparison else ()), *run_sentences(report)],
         notices=[*run_notices(report), *_lost(report["evaluation"])],
         picture=picture,
-        commands=[f'softprompt predict {report["prompt"]} --text "..."'],
+        commands=[predict_command(report["prompt"], report.get("fields", ()))],
     )
+
+
+def predict_command(prompt: str, fields: Sequence[str] = ()) -> str:
+    """How to ask a prompt: about a text, or about rows where its template reads several fields.
+
+    >>> predict_command("runs/a/prompt"), predict_command("p", ["premise", "hypothesis"])
+    ('softprompt predict runs/a/prompt --text "..."', 'softprompt predict p --input rows.jsonl')
+    """
+    return f"softprompt predict {prompt} " + ("--input rows.jsonl" if len(fields) > 1 else '--text "..."')
 
 
 def run_headline(report: Document) -> str:

@@ -59,6 +59,9 @@ def read(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, bytes]:
             )
         manifest = read_file(path / MANIFEST, max_bytes=min(MAX_MANIFEST_BYTES, max_bytes))
         return {MANIFEST: manifest, TENSORS: read_file(path / TENSORS, max_bytes=max_bytes - len(manifest))}
+    if not os.path.lexists(path):
+        cure = "check the path; softprompt runs lists the runs here"
+        raise PromptError("prompt.not_found", "there is no such file or folder", cure=cure)
     return unpack(read_file(path, max_bytes=max_bytes, follow=True), max_bytes=max_bytes)
 
 
@@ -109,6 +112,9 @@ def read_file(path: Path, *, max_bytes: int, follow: bool = False) -> bytes:
 
 def _check_end(data: bytes) -> None:
     """Bound the zip's directory before anybody parses it; a comment or the 64-bit form is never needed here."""
+    if not data.startswith(b"PK"):
+        message = "this is no saved prompt, which is a folder, or a zip file of it"
+        raise PromptError("prompt.bad_archive", message, cure="softprompt tune makes one; softprompt runs lists them")
     if len(data) < _END.size:
         raise _bad_archive("it is too short")
     signature, _, _, _, entries, directory_bytes, _, comment_bytes = _END.unpack(data[-_END.size :])

@@ -199,7 +199,7 @@ def test_too_few_rows_say_so() -> None:
     ):
         split(plain({"x": 1}))
     grouped = Dataset(tuple(Example({"text": f"{n}"}, "x", group="one") for n in range(9)), classes=LABELS)
-    with pytest.raises(DataError, match="9 rows in 1 group .*, which no split divides"):
+    with pytest.raises(DataError, match=r"9 rows in 1 group .*, which no split divides"):
         split(grouped)
     same = Dataset(tuple(Example({"text": "same"}, "x") for _ in range(9)), classes=LABELS)
     with pytest.raises(

@@ -110,8 +110,8 @@ def test_prompt_for_another_model_is_refused_with_the_difference(cli, prompts, r
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("nowhere", "nowhere: there is no such file or folder [prompt.not_found]; check the path; softprompt runs lists"),
-        ("rows.jsonl", "rows.jsonl: this is no saved prompt, which is a folder, or a zip file of it [prompt.bad_archive]"),
+        ("nowhere", "nowhere: there is no such file or folder [prompt.not_found]; check the path; softprompt runs"),
+        ("rows.jsonl", "this is no saved prompt, which is a folder, or a zip file of it [prompt.bad_archive]"),
     ],
 )
 def test_where_nothing_was_answered_the_error_stands_alone(cli, rows: Path, path: str, said: str) -> None:

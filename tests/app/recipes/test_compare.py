@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 import softprompt as sp
 from softprompt.app.config import RunConfig
+from softprompt.app.recipes import comparing
 from softprompt.app.recipes.compare import compare
 from softprompt.app.recipes.ledger import enter, entries
 from softprompt.app.recipes.report import report as make_report
@@ -14,6 +16,7 @@ from softprompt.app.recipes.report import write_report
 from softprompt.app.recipes.runs import runs
 from softprompt.core.errors import ConfigError, DataError
 from softprompt.lab.comparison import ComparisonTable
+from softprompt.lab.comparison.settings import PlainEntrantSettings
 from softprompt.testing import tiny
 
 BACKBONE = tiny()
@@ -126,10 +129,10 @@ def test_too_few_rows_for_a_verdict_are_said(tmp_path, count, said):
 
 def test_a_contender_that_fails_stays_in_the_table_and_nobody_else_suffers(tmp_path):
     api = {"kind": "api", "url": "http://127.0.0.1:9/v1", "model": "m", "key_env": "NO_SUCH_KEY_IS_SET"}
-    report = run(tmp_path / "a", (api, {"kind": "soft", "template": "{body}<soft 2> is {answer}"}, "majority"))
+    report = run(tmp_path / "a", (api, {"kind": "soft", "template": "{text} is {answer}"}, "majority"))
     reasons = [line.left_out for line in report.table.contenders]
     assert "NO_SUCH_KEY_IS_SET is not set" in reasons[0]
-    assert "body" in reasons[1]
+    assert "no soft slot" in reasons[1]
     assert reasons[2] == ""
     assert report.table.verdict == "majority stands alone: there is nothing to compare it with"
     assert "NO_SUCH_KEY_IS_SET" in json.dumps(report.table.config)
@@ -148,6 +151,10 @@ def test_a_reference_without_numbers_is_replaced_and_said(tmp_path):
         ({"contenders": ["tfidff"]}, "did you mean 'tfidf'"),
         ({"contenders": ["majority", "majority"]}, "two contenders are called 'majority'"),
         ({"contenders": ["majority"], "reference": "nobody"}, "no contender is called 'nobody'"),
+        (
+            {"contenders": ["after", {"kind": "ensemble", "of": "before"}]},
+            "no soft prompt is called 'before'; known: soft",
+        ),
         ({"budget": {"steps": 3, "minutes": 1}}, "exclude each other"),
         ({"contenders": [{"kind": "api", "url": "ftp://x", "model": "m"}]}, "url"),
         ({"contenders": [{"kind": "api", "url": "http://x", "model": "m"}], "max_usd": 1}, "max_usd needs the prices"),
@@ -156,6 +163,30 @@ def test_a_reference_without_numbers_is_replaced_and_said(tmp_path):
 def test_settings_that_make_no_sense_are_refused(settings, said):
     with pytest.raises(ConfigError, match=said):
         RunConfig.parse({"data": {"train": "a.csv"}, "compare": settings})
+
+
+def test_who_takes_part_unasked_fits_a_template_that_is_written_out():
+    stage = comparing.default_entrants
+    chosen = []
+
+    def noting(on, *, places):
+        chosen.extend(one.called for one in stage(on, places=places) if one.called.startswith("soft"))
+        return (PlainEntrantSettings(kind="majority"),)
+
+    for template in ("{text}<soft 2> is {answer}", None):
+        with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
+            patch.setattr(comparing, "default_entrants", noting)
+            config = RunConfig.parse(
+                {
+                    "output": folder,
+                    "data": {"train": "given"},
+                    "max_tokens": 64,
+                    "training": QUICK,
+                    **({"template": template} if template else {}),
+                }
+            )
+            compare(config, sources={"train": rows(24)}, backbone=BACKBONE)
+    assert chosen == ["soft prompt", "soft prompt before", "soft prompt after"]
 
 
 def test_where_it_writes():

@@ -1,12 +1,13 @@
 """A comparison held on a tiny model: lines, costs, keys, what is kept, what is left out, what is stopped."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
 
 from softprompt.core.answers import AnswerSettings
-from softprompt.core.errors import ModelError
+from softprompt.core.errors import ConfigError, ModelError, TemplateError
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
@@ -155,19 +156,46 @@ def test_what_they_do_not_depend_on_does_not():
 def test_who_does_not_fit_is_said_and_the_others_go_on():
     lines = hold(
         *entrants(
-            {"kind": "ensemble", "of": "nobody"},
             {"kind": "soft", "template": "{text} is {answer}"},
-            {"kind": "text", "template": "{no_such_field} is {answer}"},
-            {"kind": "lora", "targets": ["nowhere"]},
+            {"kind": "api", "url": "http://127.0.0.1:9/v1", "model": "m", "key_env": "NO_SUCH_KEY_IS_SET"},
             "majority",
         )
     )
-    assert [bool(line.runs) for line in lines] == [False, False, False, False, True]
+    assert [bool(line.runs) for line in lines] == [False, False, True]
     reasons = [line.left_out for line in lines]
-    assert "nobody" in reasons[0]
-    assert "no soft slot" in reasons[1]
-    assert "no_such_field" in reasons[2]
-    assert "nowhere" in reasons[3]
+    assert "no soft slot" in reasons[0]
+    assert "NO_SUCH_KEY_IS_SET is not set" in reasons[1]
+
+
+WRONG = {
+    "field": ({"kind": "text", "template": "{nothing} is {answer}"}, TemplateError, "nothing"),
+    "field of a soft prompt": ({"kind": "soft", "template": "{nothing}<soft 2> is {answer}"}, TemplateError, "nothing"),
+    "module": ({"kind": "lora", "targets": ["q_proj", "v_projj"]}, ConfigError, "did you mean 'v_proj'"),
+    "pattern": ({"kind": "lora", "targets": "(nowhere|here)"}, ConfigError, "not found in the base model"),
+    "layer": ({"kind": "soft", "method": {"name": "late", "layer": 99}}, ConfigError, "99"),
+}
+
+
+@pytest.mark.parametrize("name", list(WRONG))
+def test_wrong_settings_of_the_last_are_refused_before_the_first_is_fitted(name):
+    settings, error, said = WRONG[name]
+    started = []
+    with pytest.raises(error, match=re.escape(said)) as raised:
+        hold(*entrants("majority", "after", {**settings, "name": "ours"}), on_start=started.append)
+    assert started == []
+    assert str(raised.value).startswith("ours: ")
+    assert raised.value.cure
+
+
+def test_columns_that_one_reads_besides_change_nobody_else():
+    texts = {(row.id, row.content): {"title": f"title {row.id}"} for row in rows(28)}
+    plain, wide = stage(), stage(further=texts)
+    more = {"kind": "text", "template": "{title}: {text} is {answer}"}
+    (_, before), (on, after) = entrants("majority", "after", on=plain), entrants("majority", "after", more, on=wide)
+    assert [key_of(one) for one in before] == [key_of(one) for one in after[:2]]
+    assert [row.fields["title"] for row in after[2].stage.splits["test"]] == [f"title {n}" for n in range(18, 28)]
+    assert [row.fields["title"] for row in after[2].stage.weighted] == [f"title {n}" for n in range(12)]
+    assert all(line.runs for line in hold(on, after[::2]))
 
 
 def test_a_method_that_the_model_cannot_take_is_said_before_anybody_is_fitted():

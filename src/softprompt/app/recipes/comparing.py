@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from softprompt.app.config import RunConfig
+from softprompt.app.recipes.columns import Beside, read_beside
 from softprompt.app.recipes.folder import environment
 from softprompt.app.recipes.heard import STAGES
 from softprompt.app.recipes.ledger import enter
@@ -23,7 +24,7 @@ from softprompt.app.recipes.rows import read_rows
 from softprompt.app.recipes.saved import make_prompt
 from softprompt.app.recipes.sealed import looks_at, note_look, sealed_hash, warning
 from softprompt.app.watch import Point, Watcher
-from softprompt.core.errors import ConfigError, DataError, PromptError, nearest
+from softprompt.core.errors import ConfigError, DataError, PromptError, SoftpromptError, nearest
 from softprompt.core.files import portable_name, write_whole
 from softprompt.core.stats import minimum_detectable_difference
 from softprompt.core.tensors import PromptTensors
@@ -33,7 +34,7 @@ from softprompt.data.sources import load
 from softprompt.lab.comparison.contest import Kept, hold
 from softprompt.lab.comparison.deciding import FEWEST_ROWS, decide, metric_of, verdict_of
 from softprompt.lab.comparison.endpoint import Purse
-from softprompt.lab.comparison.entrants import default_entrants, entrant_of
+from softprompt.lab.comparison.entrants import Entrant, default_entrants, entrant_of
 from softprompt.lab.comparison.settings import EntrantSettings, SoftSettings
 from softprompt.lab.comparison.stage import Stage
 from softprompt.lab.comparison.table import ComparisonTable, Line
@@ -91,7 +92,9 @@ def hold_all(
         fresh: Forget what was run before; answers that were paid for stay.
 
     Raises:
-        DataError: ``data.test_in_train``: test rows stand in train, too, and nobody forced it.
+        DataError: ``data.test_in_train``: test rows stand in train, too, and nobody forced it; ``data.unknown_field``:
+            a contender's template names a column that the data does not have.
+        ConfigError, TemplateError: A contender's settings are wrong.
         SoftpromptError: Whatever is wrong, with its code. What fits no contender stays in its line.
         KeyboardInterrupt: Complete lines and checkpoints are kept.
     """
@@ -100,7 +103,7 @@ def hold_all(
     warnings = _repeated(config, ready, rows)
     for note in ready.notes:
         watcher.note(note)
-    work = _Work(config, ready, folder, watcher)
+    work = _Work(config, ready, folder, watcher, further=read_beside(ready, rows, config.compare.contenders or ()))
     if fresh:
         work.kept.clear()
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,7 +120,9 @@ def hold_all(
 class _Work:
     """One comparison under way."""
 
-    def __init__(self, config: RunConfig, ready: Prepared, folder: Path, watcher: Watcher) -> None:
+    def __init__(
+        self, config: RunConfig, ready: Prepared, folder: Path, watcher: Watcher, *, further: Beside | None = None
+    ) -> None:
         self.config, self.ready, self.folder, self.watcher = config, ready, folder, watcher
         self.kept, self.fresh, self.failed = Kept(folder), list[str](), False
         self.stage = Stage(
@@ -126,6 +131,7 @@ class _Work:
             answers=ready.answers,
             splits=ready.splits,
             weighted=ready.weighted("train"),
+            further=further or {},
             training=config.training.resolved(),
             method=config.method,
             correction=ready.correction,
@@ -141,13 +147,22 @@ class _Work:
         self._under_way, self._told = "", ("", "")
 
     def run(self) -> tuple[Line, ...]:
-        settings: Sequence[EntrantSettings] = self.config.compare.contenders or default_entrants(self.stage)
+        preset = self.config.template.text is None and self.config.template.chat is None
+        given = self.config.compare.contenders
+        settings: Sequence[EntrantSettings] = given or default_entrants(self.stage, places=preset)
         reference, names = self.config.compare.reference, [one.called for one in settings]
         if reference is not None and reference not in names:
             message = f"compare.reference: no contender is called {reference!r}; {nearest(reference, names)}"
             raise ConfigError("config.unknown_name", message)
-        entrants = [entrant_of(one, self.stage, others=settings) for one in settings]
+        entrants = [self.entrant(one, settings) for one in settings]
         return hold(self.stage, entrants, kept=self.kept, on_start=self.starts, on_line=self.line)
+
+    def entrant(self, one: EntrantSettings, others: Sequence[EntrantSettings]) -> Entrant:
+        """One contender; what is wrong with it is said with its name."""
+        try:
+            return entrant_of(one, self.stage, others=others)
+        except SoftpromptError as error:
+            raise error.at(one.called) from None
 
     # --- soft prompts
 
@@ -189,6 +204,7 @@ class _Work:
         """A line stands: into the log, the ledger and to whoever watches."""
         score = "" if line.score is None else f"{line.score}"
         if not fresh:
+            self.failed |= bool(line.left_out) and line.kind == "api"  # its key may be there the next time
             if line.left_out:
                 self.watcher.note(f"{line.name} takes no part: {line.left_out}")
             return
@@ -231,7 +247,7 @@ def template_of(config: RunConfig, ready: Prepared, settings: SoftSettings) -> T
     if not changes:
         return ready.template
     if own.text is not None or own.chat is not None:
-        message = f"{settings.called}: place and length are for presets, and this run's template is written out"
+        message = "place and length are for presets, and this run's template is written out"
         raise ConfigError("config.invalid", message, cure="write the contender's template: with <soft 20> in it")
     fields = ready.splits["train"].fields()
     return own.model_copy(update=changes).build(

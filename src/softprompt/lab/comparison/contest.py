@@ -24,7 +24,7 @@ from softprompt.core.files import remove, write_whole
 from softprompt.core.records import Example
 from softprompt.lab.comparison.contenders import Asked, Fitted
 from softprompt.lab.comparison.deciding import score_of, spread_of
-from softprompt.lab.comparison.entrants import Entrant, said_of
+from softprompt.lab.comparison.entrants import Entrant, reason_against, said_of
 from softprompt.lab.comparison.meter import Meter
 from softprompt.lab.comparison.stage import Attempt, Stage
 from softprompt.lab.comparison.table import CODE, Cost, Line, RunRecord
@@ -115,7 +115,7 @@ def hold(
 
     Args:
         stage: Rows, model, template.
-        entrants: In the order of the table; they have one stage.
+        entrants: In the order of the table; they have one stage, but for columns that only some of them read.
         kept: Lines that are complete already.
         metric: The score that decides; None: the task's first.
         on_start: Told the name of a contender that is fitted now.
@@ -123,6 +123,7 @@ def hold(
 
     Raises:
         ModelError: ``model.changed``: a contender changed the loaded model.
+        ConfigError, TemplateError: A contender's own settings are wrong; nobody was fitted yet.
         KeyboardInterrupt: Lines that are complete are kept, and so are checkpoints.
     """
     kept = kept or Kept(None)
@@ -135,7 +136,7 @@ def hold(
         if (found := kept.line(line.key)) is not None:
             line = _renamed(replace(found, kind=line.kind, config=line.config), line.name)
         else:
-            line = replace(line, left_out=_unfit(entrant))
+            line = replace(line, left_out=reason_against(entrant))
         if line.runs or line.left_out:
             lines[place] = line
             on_line(line, False)
@@ -145,7 +146,7 @@ def hold(
     for place in sorted(open_, key=lambda n: bool(entrants[n].made_of)):
         entrant = entrants[place]
         on_start(entrant.settings.called)
-        line = _held(stage, entrant, kept, _empty(entrant), decides)
+        line = _held(entrant, kept, _empty(entrant), decides)
         line = _with_costs_of(line, [one for one in lines.values() if one.name in entrant.made_of])
         if line.runs:
             kept.put(line)
@@ -159,13 +160,6 @@ def _empty(entrant: Entrant) -> Line:
     return Line(name=entrant.settings.called, kind=_kind(entrant), config=_config(entrant), key=key_of(entrant))
 
 
-def _unfit(entrant: Entrant) -> str:
-    try:
-        return entrant.unfit()
-    except SoftpromptError as error:
-        return said_of(error)
-
-
 def _with_costs_of(line: Line, others: Sequence[Line]) -> Line:
     """What was learnt for others is part of what a line made of them costs."""
     seconds = sum(run.cost.fit_seconds for one in others for run in one.runs) / max(1, len(line.runs))
@@ -177,9 +171,9 @@ def _with_costs_of(line: Line, others: Sequence[Line]) -> Line:
     return replace(line, runs=tuple(runs))
 
 
-def _held(stage: Stage, entrant: Entrant, kept: Kept, line: Line, metric: str) -> Line:
+def _held(entrant: Entrant, kept: Kept, line: Line, metric: str) -> Line:
     try:
-        runs = _runs(stage, entrant, kept, line)
+        runs = _runs(entrant, kept, line)
     except ModelError as error:
         if error.code == "model.changed":
             raise
@@ -189,9 +183,9 @@ def _held(stage: Stage, entrant: Entrant, kept: Kept, line: Line, metric: str) -
     return replace(line, runs=runs, score=score_of(runs, metric), spread=spread_of(runs, metric))
 
 
-def _runs(stage: Stage, entrant: Entrant, kept: Kept, line: Line) -> tuple[RunRecord, ...]:
+def _runs(entrant: Entrant, kept: Kept, line: Line) -> tuple[RunRecord, ...]:
     """Every attempt, judged; the time of fitting is shared by all of them alike."""
-    device, runs = stage.backbone.spec.device, list[RunRecord]()
+    device, runs = entrant.stage.backbone.spec.device, list[RunRecord]()
     seconds, joules, peak = 0.0, [], 0
     attempts = entrant.attempts(kept.work(line.key))
     started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -207,7 +201,7 @@ def _runs(stage: Stage, entrant: Entrant, kept: Kept, line: Line) -> tuple[RunRe
         joules.append(meter.taken.joules)
         if attempt is None:
             break
-        runs.append(_judged(stage, attempt, line.name, started))
+        runs.append(_judged(entrant.stage, attempt, line.name, started))
         del attempt
     whole = kept.spent(line.key) + seconds
     energy = None if None in joules or whole > seconds else sum(one for one in joules if one is not None)

@@ -239,6 +239,14 @@ class Endpoint:
 
     # --- keys and kept answers
 
+    def lacks_key(self) -> str:
+        """Why nothing can be asked, before anything is: the key is not there; empty where it is, or none is needed."""
+        try:
+            self._read_key()
+        except ConfigError as error:
+            return str(error)
+        return ""
+
     def _read_key(self) -> str:
         name = self.settings.key_env
         if name is None:

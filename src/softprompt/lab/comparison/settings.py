@@ -13,6 +13,7 @@ A contender is a word or a mapping:
 Knows no models: what the settings mean, :mod:`~softprompt.lab.comparison.entrants` says.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
@@ -157,6 +158,15 @@ class LoraSettings(EntrantSettings):
     alpha: float | None = Field(None, gt=0, description="their scale is alpha / rank; None: twice the rank")
     targets: str | tuple[str, ...] = Field("all-linear", description="names of modules; all-linear: all but the output")
     rates: tuple[float, ...] = Field((3e-4, 1e-3, 3e-3), min_length=1, description="learning rates of the probe")
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        """Names with commas between them are names; what is neither these nor all-linear is a pattern."""
+        if not isinstance(value, str) or value == "all-linear":
+            return value
+        names = [name.strip() for name in value.split(",")]
+        return names if all(re.fullmatch(r"[\w.]*\w", name) for name in names) else value
 
     @property
     def usual_name(self) -> str:
@@ -327,6 +337,10 @@ class CompareSettings(Settings):
             raise ValueError(f"two contenders are called {twice[0]!r}: give one of them a name of its own")
         if self.reference is not None and names and self.reference not in names:
             raise ValueError(f"reference: no contender is called {self.reference!r}; {nearest(self.reference, names)}")
+        soft = [one.called for one in self.contenders or () if isinstance(one, SoftSettings)]
+        lost = [one.of for one in self.contenders or () if isinstance(one, EnsembleSettings) and one.of]
+        if unknown := [name for name in lost if name not in soft]:
+            raise ValueError(f"an ensemble: no soft prompt is called {unknown[0]!r}; {nearest(unknown[0], soft)}")
         unpriced = [one.called for one in self.contenders or () if isinstance(one, ApiSettings) and not one.priced]
         if self.max_usd is not None and unpriced:
             raise ValueError(f"max_usd needs the prices of {unpriced[0]!r}: give price_in and price_out")

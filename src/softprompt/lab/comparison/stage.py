@@ -4,10 +4,10 @@ Knows models and rows; no contender.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from softprompt.core.answers import AnswerSettings
 from softprompt.core.records import Batch, Example, Row
@@ -62,6 +62,7 @@ class Stage:
         answers: How scores become probabilities, decided.
         splits: ``train``, ``validation`` and ``test``.
         weighted: Rows to learn from, with the weights of their labels where these are balanced.
+        further: Columns that only some contenders read: by id and content of a row, name -> text.
         correction: Offsets for those that learn without a prompt.
         training: Resolved; its steps and seeds are those of every trained contender.
         method: Of soft prompts that name none.
@@ -82,6 +83,7 @@ class Stage:
     weighted: Sequence[Example]
     training: TrainingSettings
     method: AnyMethodSettings
+    further: Mapping[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
     correction: tuple[float, ...] = ()
     start: StartSettings = field(default_factory=StartSettings)
     budget: BudgetSettings = field(default_factory=BudgetSettings)
@@ -106,6 +108,20 @@ class Stage:
     def max_seconds(self) -> float | None:
         """Wall time of a contender; None: none is set."""
         return None if self.budget.minutes is None else 60.0 * self.budget.minutes
+
+    def reading(self, fields: Collection[str]) -> Self:
+        """The same with the further columns that somebody's own template names; the others' rows stay as they are."""
+        own = self.splits["train"].fields()
+        more = [name for name in fields if name not in own]
+        if not more or not self.further:
+            return self
+
+        def wider(row: Example) -> Example:
+            found = self.further[row.id, row.content]
+            return replace(row, fields={**row.fields, **{name: found[name] for name in more if name in found}})
+
+        splits = {name: replace(part, rows=tuple(map(wider, part))) for name, part in self.splits.items()}
+        return replace(self, splits=splits, weighted=tuple(map(wider, self.weighted)), further={})
 
     def building(self, template: Template) -> RowBuilder:
         """Rows of another template, the same otherwise."""

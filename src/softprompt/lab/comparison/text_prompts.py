@@ -50,7 +50,7 @@ class ZeroShot:
     def supports(self, task: Task) -> bool:
         return "words" in task.forms and self.backbone.spec.words
 
-    def fit(self, train: Dataset, validation: Dataset | None, task: Task, *, seed: int = 0) -> Fitted:
+    def fit(self, train: Dataset, validation: Dataset | None, task: Task, *, seed: int = 0) -> Asked:
         longest = self.max_tokens or self.backbone.spec.max_positions
         builder = RowBuilder(in_words(self.template, task), task, self.backbone.tokenizer, max_tokens=longest)
         return Asked(backbone=self.backbone, asks=(Ask(builder, answers=self.answers),), batch_tokens=self.batch_tokens)

@@ -10,19 +10,18 @@ peft enters the lab here and nowhere else, when LoRA is fitted. Knows lessons an
 
 import math
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from softprompt.core.answers import AnswerSettings
-from softprompt.core.errors import ConfigError, ExtraError, TrainingError
+from softprompt.core.errors import TrainingError
 from softprompt.core.records import Example
 from softprompt.core.tensors import PromptTensors
+from softprompt.lab.comparison.adapters import add_adapters
 from softprompt.lab.comparison.contenders import Asked
 from softprompt.lab.comparison.settings import FullSettings, LoraSettings
 from softprompt.lab.lessons import Learner, Lesson, vocabulary_of
@@ -287,33 +286,3 @@ class _Work:
             num_bytes=sum(one.numel() * one.element_size() for one in tuned),
             note=f"kept from step {steps}",
         )
-
-
-def add_adapters(module: nn.Module, settings: LoraSettings, *, seed: int) -> None:
-    """Put low-rank updates into the linear layers of a copy, in place; they alone are trained.
-
-    Raises:
-        ExtraError: ``extra.missing`` without peft.
-        ConfigError: ``config.invalid`` for modules that the model does not have.
-    """
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ImportError:
-        raise ExtraError.needs("peft", extra="compare", purpose="LoRA") from None
-    targets = settings.targets if isinstance(settings.targets, str) else list(settings.targets)
-    alpha = settings.alpha if settings.alpha is not None else 2.0 * settings.rank
-    config = LoraConfig(r=settings.rank, lora_alpha=alpha, target_modules=targets, lora_dropout=0.0)
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        # peft says which way round GPT-2 keeps its weights, and sets that itself
-        warnings.simplefilter("ignore", UserWarning)
-        torch.manual_seed(seed)
-        try:
-            inject_adapter_in_model(config, module)
-        except ValueError as error:
-            message = f"LoRA on {settings.targets}: {' '.join(str(error).split())[:200]}"
-            raise ConfigError("config.invalid", message, cure="name modules of the model as targets") from None
-    for name, parameter in module.named_parameters():
-        parameter.requires_grad_("lora_" in name)
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
-    module.eval()

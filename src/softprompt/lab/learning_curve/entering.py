@@ -12,8 +12,9 @@ from softprompt.core.tasks import Task
 from softprompt.data.balance import balanced
 from softprompt.data.dataset import Dataset
 from softprompt.data.splits import split
+from softprompt.lab.comparison.attempts import Simple
 from softprompt.lab.comparison.contenders import Fitted
-from softprompt.lab.comparison.entrants import Entrant, Simple, entrant_of
+from softprompt.lab.comparison.entrants import Entrant, entrant_of, reason_against
 from softprompt.lab.comparison.settings import EntrantSettings
 from softprompt.lab.comparison.stage import Stage
 
@@ -48,7 +49,7 @@ class Entering:
     @property
     def unfit(self) -> str:
         """Why it takes no part; empty where it does."""
-        return entrant_of(self.settings, self.stage).unfit()
+        return reason_against(entrant_of(self.settings, self.stage))
 
     @property
     def identity(self) -> str:

@@ -1,0 +1,90 @@
+"""Columns that only some contenders read: their own templates may name more than the run's template does.
+
+The run's rows stay what they are, and so do the numbers of all others, which are known by the hash of the rows: what is
+read besides is kept beside them, by row. Knows settings and rows; no models.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from softprompt.app.recipes.prepare import Prepared, Sources
+from softprompt.core.errors import DataError, SoftpromptError
+from softprompt.data.dataset import Dataset
+from softprompt.data.sources import Source, load
+from softprompt.lab.comparison.settings import EntrantSettings, SoftSettings, TextSettings
+from softprompt.model.templates import Template
+from softprompt.model.templates.settings import OF_TASK
+
+__all__ = ["Beside", "named_by", "read_beside"]
+
+#: By id and content of a row: name of a further column -> its text.
+Beside = Mapping[tuple[str, str], Mapping[str, str]]
+
+
+def named_by(settings: EntrantSettings) -> tuple[str, ...]:
+    """Fields that a contender's own template reads; none for those that have no template of their own.
+
+    Raises:
+        TemplateError: A template that cannot be parsed, with the contender's name.
+
+    >>> named_by(TextSettings(template="{title}: {text} {task.labels} is {answer}"))
+    ('title', 'text')
+    """
+    if not isinstance(settings, TextSettings | SoftSettings) or settings.template is None:
+        return ()
+    try:
+        fields = Template.parse(settings.template).fields
+    except SoftpromptError as error:
+        raise error.at(settings.called) from None
+    return tuple(name for name in fields if not name.startswith(OF_TASK))
+
+
+def read_beside(ready: Prepared, rows: Sources, contenders: Iterable[EntrantSettings]) -> Beside:
+    """What contenders read besides the run's own fields, for every row of its splits; empty where that is nothing.
+
+    Args:
+        ready: The run, with the rows that it learns from and is judged on.
+        rows: What they were read from, by split.
+        contenders: Who takes part.
+
+    Raises:
+        DataError: ``data.unknown_field``, ``data.leaked_answer``: a contender names what is no column of the data, or
+            the answer; ``data.bad_rows``: a row that has no text there.
+        TemplateError: A template that cannot be parsed.
+    """
+    own = ready.splits["train"].fields()
+    further: dict[str, str] = {}
+    for one in contenders:
+        more = [name for name in named_by(one) if name not in own]
+        if more:
+            _read(ready, rows["train"], (*own, *more), by=one.called)
+        further |= dict.fromkeys(more, one.called)
+    if not further:
+        return {}
+    found: dict[tuple[str, str], Mapping[str, str]] = {}
+    names = ", ".join(map(repr, further))
+    for split, part in ready.splits.items():
+        whole = _read(ready, rows.get(split, rows["train"]), (*own, *further), by=next(iter(further.values())))
+        texts = {(row.source, less.content): row.fields for row, less in zip(whole, whole.reading(own), strict=True)}
+        for row in part:
+            if (fields := texts.get((row.source, row.content))) is None:
+                message = f"the row has no text for {names}, which a contender's template reads"
+                cure = "correct the row, or take the column out of the template"
+                raise DataError("data.bad_rows", message, cure=cure).at(row.source or row.id)
+            found[row.id, row.content] = {name: fields[name] for name in further}
+    return found
+
+
+def _read(ready: Prepared, source: Source, fields: Iterable[str], *, by: str) -> Dataset:
+    data = ready.config.data
+    roles = {str(role): column for role, column in data.roles.items()}
+    try:
+        return load(
+            source,
+            ready.task,
+            columns=data.columns,
+            roles=roles,
+            template_fields=tuple(fields),
+            on_bad_row=data.on_bad_row,
+        )
+    except DataError as error:
+        raise error.at(by) from None

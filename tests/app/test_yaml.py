@@ -105,3 +105,12 @@ def test_byte_order_mark_and_json_are_read(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_bytes(b'\xef\xbb\xbf{"data": {"train": "rows.csv"}, "training": {"rate": 1e-2}}')
     assert read_yaml(path) == {"data": {"train": "rows.csv"}, "training": {"rate": 0.01}}
+
+
+def test_rows_in_the_place_of_settings_are_told_from_them(tmp_path: Path) -> None:
+    path = tmp_path / "tickets.csv"
+    path.write_text("text,label\nHello,yes\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="these are rows by their name") as caught:
+        read_yaml(path)
+    assert caught.value.cure is not None
+    assert f"softprompt init {path}" in caught.value.cure

@@ -130,7 +130,7 @@ def test_json_lines_say_what_is_wrong_where() -> None:
     assert isinstance(entries[0], Record)
     reasons = [(entry.source, entry.reason) for entry in entries[1:] if isinstance(entry, BadRow)]
     assert reasons[0] == ("x:3", "the line is no valid JSON: expecting value at column 7")
-    assert reasons[1] == ("x:4", 'the row is a list, an object {"text": ...} is needed')
+    assert reasons[1] == ("x:4", 'the row is of type list, an object {"text": ...} is needed')
     assert [source for source, _ in reasons] == ["x:3", "x:4", "x:5", "x:6"]
 
 

@@ -21,6 +21,9 @@ from softprompt.core.errors import ConfigError
 
 __all__ = ["parse_yaml", "read_yaml"]
 
+#: Names of files that hold rows, given where settings are wanted.
+_OF_ROWS = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".xlsx", ".parquet"})
+
 
 class _Loader(yaml.SafeLoader):
     """Safe, and with the scalars of the core schema only."""
@@ -100,7 +103,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """The settings in a YAML file (JSON is YAML too): a mapping of keys.
 
     Raises:
-        ConfigError: ``config.unreadable``: no such file, a folder, no text, no YAML (with line and column), no mapping.
+        ConfigError: ``config.unreadable``: no such file, a folder, rows, no text, no YAML (with line and column), no
+            mapping.
     """
     path = Path(path)
     try:
@@ -111,6 +115,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise _unreadable("this is a folder, a file is needed", str(path), cure=_lookalikes(path / "x")) from None
     except OSError as error:
         raise _unreadable(f"the file cannot be read: {error.strerror}", str(path)) from None
+    if path.suffix.lower() in _OF_ROWS:
+        cure = f"softprompt init {path} writes settings for them; or name them with --train"
+        raise _unreadable("these are rows by their name, settings are YAML", str(path), cure=cure)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -3,6 +3,7 @@
 Each settings class stands beside the code that it sets; :mod:`softprompt.app.config` joins them into the whole run.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Self, get_args
 
@@ -11,6 +12,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from softprompt.core.errors import ConfigError, nearest
 
 __all__ = ["Settings"]
+
+#: What pydantic calls the shapes of values, and what a user writes.
+_SHAPE = {"dictionary": "a mapping of keys", "tuple": "a list", "list": "a list"}
+_SHAPES = re.compile(r"a valid (dictionary|tuple|list)(?: or instance of \w+)?")
 
 
 class Settings(BaseModel):
@@ -52,8 +57,9 @@ def _describe(cls: type[BaseModel], fault: Any) -> str:
         owners = _owners(cls, path[:-1])
         known = sorted({field.alias or name for owner in owners for name, field in owner.model_fields.items()})
         return f"{'.'.join(path)}: unknown key; {nearest(path[-1], known)}"
-    came = "" if fault["type"] == "missing" or not path else f", got {fault['input']!r}"  # not all settings again
-    message = fault["msg"].removeprefix("Value error, ")
+    again = fault["type"] == "value_error" and isinstance(fault["input"], Mapping)  # a whole section, or all settings
+    came = "" if fault["type"] == "missing" or not path or again else f", got {fault['input']!r}"
+    message = _SHAPES.sub(lambda found: _SHAPE[found[1]], fault["msg"].removeprefix("Value error, "))
     return f"{'.'.join(path) or 'settings'}: {message[0].lower() + message[1:]}{came}"
 
 

@@ -75,7 +75,7 @@ class Decoding(Settings):
     top_k: int | None = Field(None, ge=1, description="sample: only from the k likeliest tokens")
     top_p: float = Field(1.0, gt=0, le=1, description="sample: only from the likeliest that together reach this")
     seed: int = Field(0, description="sample: of the draws")
-    num_beams: int = Field(4, ge=2, description="beam: answers in hand")
+    num_beams: int = Field(4, ge=2, le=64, description="beam: answers in hand")
     length_penalty: float = Field(1.0, description="beam: the larger, the longer the answers")
 
     @model_validator(mode="before")

@@ -46,7 +46,10 @@ def _object(values: Any, source: str) -> Entry:
     if isinstance(values, dict):
         return Record(source, values)
     return BadRow(
-        source, "data.bad_json", f'the row is a {type(values).__name__}, an object {{"text": ...}} is needed', values
+        source,
+        "data.bad_json",
+        f'the row is of type {type(values).__name__}, an object {{"text": ...}} is needed',
+        values,
     )
 
 

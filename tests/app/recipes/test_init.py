@@ -116,6 +116,13 @@ def test_what_cannot_be_told_is_said(case: Case) -> None:
     assert all(said in str(caught.value) for said in case.says), str(caught.value)
 
 
+def test_a_path_without_a_model_is_said_at_once(tmp_path: Path) -> None:
+    for model, code in [(str(tmp_path), "model.unreadable"), ("./nowhere", "model.not_found")]:
+        with pytest.raises(ModelError) as caught:
+            drafted(GOOD[0], Wishes(model=model))
+        assert caught.value.code == code
+
+
 def test_every_decision_has_a_reason_and_a_flag() -> None:
     for case in GOOD[:5]:
         draft = drafted(case)

@@ -126,6 +126,7 @@ def test_scores_of_other_ways_are_not_kept_as_the_first(reply: sp.Prompt, model:
         ({"temperature": -1}, "temperature: has to be above 0"),
         ({"seed": 9}, "seed has no effect with method 'greedy'"),
         ({"beams": 4}, "beams: unknown key; did you mean 'num_beams'"),
+        ({"num_beams": 10_000}, "num_beams: input should be less than or equal to 64"),
         ({"max_new_tokens": 0}, "max_new_tokens: input should be greater than or equal to 1"),
         ({"min_new_tokens": 7}, "min_new_tokens 7 is more than max_new_tokens 6"),
     ],
@@ -153,5 +154,15 @@ def test_prompts_that_choose_do_not_write(reply: sp.Prompt, model: sp.Backbone) 
     ],
 )
 def test_settings_of_a_run_are_checked(task: dict[str, Any], words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(ConfigError, match=words) as caught:
         sp.RunConfig.parse({"data": {"train": "rows.csv"}, "task": task})
+    assert ", got {" not in str(caught.value)  # the section is not told again
+
+
+def test_values_of_another_shape_are_told_in_plain_words() -> None:
+    for task, said in [
+        ({"decoding": "beam"}, "a mapping of keys, got 'beam'"),
+        ({"metrics": "f1"}, "a list, got 'f1'"),
+    ]:
+        with pytest.raises(ConfigError, match=f"input should be {said}"):
+            sp.RunConfig.parse({"data": {"train": "rows.csv"}, "task": {"kind": "generate", **task}})

@@ -172,7 +172,7 @@ def _object(line: str, number: int) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise DataError("data.bad_json", f"the line is no valid JSON: {error}").at(f"stdin:{number}") from None
     if not isinstance(found, dict):
-        message = f"the row is a {type(found).__name__}, an object like the lines before is needed"
+        message = f"the row is of type {type(found).__name__}, an object like the lines before is needed"
         raise DataError("data.bad_json", message).at(f"stdin:{number}")
     return found
 

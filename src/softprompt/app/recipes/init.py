@@ -37,7 +37,7 @@ from softprompt.data.profile.objects import objects_in
 from softprompt.data.reading import read_source
 from softprompt.data.sources import load
 from softprompt.model.backbones.cloze import cannot_write
-from softprompt.model.backbones.peek import peek_kind
+from softprompt.model.backbones.peek import peek_kind, require_there
 from softprompt.model.templates.presets import KEPT, preset_text
 
 __all__ = ["Ask", "Decision", "Draft", "Question", "Wishes", "check_free", "init", "save"]
@@ -94,13 +94,15 @@ def init(
         DataError: What reading raises; ``data.unclear_column``, ``data.no_answers``, ``data.unsupported_task``,
             ``data.missing_column``, ``data.one_label``, ``data.too_many_labels``, ``data.no_rows``.
         ConfigError: ``config.invalid``: wishes that contradict each other.
-        ModelError: ``model.cannot_write``: answers are written, and the model fills in masks.
+        ModelError: ``model.cannot_write``: answers are written, and the model fills in masks; ``model.not_found``,
+            ``model.unreadable``: a path without a model.
     """
     wishes, watcher = wishes or Wishes(), watcher or Watcher()
     if str(source) == STDIN:
         cure = "save the rows to a file first: a run has to find them again"
         raise DataError("data.not_a_file", "settings cannot name rows that were piped in", cure=cure).at("stdin")
     watcher.stage(f"read {source}")
+    require_there(wishes.model)
     deciding = Deciding(wishes, ask)
     try:
         draft = _draft(str(source), deciding)

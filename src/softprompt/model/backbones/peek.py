@@ -6,10 +6,11 @@ Knows no weights; asks no hub.
 import json
 from pathlib import Path
 
+from softprompt.core.errors import ModelError
 from softprompt.model.backbones.base import Kind
 from softprompt.model.backbones.encoders import ENCODERS
 
-__all__ = ["peek_kind"]
+__all__ = ["peek_kind", "require_there"]
 
 
 def peek_kind(name: str) -> Kind | None:
@@ -32,3 +33,23 @@ def peek_kind(name: str) -> Kind | None:
     if config.get("is_encoder_decoder"):
         return "seq2seq"
     return "masked" if config.get("model_type") in ENCODERS and not config.get("is_decoder") else "causal"
+
+
+def require_there(name: str) -> None:
+    """Refuse a path at which there is no model; whether a hub has one, nobody is asked.
+
+    Raises:
+        ModelError: ``model.not_found``, ``model.unreadable``.
+
+    >>> require_there("someone/somewhere")
+    >>> require_there("./nowhere")
+    Traceback (most recent call last):
+    softprompt.core.errors.ModelError: there is no folder './nowhere' [model.not_found]; check the path
+    """
+    folder = Path(name).expanduser()
+    if name == "embedded" or (folder / "config.json").is_file():
+        return
+    if folder.is_dir():
+        raise ModelError("model.unreadable", f"{name} has no config.json", cure="point at the folder of a model")
+    if name.startswith((".", "/", "~")):
+        raise ModelError("model.not_found", f"there is no folder {name!r}", cure="check the path")

@@ -76,7 +76,8 @@ def _named(row: Any, n: int, fields: Sequence[str], task: Task) -> Mapping[str, 
     if isinstance(row, Mapping):
         return row
     if not isinstance(row, str):
-        message = f"input {n} is a {type(row).__name__}; a text or an object with fields is needed"
+        came = "null" if row is None else f"of type {type(row).__name__}"
+        message = f"input {n} is {came}; a text or an object with fields is needed"
         raise ServingError("serving.bad_input", message)
     if len(fields) != 1:
         listed = ", ".join(fields) or "none"

@@ -176,6 +176,14 @@ def test_predict_texts_of_the_command_line(cli, prompts) -> None:
         assert sum(row["probabilities"].values()) == pytest.approx(1)
 
 
+def test_rows_without_text_are_answered_and_counted(cli, prompts, tmp_path: Path) -> None:
+    write_rows(tmp_path / "gaps.jsonl", [{"text": "good"}, {"text": None}, {"body": "bad"}])
+    done = cli("predict", prompts["good"], "--input", "gaps.jsonl")
+    assert (done.status, len(done.lines)) == (0, 3)
+    assert "2 of 3 rows had no text in text; the answers go by nothing" in done.err
+    assert "no text" not in cli("predict", prompts["good"], "--text", "good").err
+
+
 def test_predict_a_file_with_several_prompts_into_a_file(cli, prompts, rows: Path, tmp_path: Path) -> None:
     words = ["predict", prompts["good"], prompts["tone"], "--input", rows, "--output", "out.jsonl"]
     done = cli(*words, "--min-confidence", "1")

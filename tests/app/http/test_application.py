@@ -222,7 +222,7 @@ WRONG = [
     ("/v1/classify", 400, {"input": "a", "prompts": []}, "config.invalid", "prompts"),
     ("/v1/classify", 400, {"input": "a", "min_confidence": 2}, "config.invalid", "min_confidence"),
     ("/v1/classify", 400, {"input": [], "prompts": ["topic"]}, "serving.bad_input", "empty"),
-    ("/v1/classify", 400, {"input": [1], "prompts": ["topic"]}, "serving.bad_input", "input 1 is a int"),
+    ("/v1/classify", 400, {"input": [1], "prompts": ["topic"]}, "serving.bad_input", "input 1 is of type int"),
     (
         "/v1/classify",
         400,

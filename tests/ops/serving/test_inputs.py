@@ -26,8 +26,8 @@ def test_candidates_come_from_the_field_of_the_task_and_optional_fields_may_be_a
     ("value", "prompts", "fault"),
     [
         ([], [TOPIC], r"the list of inputs is empty \[serving\.bad_input\]"),
-        (3, [TOPIC], r"input 1 is a int; a text or an object"),
-        (["a", None], [TOPIC], r"input 2 is a NoneType"),
+        (3, [TOPIC], r"input 1 is of type int; a text or an object"),
+        (["a", None], [TOPIC], r"input 2 is null;"),
         ("a", [TOPIC, PICK], r"input 1 is a plain text, which fills one field; the prompts read 2: text, question"),
         (
             {"txt": "a"},

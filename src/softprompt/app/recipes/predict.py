@@ -18,6 +18,7 @@ from softprompt.app.watch import Watcher
 from softprompt.core.errors import DataError
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
+from softprompt.core.words import counted
 from softprompt.data.dataset import Dataset
 from softprompt.data.dialect import ReadSettings
 from softprompt.data.hub import PREFIX
@@ -93,7 +94,9 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
     names = _names(asks)
     predictor = Predictor(backbone, asks, min_confidence=min_confidence)
     watcher.stage("predict", unit="rows")
+    done, blank = 0, 0
     for done, (row, example) in enumerate(zip(predictor.predict(read), kept, strict=False), 1):
+        blank += not any(text.strip() for text in example.fields.values())
         answers = [_withheld(one, bar) for one, bar in zip(row, bars, strict=True)]
         why = [explaining(predictor, example, ask=k, method=explain) for k in range(len(asks))] if explain else []
         watcher.advance(done)
@@ -101,6 +104,9 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
         yield Answered(row[0].id, by_name, dict(zip(names, why, strict=False)), example.fields)
     if left is not None:
         left.close()
+    if blank:
+        fields = ", ".join(dict.fromkeys(name for ask in asks for name in ask.builder.template.fields))
+        watcher.note(f"{blank:,} of {counted(done, 'row')} had no text in {fields}; the answers go by nothing")
     watcher.done()
 
 

@@ -17,7 +17,7 @@ from softprompt.lab.training.settings import TrainingSettings
 from softprompt.lab.tuning import Tuning, tune
 from softprompt.model.methods.plain import PlainSettings
 from softprompt.model.prediction import Ask, Prediction, Predictor
-from tests.lab.test_tuning import At, Killed, every_bit, examples, lesson
+from tests.lab.lessons import At, Killed, every_bit, examples, lesson
 from tests.lab.training.small import llama
 
 SETTINGS = TrainingSettings(

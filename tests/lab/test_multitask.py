@@ -15,7 +15,7 @@ from softprompt.lab.multitask import taught, tune_together
 from softprompt.lab.tuning import tune
 from softprompt.model.methods.multitask import MultitaskSettings
 from softprompt.model.methods.plain import PlainSettings
-from tests.lab.test_tuning import SETTINGS, lesson, run
+from tests.lab.lessons import SETTINGS, lesson, run
 from tests.lab.training.small import bits, llama
 
 

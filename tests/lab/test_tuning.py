@@ -1,11 +1,6 @@
-"""From lessons to prompts: the probe, the seeds, several lessons, what cuts a run short, what a resumed run repeats."""
+"""From lessons to prompts: the probe, the seeds, several lessons, memory, windows."""
 
-import errno
-import json
 import math
-import os
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,71 +9,18 @@ import torch
 from softprompt.core.errors import ConfigError, DataError, TrainingError
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
-from softprompt.lab import tuning
+from softprompt.lab import lessons, tuning
 from softprompt.lab.lessons import Learner, vocabulary_of
 from softprompt.lab.training import forecast
 from softprompt.lab.training.outcome import Event
-from softprompt.lab.training.settings import TrainingSettings
-from softprompt.lab.tuning import Lesson, Tuning, tune
+from softprompt.lab.tuning import Lesson, tune
 from softprompt.model.methods.plain import PlainSettings
 from softprompt.model.methods.starts import StartSettings
 from softprompt.model.prompted import Scores
 from softprompt.model.states import StateStore
 from softprompt.model.templates import RowBuilder, Template
-from tests.lab.training.small import bits, llama
-
-SETTINGS = TrainingSettings(
-    steps=4, batch_size=4, seeds=(0, 1), rates=(0.01, 0.05), probe_steps=3, evaluations=2, cache_memory=1 << 22
-)
-WORDS = {"no": "alpha", "yes": "beta"}
-
-
-def examples(count: int, *, labelled: bool = True) -> list[Example]:
-    names = list(WORDS)
-    return [
-        Example({"text": f"{WORDS[names[i % 2]]} {i}"}, names[i % 2] if labelled else None, source=f"rows:{i}")
-        for i in range(count)
-    ]
-
-
-def lesson(
-    name: str = "one", template: str = "{text}<soft 3> is {answer}", *, answers: Any = "vectors", **rest: Any
-) -> Lesson:
-    task = rest.pop("task", Task.classify(list(WORDS)))
-    builder = RowBuilder(Template.parse(template), task, llama().tokenizer, max_tokens=64, answers=answers)
-    given = {"train": examples(8), "validation": examples(4), **rest}
-    return Lesson(name, builder, **given)
-
-
-def run(lessons: Sequence[Lesson] | None = None, *, settings: TrainingSettings = SETTINGS, **rest: Any) -> Tuning:
-    return tune(llama(), lessons or [lesson()], method=PlainSettings(), settings=settings, **rest)
-
-
-def with_(**changes: Any) -> TrainingSettings:
-    return TrainingSettings.model_validate({**SETTINGS.model_dump(exclude_unset=True), **changes})
-
-
-def every_bit(found: Tuning) -> list[Any]:
-    return [(one.rate, one.probe, one.chosen, [bits(outcome) for outcome in one.outcomes]) for one in found.learnt]
-
-
-class At:
-    """Raises at the n-th event of a stage."""
-
-    def __init__(self, stage: str, count: int, error: type[BaseException] = KeyboardInterrupt) -> None:
-        self.stage, self.left, self.error = stage, count, error
-
-    def __call__(self, stage: str, event: Event) -> None:
-        self.left -= stage == self.stage
-        if stage == self.stage and self.left == 0:
-            raise self.error
-
-
-class Killed(BaseException):
-    """The process is gone."""
-
-
-# --- the whole way
+from tests.lab.lessons import WORDS, Killed, every_bit, examples, lesson, run, with_
+from tests.lab.training.small import llama
 
 
 def test_a_probe_chooses_the_rate_and_fresh_seeds_are_reported():
@@ -111,6 +53,23 @@ def test_the_probe_has_a_seed_that_no_report_has(monkeypatch: Any):
     monkeypatch.setattr(tuning._Work, "_stage", spied)
     run(settings=with_(seeds=[-1, 3]))
     assert seeds == [[-2, -2], [-1, 3]]
+
+
+@pytest.mark.parametrize(("rows", "judged"), [(None, 8), (3, 3)])
+def test_the_doubt_of_a_probe_counts_the_rows_that_it_looked_at(monkeypatch: Any, rows: int | None, judged: int):
+    counted = []
+
+    def noting(one: float, other: float, *, bounds: tuple[float, float], rows: int) -> float:
+        counted.append(rows)
+        return 0.0
+
+    def chosen(tried: dict[float, Any], error: Any) -> float:
+        return max(tried, key=lambda rate: (error(0.5, 0.4), rate))
+
+    monkeypatch.setattr(lessons, "difference_error", noting)
+    monkeypatch.setattr(tuning, "chosen_rate", chosen)
+    run([lesson(validation=examples(8))], settings=with_(validation_rows=rows))
+    assert set(counted) == {judged}
 
 
 def test_one_rate_needs_no_probe():
@@ -263,183 +222,6 @@ def test_one_lesson_that_diverges_loses_nothing_of_the_other(monkeypatch: Any):
     assert "other: not finite at rate 1e+30" in found.notes[0]
 
 
-# --- cut short
-
-
-def test_ctrl_c_while_reading_goes_on_to_the_caller():
-    def stop(done: int, total: int) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(on_read=stop)
-
-
-def test_ctrl_c_in_the_probe_keeps_its_best():
-    found = run(on_event=At("probe", 4))
-    (learnt,) = found.learnt
-    assert found.interrupted
-    assert learnt.seeds == (-1,)
-    assert learnt.outcomes[0].stop == "interrupted"
-    assert math.isfinite(learnt.outcomes[0].value)
-    assert learnt.rate in learnt.probe
-
-
-def test_ctrl_c_in_the_training_keeps_the_best_of_both(monkeypatch: Any):
-    found = run(settings=with_(probe_steps=30, rates=[0.05, 0.02]), on_event=At("train", 2))
-    assert found.interrupted
-    assert found.learnt[0].seeds == (-1,), "the probe had come further"
-    (outcome,) = found.learnt[0].outcomes
-    assert outcome.value >= max(value for _, value, _ in outcome.evaluations[:1])
-    late = run(settings=with_(rate=0.05, steps=30, evaluations=30), on_event=At("train", 50))
-    assert late.learnt[0].seeds == (0, 1)
-
-
-def test_ctrl_c_before_anything_was_judged_goes_on_to_the_caller(monkeypatch: Any):
-    def stop(*arguments: Any, **named: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("softprompt.lab.training.looks.Looks.__call__", stop)
-    with pytest.raises(KeyboardInterrupt):
-        run()
-
-
-class Clock:
-    """Seconds that only steps take."""
-
-    def __init__(self, monkeypatch: Any) -> None:
-        self.now = 0.0
-        monkeypatch.setattr("time.monotonic", lambda: self.now)
-
-    def __call__(self, stage: str, event: Event) -> None:
-        self.now += event.kind == "step"
-
-
-def test_time_counts_reading_probe_and_training(monkeypatch: Any):
-    clock = Clock(monkeypatch)
-
-    def read(done: int, total: int) -> None:
-        clock.now += 10 / 8 if done == total else 0
-
-    settings = with_(steps=100, probe_steps=100, evaluations=100, max_time=40.0)
-    trainer_init = tuning.Trainer.__init__
-    monkeypatch.setattr(
-        tuning.Trainer,
-        "__init__",
-        lambda self, *arguments, **named: trainer_init(self, *arguments, **named, clock=lambda: clock.now),
-    )
-    found = run(settings=settings, on_event=clock, on_read=read)
-    assert clock.now <= 41
-    assert found.seconds["read"] > 0
-    assert 0 < found.seconds["probe"] <= 14
-    steps = found.settings.steps
-    assert steps is not None
-    assert 15 <= steps <= 30, "what is left, by the pace of the probe"
-    assert found.learnt[0].outcomes[0].stop == "finished", "the schedule came to its end"
-    assert "fit into max_time" in found.notes[0]
-
-
-# --- going on
-
-
-@pytest.mark.parametrize(("stage", "event"), [("probe", 3), ("probe", 9), ("train", 1), ("train", 6), ("train", 9)])
-def test_law_5_a_tuning_killed_and_resumed_is_the_same(stage: str, event: int, tmp_path: Path):
-    settings = with_(checkpoint_every=1e-9)
-    with pytest.raises(Killed):
-        run(settings=settings, folder=tmp_path, on_event=At(stage, event, Killed))
-    again = run(settings=settings, folder=tmp_path)
-    assert every_bit(again) == every_bit(run(settings=settings))
-    assert every_bit(run(settings=settings, folder=tmp_path)) == every_bit(again), "and a third time, at once"
-
-
-def test_what_was_measured_is_not_measured_again(tmp_path: Path, monkeypatch: Any):
-    """Memory that is free today must not move the bits of a run that began yesterday."""
-    settings = with_(checkpoint_every=1e-9, cache_memory=None)
-    monkeypatch.setattr(forecast, "available_bytes", lambda device=None: 1 << 30)
-    with pytest.raises(Killed):
-        run(settings=settings, folder=tmp_path, on_event=At("train", 3, Killed))
-    decided = json.loads((tmp_path / "decided.json").read_text())
-    monkeypatch.setattr(forecast, "available_bytes", lambda device=None: 100)
-    again = run(settings=settings, folder=tmp_path)
-    assert json.loads((tmp_path / "decided.json").read_text()) == decided
-    assert again.settings.micro_tokens == decided["memory"][0]
-    assert again.states is not None
-    assert set(again.states.texts) == {"memory"}
-
-
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        ({"rows": 1}, "rows was"),
-        ({"steps": 5}, "training.steps was 4, is 5"),
-        ({"seeds": (0, 2)}, "prompts was"),
-        ({"cache_memory": 0}, None),  # decided when the run began
-    ],
-)
-def test_another_run_is_refused_with_the_difference(change: dict[str, Any], named: str | None, tmp_path: Path):
-    settings = with_(checkpoint_every=1e-9, rate=0.05)
-    with pytest.raises(Killed):
-        run(settings=settings, folder=tmp_path, on_event=At("train", 3, Killed))
-    train = examples(8)[change.pop("rows", 0) :]
-    other = with_(checkpoint_every=1e-9, rate=0.05, **change)
-    if named is None:
-        assert run([lesson(train=train)], settings=other, folder=tmp_path)
-        return
-    with pytest.raises(TrainingError, match=r"training\.resume_mismatch") as caught:
-        run([lesson(train=train)], settings=other, folder=tmp_path)
-    assert named in str(caught.value)
-
-
-def test_a_resumed_run_has_used_what_it_used_before(monkeypatch: Any, tmp_path: Path):
-    clock = Clock(monkeypatch)
-    trainer_init = tuning.Trainer.__init__
-    monkeypatch.setattr(
-        tuning.Trainer,
-        "__init__",
-        lambda self, *arguments, **named: trainer_init(self, *arguments, **named, clock=lambda: clock.now),
-    )
-
-    class Dies(At):
-        def __call__(self, stage: str, event: Event) -> None:
-            clock(stage, event)
-            super().__call__(stage, event)
-
-    settings = with_(steps=30, evaluations=30, rate=0.05, max_time=100.0, checkpoint_every=1e-9)
-    with pytest.raises(Killed):
-        run(settings=settings, folder=tmp_path, on_event=Dies("train", 40, Killed))
-    used = clock.now
-    clock.now += 1000  # hours between two processes count for nothing
-    more = settings.model_copy(update={"max_time": used + 5})
-    found = run(settings=more, folder=tmp_path, on_event=clock)
-    assert used - 1 <= found.earlier <= used
-    assert clock.now - 1000 - used in (5, 6)
-    assert {outcome.stop for outcome in found.learnt[0].outcomes} == {"time"}
-    assert json.loads((tmp_path / "spent.json").read_text())["seconds"] == pytest.approx(used + 5, abs=1.5)
-    none_left = run(settings=settings.model_copy(update={"max_time": 2.0}), folder=tmp_path, on_event=clock)
-    assert "nothing is left to go on with" in none_left.notes[0]
-    whole = run(settings=settings, folder=tmp_path, on_event=clock)
-    assert every_bit(whole) == every_bit(run(settings=settings.model_copy(update={"max_time": None})))
-
-
-@pytest.mark.parametrize("name", ["decided.json", "train.checkpoint", "spent.json"])
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\x00" * 100])
-def test_a_broken_file_is_refused(name: str, content: bytes, tmp_path: Path):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(TrainingError, match=r"training\.bad_checkpoint"):
-        run(settings=with_(rate=0.05), folder=tmp_path)
-
-
-def test_a_full_disk_ends_nothing(tmp_path: Path, monkeypatch: Any):
-    def full(handle: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    found = run(folder=tmp_path)
-    monkeypatch.undo()
-    assert every_bit(found) == every_bit(run())
-    assert any("no checkpoint at step" in note and "resource.disk_full" in note for note in found.notes)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_states_of_somebody_else_are_used_and_left_open():
     with StateStore(llama()) as store:
         first = run(store=store)
@@ -513,6 +295,16 @@ def test_a_row_is_judged_by_its_pooled_windows() -> None:
         values += [right] * (width - 1) + [wrong if width > 1 else right]
     scores = Scores(torch.arange(len(values)), torch.tensor(values), torch.ones(len(values), 2, dtype=torch.long))
     assert learner.judge(scores, range(len(values))) == 1.0
+
+
+def test_windows_of_one_example_are_one_look() -> None:
+    learner = Learner(windowed(), llama(), vocabulary_of(llama()))
+    widths = learner.widths("validation")
+    begins = {sum(widths[:n]) for n in range(len(widths))}
+    firsts = [row if place in begins else None for place, row in enumerate(learner.validation)]
+    assert len(learner.validation) > len(widths) == 8
+    found = [learner.doubt(0.5, 0.5, judged=rows) for rows in (learner.validation, firsts)]
+    assert found == [pytest.approx((2 * 0.25 / 8) ** 0.5)] * 2
 
 
 def test_lessons_with_other_windows_are_trained_together_as_alone() -> None:

@@ -16,7 +16,7 @@ from softprompt.model.backbones.loading import wrap
 from softprompt.model.methods.multitask import MultitaskSettings
 from softprompt.model.methods.starts import from_text, generator
 from softprompt.testing import FAMILIES, tiny, tiny_tokenizer
-from tests.lab.test_tuning import At, Killed, every_bit, lesson, run, with_
+from tests.lab.lessons import At, Killed, every_bit, lesson, run, with_
 from tests.lab.training.small import llama
 from tests.ops.formats.samples import hf_model, quietly
 

@@ -278,14 +278,21 @@ class Learner:
         total = float(metric.total(items.sum(axis=0)))
         return total if metric.higher_is_better else -total
 
-    def doubt(self, one: float, other: float) -> float:
-        """Standard error, at most, of the difference of two of its scores; 0 where none is known."""
+    def doubt(self, one: float, other: float, *, judged: Sequence[Row | None]) -> float:
+        """Standard error, at most, of the difference of two of its scores; 0 where none is known.
+
+        Args:
+            one: What :meth:`judge` gave.
+            other: Likewise.
+            judged: The rows of :attr:`validation` that were looked at, at their places; the windows of one example are
+                one look.
+        """
         if self.objective == "likelihood":
             return 0.0
         metric = self._metric()
         sign = 1 if metric.higher_is_better else -1
-        rows = sum(example is not None for example in self.lesson.validation)
-        return difference_error(sign * one, sign * other, bounds=metric.bounds, rows=rows)
+        examples = {self._owners[place] for place, row in enumerate(judged) if row is not None}
+        return difference_error(sign * one, sign * other, bounds=metric.bounds, rows=len(examples))
 
     def _metric(self) -> Metric:
         """What its scores are."""

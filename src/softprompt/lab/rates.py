@@ -8,9 +8,9 @@ Knows numbers; no prompts and no rows.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["USUAL", "chosen_rate", "difference_error"]
+__all__ = ["USUAL", "chosen_rate", "difference_error", "usual_rate"]
 
 #: In units of the table's scale: what did best, or as well as the best, with every method and task measured so far.
 USUAL = 0.1
@@ -34,6 +34,15 @@ def chosen_rate(tried: Mapping[float, tuple[float, float]], error: Callable[[flo
     score, usual = tried[best][0], tried[USUAL][0]
     known = math.isfinite(score) and math.isfinite(usual)
     return USUAL if known and score - usual < error(score, usual) else best
+
+
+def usual_rate(rates: Sequence[float]) -> float:
+    """The rate to train at where nothing is probed: the usual one, or the middle of rates of one's own without it.
+
+    >>> usual_rate((0.003, 0.01, 0.03, 0.1, 0.3)), usual_rate((0.001, 0.01, 0.02)), usual_rate(())
+    (0.1, 0.01, 0.1)
+    """
+    return USUAL if USUAL in rates or not rates else rates[len(rates) // 2]
 
 
 def difference_error(one: float, other: float, *, bounds: tuple[float, float], rows: int) -> float:

@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -298,7 +299,9 @@ class _Work:
             limit = self._left() * PROBE_SHARE if settings.max_time is not None else None
             outcomes = self._stage("probe", places, settings.model_copy(update={**changes, "max_time": limit}))
             asked = [n if (other := one.lesson.rate_from) is None else other for n, one in enumerate(self.learners)]
-            chosen = [_rate(places, outcomes, n, self.learners[n].doubt) for n in asked]
+            looks = self._looks("probe")
+            doubts = [partial(one.doubt, judged=rows) for one, rows in zip(self.learners, looks, strict=True)]
+            chosen = [_rate(places, outcomes, n, doubts[n]) for n in asked]
             probe = _Probe(names, places, chosen, outcomes)
             if not probe.interrupted:
                 found = {
@@ -338,9 +341,7 @@ class _Work:
 
     def _stage(self, name: str, places: Sequence[Place], settings: TrainingSettings) -> list[Outcome]:
         """Train one prompt a place."""
-        looks = [learner.validation for learner in self.learners]
-        if name == "probe":  # it chooses a rate; it needs no last judgement on every row
-            looks = [part_of(rows, rows_a_look(self.settings)) for rows in looks]
+        looks = self._looks(name)
         problem = Problem(
             train=[_asked_by(self.learners[n].train_of(seed), k) for k, (n, _, seed) in enumerate(places)],
             validation=[_asked_by(looks[n], k) for k, (n, _, _) in enumerate(places)],
@@ -365,6 +366,11 @@ class _Work:
         outcomes = trainer.run()
         self.notes += trainer.notes
         return outcomes
+
+    def _looks(self, stage: str) -> list[list[Row | None]]:
+        """The rows that judge, by lesson: in a probe, which only chooses a rate, no more than a look reads."""
+        rows = [learner.validation for learner in self.learners]
+        return [part_of(one, rows_a_look(self.settings)) for one in rows] if stage == "probe" else rows
 
     def _called(self, stage: str, place: Place) -> str:
         """A prompt for people: its lesson, where there are several, and what else tells it apart."""

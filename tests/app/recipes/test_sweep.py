@@ -9,6 +9,8 @@ import pytest
 import softprompt as sp
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes import candidates, searching
+from softprompt.app.recipes.candidates import Candidates
+from softprompt.app.recipes.prepare import prepare
 from softprompt.app.recipes.sweep import SweepReport, sweep
 from softprompt.core.errors import ConfigError, ExtraError, SoftpromptError
 from softprompt.lab.sweep import study as studies
@@ -84,6 +86,26 @@ def test_folds_judge_few_rows_and_the_note_says_what_the_score_is(tmp_path: Path
     assert report.winner is not None
     assert report.winner.split == "out of fold"
     assert "flatters the winner" in report.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("training", "rate"),
+    [
+        ({"effort": "thorough"}, 0.1),
+        ({"effort": "quick"}, 0.1),
+        ({"rates": [0.001, 0.01, 0.02]}, 0.01),
+        ({"rate": 0.2}, 0.2),
+    ],
+    ids=["thorough", "quick", "own rates", "own rate"],
+)
+def test_without_a_rate_in_the_space_trials_train_at_the_usual_one(
+    tmp_path: Path, model: sp.Backbone, training: dict[str, Any], rate: float
+) -> None:
+    config = RunConfig.parse(
+        {"data": {"train": "given"}, "max_tokens": 64, "training": training, "sweep": {"space": {"length": [2, 4]}}}
+    )
+    ready = prepare(config, sources={"train": ROWS}, backbone=model)
+    assert Candidates(ready, tmp_path)({"length": 2}).settings.rate == rate
 
 
 def test_what_cannot_be_searched_is_said_before_anything_is_trained(

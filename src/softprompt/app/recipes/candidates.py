@@ -16,6 +16,7 @@ from softprompt.app.recipes.prepare import Prepared
 from softprompt.core.errors import SoftpromptError
 from softprompt.lab.folds import lessons_of
 from softprompt.lab.lessons import Lesson
+from softprompt.lab.rates import usual_rate
 from softprompt.lab.rehearsal import rehearse
 from softprompt.lab.sweep.passes import Candidate
 from softprompt.lab.sweep.space import Range, SweepSettings, default_space, key_of, told
@@ -65,8 +66,7 @@ class Candidates:
         """
         ready, config = self.ready, self.config_of(values)
         resolved = config.training.resolved()
-        rates = resolved.rates or (0.1,)
-        rate = resolved.rate if resolved.rate is not None else rates[len(rates) // 2]
+        rate = resolved.rate if resolved.rate is not None else usual_rate(resolved.rates or ())
         trained = resolved.model_copy(update={"rate": rate, **({"keep": "last"} if ready.crossed else {})})
         lesson = Lesson(
             config.name,

@@ -12,6 +12,7 @@ from torch import Tensor
 from softprompt.core.records import Answer, Readout, Row, Soft, Text
 from softprompt.core.tensors import PromptTensors
 from softprompt.model.backbones.base import Backbone
+from tests.laws.both_ways import Placed, read_both_ways
 from tests.laws.roads import Seen
 
 __all__ = ["cloze_oracle"]
@@ -64,11 +65,16 @@ def _forward(
     before = segments[: soft[0]] if soft else []
     frozen = sum(map(len, before)) if any(segment.field is not None for segment in before) else 0
     parts = [table.weight.new_zeros(0, table.weight.shape[1])]
+    placed: list[Placed] = []
     for n, segment in enumerate(segments):
         if frozen and n == soft[0]:
             parts.append(table(torch.tensor(close)))
         if isinstance(segment, Soft):
-            parts.append(prompts[segment.prompt_index].slots[segment.slot].embed.to(table.weight.dtype))
+            slot = prompts[segment.prompt_index].slots[segment.slot]
+            if slot.embed is None:
+                placed.append((sum(map(len, parts)), slot))
+            blank = table.weight.new_zeros(slot.length, table.weight.shape[1])
+            parts.append(blank if slot.embed is None else slot.embed.to(table.weight.dtype))
         elif segment.ids:
             parts.append(table(torch.tensor(segment.ids)))
     at = sum(len(part) for part in parts)
@@ -79,8 +85,13 @@ def _forward(
     caught: list[Tensor] = []
     head = model.get_output_embeddings() if type(model).__name__.endswith("ForMaskedLM") else None
     handle = None if head is None else head.register_forward_pre_hook(lambda _, args: caught.append(args[0][0]))
+
+    def run(absent: Tensor) -> Tensor:
+        caught.clear()
+        return _call(model, embeds, seen & ~absent)
+
     try:
-        out = _call(model, embeds, seen)
+        out = read_both_ways(model.base_model, run, placed, len(seen))
     finally:
         if handle is not None:
             handle.remove()

@@ -5,17 +5,17 @@ Where slots enter the layers it cannot be as plain: see :mod:`~tests.laws.staged
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from softprompt.core.records import Answer, Readout, Row, Soft
-from softprompt.core.tensors import PromptTensors
+from softprompt.core.tensors import PromptTensors, SlotTensors
 from softprompt.model.backbones.base import Backbone
+from tests.laws.both_ways import read_both_ways
 from tests.laws.cloze_oracle import cloze_oracle
 from tests.laws.roads import Seen
-from tests.laws.staged import staged, steps
+from tests.laws.staged import Decoder, staged, steps
 
 __all__ = ["greedy", "oracle"]
 
@@ -85,8 +85,7 @@ def _embeds(
 
 def _forward(backbone: Backbone, row: Row, index: int, prompts: Sequence[PromptTensors]) -> tuple[int, Tensor]:
     if backbone.spec.kind == "seq2seq":
-        before, arguments = _two_sides(backbone, row, index, prompts)
-        return before, backbone.model(**arguments).logits[0]  # type: ignore[attr-defined]
+        return _two_sides(backbone, row, index, prompts, states=False)
     if parts := steps(backbone, row, index, prompts):
         logits, last = staged(backbone.model, parts, states=False), row.nodes[index].segment  # type: ignore[attr-defined]
         return len(logits) - (len(last) - 1 if isinstance(last, Answer) else 0), logits
@@ -97,12 +96,7 @@ def _forward(backbone: Backbone, row: Row, index: int, prompts: Sequence[PromptT
 
 def _states(backbone: Backbone, row: Row, index: int, prompts: Sequence[PromptTensors]) -> Tensor:
     if backbone.spec.kind == "seq2seq":
-        _, arguments = _two_sides(backbone, row, index, prompts)
-        model = backbone.model  # type: ignore[attr-defined]
-        states = model(**arguments, output_hidden_states=True).decoder_hidden_states[-1][0]
-        config = model.config
-        scaled = getattr(config, "scale_decoder_outputs", config.model_type == "umt5" and config.tie_word_embeddings)
-        return states * config.d_model**-0.5 if scaled else states
+        return _two_sides(backbone, row, index, prompts, states=True)[1]
     if parts := steps(backbone, row, index, prompts):
         return staged(backbone.model, parts, states=True)  # type: ignore[attr-defined]
     _, embeds = _embeds(backbone, row, index, prompts)
@@ -110,19 +104,57 @@ def _states(backbone: Backbone, row: Row, index: int, prompts: Sequence[PromptTe
 
 
 def _two_sides(
-    backbone: Backbone, row: Row, index: int, prompts: Sequence[PromptTensors]
-) -> tuple[int, dict[str, Any]]:
-    """Arguments of an encoder-decoder: the path up to its first decoder node, and the rest; each with its marks."""
-    frame = backbone.frame  # type: ignore[attr-defined]
+    backbone: Backbone, row: Row, index: int, prompts: Sequence[PromptTensors], *, states: bool
+) -> tuple[int, Tensor]:
+    """The path up to its first decoder node, and the rest; each with its marks.
+
+    Keys and values that the decoder's side begins with stand before its opening.
+    """
+    model, frame = backbone.model, backbone.frame  # type: ignore[attr-defined]
     path = row.path(index)
     decoder = [row.nodes[at].side == "decoder" or isinstance(row.nodes[at].segment, Answer | Readout) for at in path]
     cut = decoder.index(True) if True in decoder else len(path)
-    _, encoder = _embeds(backbone, row, index, prompts, path[:cut])
-    before, live = _embeds(backbone, row, index, prompts, path[cut:])
-    table = backbone.model.get_input_embeddings()  # type: ignore[attr-defined]
-    closing, opening = (table(torch.tensor([ids], dtype=torch.long)) for ids in (frame.closing, frame.opening))
-    arguments = {
-        "inputs_embeds": torch.cat([encoder, closing], dim=1),
-        "decoder_inputs_embeds": torch.cat([opening, live], dim=1),
-    }
-    return before + len(frame.opening), arguments
+    closing, opening = (
+        model.get_input_embeddings()(torch.tensor(ids, dtype=torch.long)) for ids in (frame.closing, frame.opening)
+    )
+    scaled = getattr(
+        model.config, "scale_decoder_outputs", model.config.model_type == "umt5" and model.config.tie_word_embeddings
+    )
+    scale = model.config.d_model**-0.5 if scaled else 1.0
+    last = row.nodes[index].segment if index in path[cut:] else Readout(0)
+    answer = len(last) - 1 if isinstance(last, Answer) else 0
+    memory = _memory(backbone, row, index, prompts, path[:cut], closing)
+    parts = steps(backbone, row, index, prompts, nodes=path[cut:])
+    if parts:
+        first = next((n for n, part in enumerate(parts) if isinstance(part, Tensor) or not part.kv), len(parts))
+        found = staged(Decoder(model, memory, scale), [*parts[:first], opening, *parts[first:]], states=states)
+        return len(found) - answer, found
+    _, live = _embeds(backbone, row, index, prompts, path[cut:])
+    embeds = torch.cat([opening[None], live], dim=1)
+    out = model(encoder_outputs=(memory,), decoder_inputs_embeds=embeds, output_hidden_states=states)
+    found = out.decoder_hidden_states[-1][0] * scale if states else out.logits[0]
+    return len(found) - answer, found
+
+
+def _memory(
+    backbone: Backbone, row: Row, index: int, prompts: Sequence[PromptTensors], nodes: Sequence[int], closing: Tensor
+) -> Tensor:
+    """The encoder's output [1, T, H], less what is keys and values."""
+    encoder = backbone.model.get_encoder()  # type: ignore[attr-defined]
+    parts = steps(backbone, row, index, prompts, nodes=nodes)
+    if not parts:
+        _, embeds = _embeds(backbone, row, index, prompts, nodes)
+        return encoder(inputs_embeds=torch.cat([embeds, closing[None]], dim=1)).last_hidden_state
+    slots, vectors, kept = [], [], []
+    for part in [*parts, closing]:
+        slot = part if isinstance(part, SlotTensors) else SlotTensors(embed=part)
+        if slot is part:
+            slots.append((sum(map(len, vectors)), slot))
+        vectors.append(closing.new_zeros(slot.length, closing.shape[1]) if slot.embed is None else slot.embed)
+        kept.append(torch.full((slot.length,), not slot.kv))
+    embeds = torch.cat(vectors)[None]
+
+    def run(absent: Tensor) -> Tensor:
+        return encoder(inputs_embeds=embeds, attention_mask=(~absent)[None].long()).last_hidden_state
+
+    return read_both_ways(encoder, run, slots, embeds.shape[1])[:, torch.cat(kept)]

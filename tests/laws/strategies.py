@@ -40,12 +40,22 @@ def prompts_for(
     seed: int = 0,
     slots: Sequence[dict[str, int]] = SLOTS,
     kinds: Sequence[dict[str, Kind]] | None = None,
+    decoder: bool = False,
 ) -> list[PromptTensors]:
-    """Random tensors, vectors of the size of the model's own embeddings; leaves of a graph."""
+    """Random tensors, vectors of the size of the model's own embeddings; leaves of a graph.
+
+    Args:
+        backbone: For which they are.
+        seed: Of the numbers.
+        slots: Lengths of the slots, by prompt.
+        kinds: What they hold; a layer beyond the last is the last.
+        decoder: Whether they stand on the decoder's side.
+    """
     generator = torch.Generator().manual_seed(seed)
     spec = backbone.spec
     scale = float(backbone.embed(torch.arange(200)).float().std())
     dtype = torch.float64 if spec.dtype == torch.float64 else torch.float32
+    layers = backbone.slot_shapes(decoder=decoder)
 
     def drawn(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=generator, dtype=dtype)
@@ -56,9 +66,9 @@ def prompts_for(
                 return SlotTensors(embed=(scale * drawn(length, spec.embed_dim)).requires_grad_())
             case "hidden", layer:
                 width = backbone.model.config.hidden_size  # type: ignore[attr-defined]
-                return SlotTensors(hidden={layer: drawn(length, width).requires_grad_()})
+                return SlotTensors(hidden={min(layer, len(layers) - 1): drawn(length, width).requires_grad_()})
             case _, first:
-                shapes = list(enumerate(spec.kv_shapes))[first:]
+                shapes = list(enumerate(layers))[first:]
                 return SlotTensors(
                     kv={
                         layer: (drawn(g, length, dk).requires_grad_(), drawn(g, length, dv).requires_grad_())

@@ -200,13 +200,6 @@ def test_nothing_is_read_directly_behind_keys_and_values(family):
     assert "put a word between" in caught.value.cure
 
 
-@pytest.mark.parametrize("family", ["t5", "bert"])
-def test_models_that_are_not_causal_say_so(family):
-    with pytest.raises(ModelError, match=f"tiny-{family} is no causal model: .* among the embeddings only") as caught:
-        tiny(family).prefill(torch.zeros(2, 32))
-    assert caught.value.code == "model.unsupported_prompt"
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_start_vectors_become_in_the_layers_is_a_text_prompt(family):
     """In its place, behind the beginning, words as keys and values score as they do as words."""

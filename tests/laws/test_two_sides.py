@@ -133,8 +133,8 @@ def slots_do_not_thaw(patch, backbone):
     """What stands before the first slot of an encoder counts as frozen, as in causal models."""
     real = seq2seq.split
 
-    def split(batch, frame, *, frozen="soft"):
-        sides: Sides = real(batch, frame, frozen=None if frozen is None else "field")
+    def split(batch, frame, *, frozen="soft", **rest):
+        sides: Sides = real(batch, frame, frozen=None if frozen is None else "field", **rest)
         return sides
 
     patch.setattr(seq2seq, "split", split)

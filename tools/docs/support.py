@@ -232,7 +232,7 @@ def _methods(reasons: Reasons) -> Iterator[tuple[str, ...]]:
                 stage = Stage(backbone, place)
                 found[label] = reasons.tried(backbone, partial(_learns, stage, name))
                 if backbone.spec.kind == "causal" and place == "before":
-                    tensors = _begun(backbone, name).materialise()[0]
+                    tensors = _begun(stage, name).materialise()[0]
                     slot = tensors.slots["soft"]
                     held = [slot.embed is not None, bool(slot.hidden), bool(slot.kv)]
                     kept = ", ".join(compress(KEPT, held))
@@ -247,24 +247,26 @@ def _methods(reasons: Reasons) -> Iterator[tuple[str, ...]]:
 
 def _headed(reasons: Reasons) -> str:
     """Where a prompt with label vectors can go."""
-    backbone = _tiny("llama")
-    tensors = _begun(backbone, "plain").materialise()[0]
-    head = Head(torch.ones(2, backbone.spec.head_dim), torch.zeros(2))
-    return reasons.exported(backbone, Stage(backbone, "before").prompt(PromptTensors(tensors.slots, head)))
+    stage = Stage(_tiny("llama"), "before")
+    tensors = _begun(stage, "plain").materialise()[0]
+    head = Head(torch.ones(2, stage.backbone.spec.head_dim), torch.zeros(2))
+    return reasons.exported(stage.backbone, stage.prompt(PromptTensors(tensors.slots, head)))
 
 
 #: What the tensors of a slot are to people: embed, hidden, kv.
 KEPT = ("vectors among the embeddings", "vectors at a layer", "keys and values")
 
 
-def _begun(backbone: Backbone, name: str) -> Any:
+def _begun(stage: Stage, name: str) -> Any:
     """One prompt of a method at its start."""
-    return start_method(parse_method(name), [_start(backbone)])
+    return start_method(parse_method(name), [_start(stage)])
 
 
-def _start(backbone: Backbone) -> Start:
+def _start(stage: Stage) -> Start:
+    backbone, decoder = stage.backbone, stage.place == "after"
     words = Vocabulary(backbone.embed, backbone.tokenizer.encode, backbone.spec.vocab_size, frozenset({256, 257, 258}))
-    layers = Layers(len(backbone.spec.kv_shapes), lambda vectors, layer: backbone.prefill(vectors, layer=layer))
+    prefill = partial(backbone.prefill, decoder=decoder)
+    layers = Layers(len(backbone.slot_shapes(decoder=decoder)), lambda vectors, layer: prefill(vectors, layer=layer))
     slots = {"soft": (3, from_vocabulary(words))}
     return start_prompt(
         slots, scale=words.statistics.rms, seed=0, words=words, kept={"soft": 1}, layers={"soft": layers}
@@ -273,7 +275,7 @@ def _start(backbone: Backbone) -> Start:
 
 def _learns(stage: Stage, name: str) -> bool:
     """Whether a gradient arrives at a method's parameters."""
-    method = _begun(stage.backbone, name)
+    method = _begun(stage, name)
     loss = stage.scores("words", method()[0]).square().sum()
     gradients: Sequence[Tensor | None] = torch.autograd.grad(loss, list(method.parameters()), allow_unused=True)
     return any(gradient is not None and bool(gradient.any()) for gradient in gradients)

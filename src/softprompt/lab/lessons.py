@@ -241,10 +241,10 @@ class Learner:
 
     def _layers(self, slot: str) -> Layers:
         """What the model makes of a slot's tokens in its layers, read behind the words that stand before all fields."""
-        backbone, ids = self.backbone, _words_before(self.train, slot)
+        backbone, (ids, decoder) = self.backbone, _words_before(self.train, slot)
         return Layers(
-            len(backbone.spec.kv_shapes),
-            lambda vectors, layer: backbone.prefill(vectors, before=ids, layer=layer),
+            len(backbone.slot_shapes(decoder=decoder)),
+            lambda vectors, layer: backbone.prefill(vectors, before=ids, layer=layer, decoder=decoder),
             self._deeper(slot),
         )
 
@@ -311,17 +311,21 @@ def _laid_out(parts: Sequence[Sequence[Row]], widths: Sequence[int]) -> list[Row
     return [rows[n] if n < len(rows) else None for rows, width in zip(parts, widths, strict=True) for n in range(width)]
 
 
-def _words_before(rows: Sequence[Row | None], slot: str) -> tuple[int, ...]:
-    """Ids of the template's own words at the beginning of the rows, up to a slot or the first field."""
+def _words_before(rows: Sequence[Row | None], slot: str) -> tuple[tuple[int, ...], bool]:
+    """Ids of the template's own words at the beginning of a slot's side, up to a slot or the first field; and whether
+    the side is a decoder's."""
     row = next(row for row in rows if row is not None)
     at = next(i for i, node in enumerate(row.nodes) if isinstance(node.segment, Soft) and node.segment.slot == slot)
+    decoder = row.nodes[at].side == "decoder"
     ids: list[int] = []
     for index in row.path(at):
-        segment = row.nodes[index].segment
-        if not isinstance(segment, Text) or segment.field is not None:
+        node = row.nodes[index]
+        if (node.side == "decoder") is not decoder:
+            continue
+        if not isinstance(node.segment, Text) or node.segment.field is not None:
             break
-        ids.extend(segment.ids)
-    return tuple(ids)
+        ids.extend(node.segment.ids)
+    return tuple(ids), decoder
 
 
 def vocabulary_of(backbone: Backbone) -> Vocabulary:

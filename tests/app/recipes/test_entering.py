@@ -125,10 +125,10 @@ class Stages(sp.Watcher):
     [
         ("llama", "deep", "{text}<soft 4>{answer}", r"directly behind slot 'soft'.*put a word between"),
         ("llama", {"name": "late", "layer": 7}, METHODS["late after"][1], r"config.invalid.*give one of them"),
-        ("t5", "deep", METHODS["deep before"][1], r"tiny-t5 is no causal model.*use another method"),
-        ("t5", "late", METHODS["late before"][1], r"tiny-t5 is no causal model.*use another method"),
-        ("bert", "deep", METHODS["deep before"][1], r"tiny-bert is no causal model.*use another method"),
-        ("bert", "late", METHODS["late before"][1], r"tiny-bert is no causal model.*use another method"),
+        ("t5", "deep", "{text}<decoder>So<soft 4>{answer}", r"directly behind slot 'soft'.*put a word between"),
+        ("t5", {"name": "late", "layer": 2}, "{text}<decoder><soft 4>{answer}", r"the model has 2 layers, 0 to 1"),
+        ("minilm", "deep", "{text}<soft 4>{answer}", r"directly behind slot 'soft'.*put a word between"),
+        ("bert", {"name": "late", "layer": 7}, METHODS["late before"][1], r"the model has 3 layers, 0 to 2"),
     ],
 )
 def test_what_cannot_be_is_refused_before_texts_are_read_and_in_the_forecast(
@@ -164,6 +164,52 @@ def test_answers_are_written_behind_tokens_of_the_layers(method: str, model: sp.
         method=method,
         template={"place": "before"},
         training=QUICK,
+        baselines=False,
+    )
+    prompt = sp.load(report.folder / "prompt")
+    together = [one.answers[prompt.name].answer for one in sp.predict(prompt, TEXTS, model=model)]
+    apart = [next(iter(sp.predict(prompt, [text], model=model))).answers[prompt.name].answer for text in TEXTS]
+    assert together == apart
+
+
+@pytest.mark.parametrize("method", ["deep", "late"])
+@pytest.mark.parametrize(
+    ("family", "template", "layers"),
+    [
+        ("t5", "{text} It was<decoder><soft 4>{answer}", 2),
+        ("bart", "{bos}<soft 4>{text} It was<decoder>{answer}", 3),
+        ("bert", "{bos}{text}<soft 4> It was {answer}", 3),
+        ("minilm", "{bos}<soft 4>{text} It was {answer}", 3),
+    ],
+)
+def test_other_kinds_of_models_learn_save_and_answer(
+    family: str, template: str, layers: int, method: str, tmp_path: Path
+) -> None:
+    model = tiny(family)
+    asked = {"training": QUICK | {"seeds": (0,)}, "answers": {"form": "vectors"}}
+    report = learn(model, tmp_path / "run", method, template, **asked)
+    prompt = sp.load(report.folder / "prompt")
+    slot = prompt.tensors.slots["soft"]
+    assert sorted(slot.kv) == (list(range(layers)) if method == "deep" else [])
+    assert sorted(slot.hidden) == ([] if method == "deep" else [round(2 / 3 * layers)])
+    again = sp.evaluate(prompt, PARTS["test"], model=model)[0]
+    assert {k: i.estimate for k, i in again.metrics.items()} == {s.metric: s.value for s in prompt.manifest.scores}
+
+
+def test_a_decoder_writes_behind_keys_and_values(tmp_path: Path) -> None:
+    model = tiny("t5")
+    task = sp.Task.generate(target="label", max_new_tokens=3)
+    examples = [{"text": row["text"], "label": row["text"][:3]} for row in rows(12)]
+    report = sp.tune(
+        task,
+        train=examples,
+        validation=examples[:4],
+        test=examples[4:8],
+        model=model,
+        output=tmp_path / "run",
+        method="deep",
+        template={"place": "after"},
+        training=QUICK | {"seeds": (0,)},
         baselines=False,
     )
     prompt = sp.load(report.folder / "prompt")

@@ -6,7 +6,6 @@ from transformers import AutoModel, BertConfig, BertForMaskedLM, BertForSequence
 
 from softprompt.core.errors import ModelError
 from softprompt.core.records import Answer, Batch, Node, Readout, Row, Soft, Text
-from softprompt.core.tensors import PromptTensors, SlotTensors
 from softprompt.model.backbones.base import Want
 from softprompt.model.backbones.encoder_loading import read_encoder
 from softprompt.model.backbones.encoders import ENCODERS, REFUSED, encoder_of
@@ -75,9 +74,6 @@ def test_what_a_masked_model_cannot_do_is_refused_with_the_cure():
         backbone.step(backbone.read(batch), torch.zeros(1, 1, dtype=torch.long))
     with pytest.raises(ModelError, match="no_mask_head"):
         tiny("minilm").forward(Batch((Row((Node(Text((5,))),)),)), want=Want(last=True))
-    deep = [PromptTensors({"a": SlotTensors(hidden={1: torch.zeros(3, 32)})})]
-    with pytest.raises(ModelError, match=r"slot 'a' of prompt 0 holds hidden; .* 'embed' alone"):
-        backbone.forward(batch, deep)
 
 
 def test_a_batch_without_anything_to_read_gives_nothing():
@@ -131,9 +127,10 @@ def test_a_saved_masked_model_is_the_model(family, folder):
 
 
 @pytest.mark.parametrize("family", ["minilm", "electra_discriminator"])
-def test_a_head_that_was_never_trained_is_not_made_up(family, folder):
+def test_a_head_that_was_never_trained_is_not_made_up(family, folder, monkeypatch):
     original = tiny(family)
     original.model.save_pretrained(folder)
+    monkeypatch.delattr(AutoModel, "from_pretrained")  # the file is read once
     first, second = load(folder, dtype="fp32"), load(folder, dtype="fp32")
     assert (first.spec.kind, first.spec.words) == ("masked", False)
     assert first.spec.fingerprint == second.spec.fingerprint == original.spec.fingerprint

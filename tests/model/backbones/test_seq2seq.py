@@ -87,15 +87,6 @@ def test_head_and_answers_of_several_prompts_read_one_text():
     torch.testing.assert_close(found[0].values, found[1].values)
 
 
-@pytest.mark.parametrize("tensors", [{"kv": {0: (torch.zeros(4, 3, 8),) * 2}}, {"hidden": {1: torch.zeros(3, 32)}}])
-@pytest.mark.parametrize("place", ["encoder", "decoder"])
-def test_slots_of_other_kinds_are_refused_with_the_reason(place, tensors):
-    backbone = tiny("t5")
-    with pytest.raises(ModelError, match="an encoder-decoder takes vectors where embeddings stand") as caught:
-        backbone.forward(Batch((chain(place=place),)), [PromptTensors({"soft": SlotTensors(**tensors)})])
-    assert caught.value.code == "model.unsupported_prompt"
-
-
 def test_either_side_may_be_as_long_as_the_models_positions():
     backbone = tiny("bart")
     longest = Text((7,) * (backbone.max_columns - 1))

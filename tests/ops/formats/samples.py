@@ -40,7 +40,7 @@ def build(
     parsed, spec = Template.parse(template), backbone.spec
     slots = {}
     for seed, (name, place) in enumerate(parsed.slots.items()):
-        shapes = enumerate(spec.kv_shapes)
+        shapes = enumerate(backbone.slot_shapes(decoder="<decoder><soft" in template))
         pairs = {n: (noise(90 + n, g, place.length, k), noise(70 + n, g, place.length, v)) for n, (g, k, v) in shapes}
         vectors = noise(seed, place.length, spec.embed_dim)
         slots[name] = SlotTensors(kv=pairs) if kv else SlotTensors(embed=vectors)

@@ -180,9 +180,9 @@ def change(folder: Path, **values: object) -> None:
         ({"task_type": "SEQ_2_SEQ_LM", "num_transformer_submodules": 2}, "prompt.shape_mismatch", "promises 8 x 32"),
         ({"task_type": "TOKEN_CLS"}, "prompt.unsupported_import", "imported: CAUSAL_LM, SEQ_2_SEQ_LM"),
         (
-            {"task_type": "SEQ_2_SEQ_LM", "peft_type": "PREFIX_TUNING"},
+            {"task_type": "SEQ_2_SEQ_LM", "peft_type": "PREFIX_TUNING", "num_transformer_submodules": 1},
             "prompt.unsupported_import",
-            "in front of the decoder",
+            "num_transformer_submodules = 1: PEFT then mixes",
         ),
         ({"num_virtual_tokens": None}, "prompt.bad_manifest", "num_virtual_tokens = null"),
         ({"num_virtual_tokens": 5}, "prompt.shape_mismatch", "promises 5 x 32 numbers.* holds 4 x 32"),

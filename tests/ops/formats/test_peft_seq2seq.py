@@ -115,3 +115,60 @@ def test_what_peft_cannot_put_in_front_of_an_encoder_is_refused(template: str, k
         export(build(backbone, template, kind="seq2seq"), "peft", backbone=lambda: backbone, kind=kind)
     assert caught.value.code == "prompt.unsupported_export"
     assert caught.value.cure
+
+
+PREFIXED = "{text}<decoder><soft 4> It was {answer}"
+
+
+def written(family: str) -> str:
+    """The template with keys and values, as this model's own tokenizer writes texts."""
+    return PREFIXED.replace("{text}", '{special "<bos>"}{text}') if AROUND[family][0] else PREFIXED
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft 0.21 asks for it
+@pytest.mark.parametrize("kind", ["PREFIX_TUNING", "CARTRIDGE"])
+@pytest.mark.parametrize("family", ["t5", "bart"])
+def test_keys_and_values_of_a_decoder_are_peft_s_prefix_and_come_back(family: str, kind: str, tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    backbone = tiny(family)
+    prompt = build(backbone, written(family), kv=True, kind="seq2seq")
+    folder = exported(prompt, "peft", tmp_path / "out", backbone, kind=kind)
+    config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+    assert (config["num_layers"], config["num_transformer_submodules"]) == (4, 2), "every other layer is blank"
+    with quietly():
+        adapted = peft.PeftModel.from_pretrained(hf_model(backbone), str(folder)).eval()
+    assert close(peft_logits(adapted, backbone, family, " It was"), our_logits(prompt, backbone))
+    assert same(import_prompt(folder).tensors, prompt.tensors)
+    assert "in front of what the decoder begins with" in (folder / "README.md").read_text("utf-8")
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+@pytest.mark.parametrize("family", ["t5", "bart"])
+def test_a_prefix_that_peft_wrote_has_its_logits_here(family: str, tmp_path: Path) -> None:
+    """It trains one pair for two of its layers."""
+    peft = pytest.importorskip("peft")
+    backbone = tiny(family)
+    with torch.random.fork_rng(devices=[]), quietly():
+        torch.manual_seed(3)
+        config = peft.PrefixTuningConfig(
+            task_type="SEQ_2_SEQ_LM", num_virtual_tokens=4, num_layers=2, token_dim=32, num_attention_heads=4
+        )
+        adapted = peft.get_peft_model(hf_model(backbone), config).eval()
+        adapted.save_pretrained(tmp_path / "adapter")
+    prompt = import_prompt(
+        tmp_path / "adapter", model=backbone, task=TASK, template=written(family).replace(" It was ", "")
+    )
+    slot = prompt.tensors.slots["soft"]
+    assert torch.equal(slot.kv[0][0], slot.kv[1][0])
+    assert close(our_logits(prompt, backbone), peft_logits(adapted, backbone, family))
+    with pytest.raises(PromptError, match=r"in front of what the decoder reads.*right behind <decoder>"):
+        import_prompt(tmp_path / "adapter", model=backbone, task=TASK, template="<soft 4>{text}<decoder>{answer}")
+
+
+@pytest.mark.parametrize("template", ["<soft 4>{text}<decoder>{answer}", "{text}<decoder>So<soft 4> it was {answer}"])
+def test_keys_and_values_elsewhere_are_refused(template: str) -> None:
+    backbone = tiny("t5")
+    prompt = build(backbone, template, kv=True, kind="seq2seq")
+    with pytest.raises(PromptError, match="elsewhere than at the decoder's beginning") as caught:
+        export(prompt, "peft", backbone=lambda: backbone)
+    assert caught.value.code == "prompt.unsupported_export"

@@ -19,6 +19,7 @@ from softprompt.model.prompts.manifest import Manifest, MethodRecord, Origin
 from softprompt.model.prompts.prompt import Prompt
 from softprompt.model.prompts.storage import write_folder
 from softprompt.model.templates import Template
+from softprompt.model.templates.parts import Decoder, Slot
 from softprompt.ops.formats.format import Foreign
 from softprompt.ops.formats.opening import template_of
 from softprompt.ops.formats.table import export, read
@@ -182,7 +183,7 @@ def _returned(found: Foreign, path: Path, backbone: Backbone | None, watcher: Wa
     if backbone is not None:
         for note in prompt.check(identity(backbone.spec)):
             watcher.note(note)
-        _require_fit(found, backbone.spec)
+        _require_fit(found, backbone, template_of(prompt))
     return prompt
 
 
@@ -204,12 +205,14 @@ def _new(
         Prompt(found.tensors, found.manifest).check(identity(backbone.spec))
     elif found.model and found.model != backbone.spec.name:
         watcher.note(f"it names the model {found.model}, you name {backbone.spec.name}: only the shapes were compared")
-    _require_fit(found, backbone.spec)
     asked = _task(task, found.manifest)
     length = sum(found.lengths.values())
     text = template or (str(template_of(Prompt(found.tensors, found.manifest))) if found.manifest else None)
     preset = f"<soft {length}>{{text}}" + ("<decoder>{answer}" if found.kind == "seq2seq" else " {answer}")
+    if found.opens_decoder:
+        preset = f"{{text}}<decoder><soft {length}>{{answer}}"
     parsed = Template.parse(text or preset)
+    _require_fit(found, backbone, parsed)
     found = _in_place(found, parsed)
     manifest = fresh_manifest(
         backbone,
@@ -246,29 +249,44 @@ def _in_place(found: Foreign, template: Template) -> Foreign:
         message = f"the template has the slots {expected}, what is imported holds {found.lengths}"
         slots = "".join(f"<soft {length} {name}>" for name, length in found.lengths.items())
         raise PromptError("prompt.other_slots", message, cure=f"write {slots.replace(' soft>', '>')} in the template")
-    if found.first and not str(template).startswith("<soft"):
+    if found.opens_decoder and "<decoder><soft" not in str(template.for_kind("seq2seq")):
+        message = f"{found.format} puts keys and values in front of what the decoder reads, {template} does not"
+        cure = "write the soft slot right behind <decoder>; to learn another place, tune from this prompt"
+        raise PromptError("prompt.unsupported_import", message, cure=cure)
+    if found.first and not found.opens_decoder and not str(template).startswith("<soft"):
         message = f"{found.format} puts the soft tokens in front of everything, the template {template} does not"
         cure = "begin the template with the soft slot; to learn another place, tune from this prompt"
         raise PromptError("prompt.unsupported_import", message, cure=cure)
     return found
 
 
-def _require_fit(found: Foreign, spec: Spec) -> None:
+def _written(template: Template, kind: str) -> set[str]:
+    """Slots on the decoder's side."""
+    parts = template.for_kind(kind).parts
+    mark = next((n for n, part in enumerate(parts) if isinstance(part, Decoder)), len(parts))
+    last = sum(isinstance(part, Slot) for part in parts[mark:])
+    return {spec.name for spec in template.slots_in_place[len(template.slots_in_place) - last :]}
+
+
+def _require_fit(found: Foreign, backbone: Backbone, template: Template) -> None:
     """Compare shapes with a model: all that can be compared where no fingerprint is told.
 
     Raises:
         PromptError: ``prompt.other_model``.
     """
+    spec = backbone.spec
     if found.kind not in (None, spec.kind):
         raise _other(found, spec, f"a prompt of a {found.kind} model", f"another kind ({spec.kind})")
-    for slot in found.tensors.slots.values():
+    written = _written(template, spec.kind) if spec.kind == "seq2seq" else set()
+    for name, slot in found.tensors.slots.items():
         if slot.embed is not None and slot.embed.shape[1] != spec.embed_dim:
             raise _other(found, spec, f"vectors of {slot.embed.shape[1]} numbers", f"of {spec.embed_dim}")
-        if slot.kv and len(slot.kv) != len(spec.kv_shapes) and found.first:
-            raise _other(found, spec, f"keys and values for {len(slot.kv)} layers", f"{len(spec.kv_shapes)} layers")
+        shapes = backbone.slot_shapes(decoder=name in written or found.opens_decoder)
+        if slot.kv and len(slot.kv) != len(shapes) and found.first:
+            raise _other(found, spec, f"keys and values for {len(slot.kv)} layers", f"{len(shapes)} layers")
         for layer, (keys, values) in slot.kv.items():
             came = (keys.shape[0], keys.shape[2], values.shape[2])
-            own = spec.kv_shapes[layer] if layer < len(spec.kv_shapes) else None
+            own = shapes[layer] if layer < len(shapes) else None
             if came != own:
                 said = "none there" if own is None else f"{own[0]} of {own[1]}"
                 raise _other(found, spec, f"{came[0]} heads of {came[1]} in layer {layer}", said)

@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from softprompt.core.errors import ModelError
 from softprompt.core.records import Batch, Node, Row, Soft, Text
 from softprompt.core.tensors import PromptTensors, SlotTensors, State
 from softprompt.core.tokens import Tokenizer
@@ -164,25 +163,31 @@ class Backbone(ABC):
     def output_vectors(self, ids: Int[Tensor, " n"]) -> tuple[Float[Tensor, "n H"], Float[Tensor, " n"]]:
         """Rows of the output layer and their biases (zeros where it has none): start values of label vectors."""
 
+    def slot_shapes(self, *, decoder: bool = False) -> Sequence[tuple[int, int, int]]:
+        """(G, Dk, Dv) of the keys and values that soft tokens may be, by layer.
+
+        Args:
+            decoder: Of those on the decoder's side; other models have one side.
+        """
+        return self.spec.kv_shapes
+
+    @abstractmethod
     def prefill(
-        self, vectors: Float[Tensor, "P E"], *, before: Sequence[int] = (), layer: int | None = None
+        self,
+        vectors: Float[Tensor, "P E"],
+        *,
+        before: Sequence[int] = (),
+        layer: int | None = None,
+        decoder: bool = False,
     ) -> SlotTensors:
         """What soft tokens that stand at the beginning of a text become in the layers: where deeper ones may start.
 
         Args:
             vectors: As among the embeddings.
-            before: Ids of what stands before them.
+            before: Ids of what stands before them, on their side.
             layer: Vectors that go into this layer; keys and values of all layers if None.
-
-        Raises:
-            ModelError: ``model.unsupported_prompt`` for models without such slots.
+            decoder: Whether they stand on the decoder's side.
         """
-        raise ModelError(
-            "model.unsupported_prompt",
-            f"{self.spec.name} is no causal model: an encoder keeps no keys and values that others could stand beside, "
-            "so its soft tokens stand among the embeddings only",
-            cure="use another method, such as plain",
-        )
 
     @abstractmethod
     def plan(self, batch: Batch, *, frozen: Frozen | None = "soft") -> Plan:

@@ -5,7 +5,6 @@ readers make scores of it. Each step is a module of its own; this one joins them
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -61,7 +60,12 @@ class CausalBackbone(Backbone):
             return weight, weight.new_zeros(len(ids)) if bias is None else bias.detach()[index].float().to(weight)
 
     def prefill(
-        self, vectors: Float[Tensor, "P E"], *, before: Sequence[int] = (), layer: int | None = None
+        self,
+        vectors: Float[Tensor, "P E"],
+        *,
+        before: Sequence[int] = (),
+        layer: int | None = None,
+        decoder: bool = False,
     ) -> SlotTensors:
         row = Row((Node(Text(tuple(before))), Node(Soft("start", len(vectors)), 0), Node(Text((0,), "end"), 1)))
         prompt = PromptTensors({"start": SlotTensors(embed=vectors)})
@@ -139,7 +143,7 @@ class CausalBackbone(Backbone):
         starts = torch.tensor(state.lengths).to(device)[:, None]
         cache = cache_of(state)
         since = None if state.since is None else torch.nn.functional.pad(state.since, (0, columns))
-        with entering(layers_of(self.model), Layered(since=since)) if since is not None else nullcontext():
+        with entering(layers_of(self.model), Layered(since=since)):
             _, logits = call(
                 self.model,
                 self.embed(ids),
@@ -186,7 +190,7 @@ class CausalBackbone(Backbone):
             cache = layered_cache(state, deep, len(shapes), keep=keep)
         elif state is not None or keep:
             cache = cache_of(state)
-        with entering(layers_of(self.model), deep) if deep is not None else nullcontext():
+        with entering(layers_of(self.model), deep):
             hidden, logits = call(
                 self.model,
                 embeds,

@@ -25,36 +25,31 @@ __all__ = ["ATTENTIONS", "Seen"]
 
 
 class Seen(Protocol):
-    """What the tokens of a call see.
+    """What the tokens of a layer see."""
 
-    Attributes:
-        shared: What the first layer makes for all.
-    """
-
-    shared: dict[str, Tensor]
+    @property
+    def shared(self) -> dict[str, Tensor]:
+        """What the first layer makes for all."""
 
     @property
     def mask(self) -> Bool[Tensor, "S 1 1 W"] | None: ...
     @property
     def distances(self) -> Int[Tensor, "1 L W"]: ...
-
-
-#: Keys and values of the live tokens -> those of everything they see.
-Extend = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    def extend(self, keys: Tensor, values: Tensor, /) -> tuple[Tensor, Tensor]:
+        """Keys and values of the live tokens -> those of everything they see."""
 
 
 def mpnet(
     module: Any,
     body: Any,
     view: Seen,
-    extend: Extend,
     hidden: Float[Tensor, "S L E"],
     *_: Any,
     **__: Any,
 ) -> tuple[Float[Tensor, "S L E"]]:
     """``MPNetSelfAttention``; its ``position_bias`` is that of the live tokens alone, and another is made."""
     query, key, value = (_heads(part(hidden), module.num_attention_heads) for part in (module.q, module.k, module.v))
-    key, value = extend(key, value)
+    key, value = view.extend(key, value)
     if "bias" not in view.shared:
         bucket = MPNetEncoder.relative_position_bucket(-view.distances)
         view.shared["bias"] = body.encoder.relative_attention_bias(bucket).permute(0, 3, 1, 2)
@@ -66,7 +61,6 @@ def disentangled(
     module: Any,
     _body: Any,
     view: Seen,
-    extend: Extend,
     hidden: Float[Tensor, "S L E"],
     *_: Any,
     rel_embeddings: Tensor | None = None,
@@ -75,7 +69,7 @@ def disentangled(
     """``DisentangledSelfAttention`` of DeBERTa-v2."""
     parts = (module.query_proj, module.key_proj, module.value_proj)
     query, key, value = (_heads(part(hidden), module.num_attention_heads) for part in parts)
-    key, value = extend(key, value)
+    key, value = view.extend(key, value)
     kinds = set(module.pos_att_type) & {"c2p", "p2c"}
     scale = 1 / math.sqrt(query.shape[-1] * (1 + len(kinds)))
     bias = query.new_zeros(())

@@ -1,9 +1,9 @@
 """Loading encoders: with their mask head where one was trained, bare where none was.
 
 transformers fills a head that the file lacks with random numbers and only warns. So what it says is missing decides:
-weights of the head alone, and the bare encoder is loaded instead (ELECTRA, DeBERTa-v3, MiniLM, sentence encoders);
-others, and the caller refuses the file. A pooler is never used and never loaded, because a random one would be part of
-the fingerprint.
+weights of the head alone, and the bare encoder is taken out of what was read (ELECTRA, DeBERTa-v3, MiniLM, sentence
+encoders); others, and the caller refuses the file. A pooler is never used and never loaded, because a random one would
+be part of the fingerprint.
 """
 
 import inspect
@@ -46,6 +46,8 @@ def read_encoder(source: str, config: Any, options: Mapping[str, Any]) -> tuple[
         lacks = [*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])]
         if not lacks or any(name.startswith(body) for name in lacks):
             return model, report
+        if not {"device_map", "quantization_config"} & set(options):  # these belong to the model as a whole
+            return model.base_model, report | {"missing_keys": [], "mismatched_keys": []}
     bare = AutoModel._model_mapping[type(config)]
     takes = inspect.signature(bare.__init__).parameters
     pooler = {"add_pooling_layer": False} if "add_pooling_layer" in takes else {}

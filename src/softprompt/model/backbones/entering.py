@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
@@ -21,7 +21,7 @@ from softprompt.core.errors import ModelError
 from softprompt.core.tensors import State
 from softprompt.model.backbones.slots import Layered, Vectors, Written
 
-__all__ = ["entering", "going_into", "layered_cache"]
+__all__ = ["enter", "entering", "going_into", "layered_cache", "write"]
 
 
 class _Layer(DynamicLayer):
@@ -36,8 +36,8 @@ class _Layer(DynamicLayer):
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         if self.written is not None:
-            key_states = _write(key_states, self.written.places, self.written.keys)
-            value_states = _write(value_states, self.written.places, self.written.values)
+            key_states = write(key_states, self.written.places, self.written.keys)
+            value_states = write(value_states, self.written.places, self.written.values)
         place = key_states.device
         keys = torch.cat([*(keys.to(place) for keys, _ in self.before), key_states], dim=2)
         values = torch.cat([*(values.to(place) for _, values in self.before), value_states], dim=2)
@@ -49,8 +49,8 @@ class _Layer(DynamicLayer):
         return sum(keys.shape[2] for keys, _ in self.before)
 
 
-def _write(own: Tensor, places: Tensor, given: Tensor) -> Tensor:
-    """``own`` [S, G, L, D] with ``given`` [n, G, D] at flat places of S and L."""
+def write(own: Float[Tensor, "S G L D"], places: Int[Tensor, " n"], given: Float[Tensor, "n G D"]) -> Tensor:
+    """Keys or values of live tokens with others at flat places of S and L."""
     by_token = own.transpose(1, 2)
     flat = by_token.reshape(-1, *by_token.shape[2:])
     return flat.index_copy(0, places.to(flat.device), given.to(flat)).view(by_token.shape).transpose(1, 2)
@@ -74,13 +74,24 @@ def layered_cache(state: State | None, layered: Layered, num_layers: int, *, kee
 
 
 @contextmanager
-def entering(layers: list[nn.Module], layered: Layered) -> Iterator[None]:
-    """During a call vectors enter their layers, and below them nobody sees their tokens."""
+def entering(layers: list[nn.Module], layered: Layered | None, *, causal: bool = True) -> Iterator[None]:
+    """During a call vectors enter their layers, and below them nobody sees their tokens.
+
+    Args:
+        layers: Of the model, in order.
+        layered: What enters; None: nothing.
+        causal: Whether a token sees those before it alone, where the layers are given no mask.
+    """
+    if layered is None:
+        yield
+        return
     handles = []
+    if layered.since is not None and "position_bias" in inspect.signature(type(layers[0]).forward).parameters:
+        handles.append(layers[0].register_forward_hook(_require_bias_apart))
     for n, layer in enumerate(layers):
         absent = None if layered.since is None else layered.since > n
         if absent is not None and bool(absent.any()):
-            handles.append(layer.register_forward_pre_hook(_Hide(layer, absent), with_kwargs=True))
+            handles.append(layer.register_forward_pre_hook(_Hide(layer, absent, causal=causal), with_kwargs=True))
         if n in layered.hidden:
             handles.append(layer.register_forward_pre_hook(_Enter(layered.hidden[n])))
     try:
@@ -88,6 +99,18 @@ def entering(layers: list[nn.Module], layered: Layered) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _require_bias_apart(layer: nn.Module, _args: Any, made: Any) -> None:
+    """T5's first layer makes the position bias of all; in some versions of transformers with its own mask in it."""
+    for part in made[1:] if isinstance(made, tuple) else ():
+        if isinstance(part, Tensor) and float(part.detach().min()) <= torch.finfo(part.dtype).min / 2:
+            raise ModelError(
+                "model.unsupported_prompt",
+                f"soft tokens that enter at a later layer have to be hidden below it, and {type(layer).__name__} of "
+                "this transformers gives all layers the mask of the first",
+                cure="use a newer transformers (5.23 was tested), or another method",
+            )
 
 
 @contextmanager
@@ -101,6 +124,12 @@ def going_into(layer: nn.Module) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
+def enter(hidden: Float[Tensor, "S L H"], vectors: Vectors) -> Float[Tensor, "S L H"]:
+    """What goes into a layer, with vectors at their places."""
+    flat = hidden.reshape(-1, hidden.shape[-1])
+    return flat.index_copy(0, vectors.places.to(flat.device), vectors.values.to(flat)).view_as(hidden)
+
+
 class _Enter:
     """Puts vectors into what goes into a layer."""
 
@@ -109,16 +138,14 @@ class _Enter:
 
     def __call__(self, _layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         hidden, *others = args
-        flat = hidden.reshape(-1, hidden.shape[-1])
-        entered = flat.index_copy(0, self.vectors.places.to(flat.device), self.vectors.values.to(flat)).view_as(hidden)
-        return (entered, *others)
+        return (enter(hidden, self.vectors), *others)
 
 
 class _Hide:
     """Takes columns out of a layer's mask; they see themselves, so that no row of the mask is empty."""
 
-    def __init__(self, layer: nn.Module, absent: Bool[Tensor, "S W"]) -> None:
-        self.absent = absent
+    def __init__(self, layer: nn.Module, absent: Bool[Tensor, "S W"], *, causal: bool) -> None:
+        self.absent, self.causal = absent, causal
         names = list(inspect.signature(type(layer).forward).parameters)
         self.place = names.index("attention_mask") - 1 if "attention_mask" in names else None
 
@@ -145,6 +172,6 @@ class _Hide:
         physical = torch.arange(width, device=self.absent.device)
         token = physical[width - columns :, None]
         hidden = self.absent[:, None, None, :] & (physical != token)
-        if mask is None:  # what transformers leaves out where only the causal triangle is needed
-            return (physical <= token) & ~hidden
+        if mask is None:  # what transformers leaves out where all is seen, or all that comes before
+            return (physical <= token) & ~hidden if self.causal else ~hidden
         return mask & ~hidden if mask.dtype == torch.bool else mask.masked_fill(hidden, torch.finfo(mask.dtype).min)

@@ -1,11 +1,13 @@
 """Masked language models and bare encoders of transformers, driven through their own forward.
 
 Rows become lines with masks (:mod:`~softprompt.model.backbones.cloze`), texts before soft tokens are read once and
-observed (:mod:`~softprompt.model.backbones.observers`), and the mask head works where something is read. An encoder
-without a trained mask head has label vectors only.
+observed (:mod:`~softprompt.model.backbones.observers`), and so are keys and values that lines begin with
+(:mod:`~softprompt.model.backbones.leading`). The mask head works where something is read. An encoder without a trained
+mask head has label vectors only.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,16 +17,19 @@ from transformers import PreTrainedModel
 
 from softprompt.core.errors import ModelError
 from softprompt.core.records import Batch
-from softprompt.core.tensors import PromptTensors, State
+from softprompt.core.tensors import PromptTensors, SlotTensors, State
 from softprompt.core.tokens import Tokenizer
+from softprompt.model.backbones.asides import require_states
 from softprompt.model.backbones.attention import fast_attention
 from softprompt.model.backbones.base import Backbone, Hidden, Output, Plan, Spec, Want
 from softprompt.model.backbones.cloze import Marks, cannot_write, cloze, cloze_trunks, no_mask_head
 from softprompt.model.backbones.encoders import encoder_of, mask_head_of
-from softprompt.model.backbones.lines import Line, Lowered, Trunk
+from softprompt.model.backbones.leading import lead
+from softprompt.model.backbones.lines import Line, SoftRun, Trunk
 from softprompt.model.backbones.lowering import Frozen
 from softprompt.model.backbones.observers import View, observing
 from softprompt.model.backbones.readers import Readers
+from softprompt.model.backbones.slots import Layered, enters_layers, layered
 from softprompt.model.backbones.splice import by_line, insert, lay_out, roll
 from softprompt.model.backbones.spread import at_hand
 
@@ -65,6 +70,29 @@ class MaskedBackbone(Backbone):
         with at_hand(layer):
             index = ids.to(layer.weight.device)
             return layer.weight.detach().index_select(0, index).float(), layer.bias.detach()[index].float()
+
+    @torch.no_grad()
+    def prefill(
+        self,
+        vectors: Float[Tensor, "P E"],
+        *,
+        before: Sequence[int] = (),
+        layer: int | None = None,
+        decoder: bool = False,
+    ) -> SlotTensors:
+        """They are read as a text, both ways, and closed."""
+        first, length = len(before), len(vectors)
+        line = Line(0, None, 0)
+        line.extend((*before, *[0] * length, self.marks.close), -1)
+        line.soft.append(SoftRun(first, 0, "start", 0, length, length))
+        view = self._view([line], None, keep=True)
+        embeds = insert(self.embed(view.inputs.ids), [line], [PromptTensors({"start": SlotTensors(embed=vectors)})])
+        encode(self.model, embeds, view)
+        own = slice(first, first + length)
+        if layer is not None:
+            return SlotTensors(hidden={layer: view.entered[layer][0, own].float()})
+        pairs = zip(view.keys, view.values, strict=True)
+        return SlotTensors(kv={n: (k[0, :, own].float(), v[0, :, own].float()) for n, (k, v) in enumerate(pairs)})
 
     def plan(self, batch: Batch, *, frozen: Frozen | None = "soft") -> Plan:
         lowered = cloze(batch, self.marks)
@@ -123,12 +151,18 @@ class MaskedBackbone(Backbone):
         if lowered.trunks:
             state = self.reread([trunk.ids for trunk in lowered.trunks]) if state is None else state
             assert len(state) == len(lowered.trunks), "one row of state a trunk"
-        _check_slots(lowered, prompts)
+        past = by_line(state, lowered.lines) if lowered.trunks and state is not None else None
+        shapes, width = self.spec.kv_shapes, self.model.config.hidden_size
+        if enters_layers(prompts):
+            require_states(lowered, prompts, ends=want.last or want.hidden)
+            lowered, past = lead(
+                lowered, prompts, past, shapes=shapes, width=width, like=self.embed(torch.zeros(1, dtype=torch.long))
+            )
         readers = Readers.of(lowered, want, self.spec.device)
-        view = self._view(
-            lowered.lines, by_line(state, lowered.lines) if lowered.trunks and state is not None else None
-        )
+        view = self._view(lowered.lines, past)
         embeds = insert(self.embed(view.inputs.ids), lowered.lines, prompts)
+        deep = layered(lowered.lines, prompts, view.inputs, past, shapes=shapes, width=width, like=embeds)
+        view = replace(view, layered=deep or Layered())
         project = bool(lowered.answers) or want.last
         keep = readers.flat(view.inputs.ids.shape[1])
         hidden, logits = encode(self.model, embeds, view, keep=keep, project=project, checkpoint=checkpoint)
@@ -202,15 +236,3 @@ def encode(
     if head is None:
         return out.last_hidden_state[0], None
     return caught[0], out.logits[0] if project else None
-
-
-def _check_slots(lowered: Lowered, prompts: Sequence[PromptTensors]) -> None:
-    for run in {run for line in lowered.lines for run in line.soft}:
-        slots = prompts[run.prompt].slots if run.prompt < len(prompts) else {}
-        if (slot := slots.get(run.slot)) is not None and (slot.hidden or slot.kv):
-            came = ", ".join(name.split(".")[0] for name, _ in slot.tensors())
-            raise ModelError(
-                "model.unsupported_prompt",
-                f"slot {run.slot!r} of prompt {run.prompt} holds {came}; masked models take 'embed' alone",
-                cure="choose a method that learns vectors (plain, residual)",
-            )

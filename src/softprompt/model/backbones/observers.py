@@ -9,6 +9,9 @@ of the text are put before those of the live tokens, and one mask over both says
 * MPNet, whose attention adds a bias by distance, and DeBERTa-v2 and v3, whose keys and queries meet vectors of
   distances (He et al. 2021, equation 4): short attentions of their own.
 
+Soft slots may be keys and values: they are put over those of the live tokens at their places. Vectors that enter at a
+later layer are put over what goes into it; below, the mask leaves their tokens out.
+
 Layers are numbered by the order of their calls, because ALBERT calls one module many times. Knows no lines and no
 prompts.
 """
@@ -30,6 +33,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from softprompt.core.tensors import State
 from softprompt.model.backbones.disentangled import ATTENTIONS
+from softprompt.model.backbones.entering import enter, write
+from softprompt.model.backbones.slots import Layered
 from softprompt.model.backbones.splice import Inputs
 
 __all__ = ["View", "encoder_layers", "observing"]
@@ -45,23 +50,30 @@ class View:
     Attributes:
         inputs: The lines.
         past: States of what was read before them, a row a line; None where nothing was.
-        keep: Whether keys and values of the live tokens are collected.
+        keep: Whether keys and values of the live tokens are collected, and what goes into the layers.
+        layered: What soft slots put into the layers.
         keys: Collected, by layer.
         values: Collected, by layer.
+        entered: Collected, by layer.
         shared: What the first layer makes for all.
     """
 
     inputs: Inputs
     past: State | None = None
     keep: bool = False
+    layered: Layered = Layered()  # noqa: RUF009 - immutable
     keys: list[Tensor] = field(default_factory=list)
     values: list[Tensor] = field(default_factory=list)
+    entered: list[Tensor] = field(default_factory=list)
     shared: dict[str, Tensor] = field(default_factory=dict)
 
     def extend(
         self, layer: int, keys: Float[Tensor, "S H L D"], values: Float[Tensor, "S H L D"]
     ) -> tuple[Float[Tensor, "S H W D"], Float[Tensor, "S H W D"]]:
         """Keys and values of everything that the live tokens of a layer see."""
+        if (written := self.layered.written.get(layer)) is not None:
+            keys = write(keys, written.places, written.keys)
+            values = write(values, written.places, written.values)
         if self.keep:
             self.keys.append(keys)
             self.values.append(values)
@@ -78,6 +90,21 @@ class View:
             return None
         return inputs.mask[:, None, None]
 
+    def enter(self, layer: int, hidden: Float[Tensor, "S L H"]) -> Float[Tensor, "S L H"]:
+        """What goes into a layer, with the vectors that enter there."""
+        found = self.layered.hidden.get(layer)
+        entered = hidden if found is None else enter(hidden, found)
+        if self.keep:
+            self.entered.append(entered)
+        return entered
+
+    def mask_at(self, layer: int) -> Bool[Tensor, "S 1 1 W"] | None:
+        """Which keys a layer sees."""
+        since = self.layered.since
+        if since is None or not bool((since > layer).any()):
+            return self.mask
+        return (self.inputs.mask & (since <= layer))[:, None, None]
+
     @cached_property
     def distances(self) -> Int[Tensor, "1 L W"]:
         """Position of the query less that of the key: of columns, for a line's tokens are physically contiguous."""
@@ -91,6 +118,18 @@ class _Layer:
 
     view: View
     index: int
+
+    @property
+    def shared(self) -> dict[str, Tensor]:
+        return self.view.shared
+
+    @property
+    def mask(self) -> Tensor | None:
+        return self.view.mask_at(self.index)
+
+    @property
+    def distances(self) -> Tensor:
+        return self.view.distances
 
     def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         return self.view.extend(self.index, keys, values)
@@ -115,8 +154,9 @@ def observing(model: PreTrainedModel, view: View, *, checkpoint: bool = False) -
     modules = encoder_layers(model)
     last = model.config.num_hidden_layers - 1
 
-    def through(module: nn.Module, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def through(module: nn.Module, forward: Callable[..., Any], hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
         layer = _Layer(view, next(numbers))
+        args = (view.enter(layer.index, hidden), *args)
         run = partial(_run, model, module, forward, layer)
         if checkpoint and layer.index < last:
             return recompute(run, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
@@ -139,7 +179,7 @@ def _run(
     """One layer with our attention; also when it is recomputed, outside of the call."""
     config = model.config
     attentions = {
-        part: partial(attend, part, model.base_model, layer.view, layer.extend)
+        part: partial(attend, part, model.base_model, layer)
         for part in module.modules()
         if (attend := ATTENTIONS.get(type(part).__name__)) is not None
     }
@@ -180,5 +220,5 @@ def _observe(
     """The attention that models dispatch to. The model's own mask knows the live tokens alone and is not asked."""
     layer = _RUNNING.get()
     key, value = layer.extend(key, value)
-    made = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=layer.view.mask, scale=scaling)
+    made = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=layer.mask, scale=scaling)
     return made.transpose(1, 2).contiguous(), None

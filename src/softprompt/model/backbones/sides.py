@@ -6,12 +6,13 @@ causal rows. Segments that say no side belong to the encoder, up to the answer; 
 decoder.
 
 The model's own marks stand around both sides: what its tokenizer writes at the end of a text, and what a decoder
-begins with.
+begins with. Soft slots that a decoder's side begins with may stand before that opening: keys and values have no state
+to be read, and behind them the opening has one.
 
 Pure Python on ids: knows no tensors and no model.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -85,13 +86,24 @@ def is_decoder(node: Node) -> bool:
     return node.side == "decoder" or isinstance(node.segment, Answer | Readout)
 
 
-def split(batch: Iterable[Row], frame: Frame, *, frozen: Frozen | None = "soft") -> Sides:
+def _never(_slot: Soft) -> bool:
+    return False
+
+
+def split(
+    batch: Iterable[Row],
+    frame: Frame,
+    *,
+    frozen: Frozen | None = "soft",
+    opens: Callable[[Soft], bool] = _never,
+) -> Sides:
     """Take the rows of a batch apart.
 
     Args:
         batch: The rows.
         frame: The model's own marks.
         frozen: What makes a reading frozen: that it holds no soft slot, or no field; None: nothing does.
+        opens: Slots that stand before the decoder's opening where nothing but such slots stands before them.
 
     Raises:
         ModelError: ``model.empty_row`` where the encoder gets no token; ``model.unsupported_prompt`` for a part of the
@@ -101,10 +113,13 @@ def split(batch: Iterable[Row], frame: Frame, *, frozen: Frozen | None = "soft")
     >>> sides = split([Row(nodes)], Frame(closing=(1,), opening=(0,)))
     >>> sides.readings[0].line.ids, sides.trunks[0].ids, [node.segment for node in sides.decoders[0].nodes[:2]]
     ([5, 6, 1], (5, 6, 1), [Text(ids=(0,), field=None), Soft(slot='s', length=2, prompt_index=0)])
+    >>> first = split([Row(nodes)], Frame(closing=(1,), opening=(0,)), opens=lambda slot: slot.slot == "s")
+    >>> [type(node.segment).__name__ for node in first.decoders[0].nodes]
+    ['Soft', 'Text', 'Answer']
     """
     out = Sides()
     for index, row in enumerate(batch):
-        _Walk(out, row, index, row.children(), frame, frozen).below(None, ())
+        _Walk(out, row, index, row.children(), frame, frozen, opens).below(None, ())
     return out
 
 
@@ -118,6 +133,7 @@ class _Walk:
     children: dict[int | None, list[int]]
     frame: Frame
     frozen: Frozen | None
+    opens: Callable[[Soft], bool]
 
     def below(self, node: int | None, path: tuple[int, ...]) -> None:
         """What follows the chain ``path``, whose last node is ``node``: runs of decoder trees, and longer chains.
@@ -169,9 +185,9 @@ class _Walk:
         return len(self.out.readings) - 1
 
     def tree(self, roots: Sequence[int]) -> Row:
-        """The decoder's tree below some siblings, behind the opening."""
-        where = dict.fromkeys(roots, 0)
-        nodes = [Node(Text(self.frame.opening))]
+        """The decoder's trees below some siblings, each behind the opening or slots that stand before it."""
+        grown = _Decoder(self.frame.opening)
+        where: dict[int | None, int | None] = {}
         inside = set(roots)
         for i, node in enumerate(self.row.nodes):
             if i not in inside and node.parent not in inside:
@@ -179,8 +195,50 @@ class _Walk:
             if node.side == "encoder":
                 message = "a part of the encoder stands below one of the decoder"
                 raise ModelError("model.unsupported_prompt", message, cure="put it before the <decoder> mark")
-            parent = 0 if i in roots else where[node.parent or 0]
             inside.add(i)
-            where[i] = len(nodes)
-            nodes.append(replace(node, parent=parent))
-        return Row(tuple(nodes))
+            parent = None if i in roots else where[node.parent]
+            first = isinstance(node.segment, Soft) and self.opens(node.segment)
+            where[i] = grown.add(node, parent, first=first)
+        return grown.row()
+
+
+class _Decoder:
+    """A decoder's trees while they grow."""
+
+    def __init__(self, opening: tuple[int, ...]) -> None:
+        self.opening = opening
+        self.nodes: list[Node] = []
+        self.begins: dict[int | None, int | None] = {None: None}  # what stands before an opening -> its last child
+
+    def add(self, node: Node, parent: int | None, *, first: bool) -> int:
+        """Put a node below another, or below an opening there; returns its number.
+
+        Args:
+            node: The node.
+            parent: Number of the other; None: a root.
+            first: Whether it stands before the opening, if its parent does.
+        """
+        begins = first and parent in self.begins
+        if parent in self.begins and not first:
+            parent = self.opened(parent)
+        at = self._append(replace(node, parent=parent))
+        if begins:
+            self.begins[parent], self.begins[at] = at, None
+        return at
+
+    def opened(self, parent: int | None) -> int:
+        """The opening below a node; a new one where a slot has come between, so that branches keep their order."""
+        last = self.begins[parent]
+        if last is None or last in self.begins:
+            last = self.begins[parent] = self._append(Node(Text(self.opening), parent))
+        return last
+
+    def row(self) -> Row:
+        """What has grown; what ends before an opening gets one."""
+        for at in [at for at, last in self.begins.items() if last is None]:
+            self.opened(at)
+        return Row(tuple(self.nodes))
+
+    def _append(self, node: Node) -> int:
+        self.nodes.append(node)
+        return len(self.nodes) - 1

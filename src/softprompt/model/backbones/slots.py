@@ -8,9 +8,10 @@ A slot of P tokens takes P logical positions in every layer, whatever it is made
 * or are keys and values, of every layer from ``since`` on, and nothing else.
 
 Keys and values compute nothing: their tokens need no query. Where a tree mask is taken, they stand beside the live
-tokens and cost next to nothing (:mod:`~softprompt.model.backbones.asides`). Elsewhere they stand among them, with their
-keys and values written over: models without a tree mask count columns, for windows and for ALiBi. Nothing can be read
-directly behind such a slot, because there is no state to be read.
+tokens and cost next to nothing (:mod:`~softprompt.model.backbones.asides`), and so they do where lines begin with them
+(:mod:`~softprompt.model.backbones.leading`). Elsewhere they stand among them, with their keys and values written over:
+models without a tree mask count columns, for windows and for ALiBi. Nothing can be read directly behind such a slot,
+because there is no state to be read.
 
 Knows lines and tensors, no architecture.
 """
@@ -28,7 +29,11 @@ from softprompt.core.tensors import PromptTensors, SlotTensors, State
 from softprompt.model.backbones.lines import Line, SoftRun
 from softprompt.model.backbones.splice import Inputs, slot_of
 
-__all__ = ["Layered", "Vectors", "Written", "enters_layers", "layered"]
+__all__ = ["Layered", "Shapes", "Vectors", "Written", "checked", "enters_layers", "layered"]
+
+
+#: (G, Dk, Dv) by layer.
+Shapes = Sequence[tuple[int, int, int]]
 
 
 class Vectors(NamedTuple):
@@ -99,7 +104,7 @@ def layered(
     inputs: Inputs,
     state: State | None,
     *,
-    shapes: Sequence[tuple[int, int, int]],
+    shapes: Shapes,
     width: int,
     like: Tensor,
 ) -> Layered | None:
@@ -131,14 +136,14 @@ def layered(
     for number, line in enumerate(lines):
         asides.append([])
         for run in line.soft:
-            slot = _checked(slot_of(prompts, run), run, shapes, width)
+            slot = checked(slot_of(prompts, run), run, shapes, width)
             if slot.hidden or slot.kv:
                 places.extend(range(number * columns + run.at, number * columns + run.at + run.num))
                 owners.extend((slot, run.offset + n) for n in range(run.num))
                 at = inputs.mask.shape[1] - columns + run.at
                 since[number, at : at + run.num] = _since(slot)
         for aside in line.asides:
-            slot = _checked(slot_of(prompts, aside.run), aside.run, shapes, width)
+            slot = checked(slot_of(prompts, aside.run), aside.run, shapes, width)
             at = inputs.state_width + len(asides[-1])
             since[number, at : at + aside.run.num] = _since(slot)
             asides[-1].extend(pool.rows(aside.run))
@@ -157,7 +162,7 @@ def _layers(owners: Iterable[tuple[SlotTensors, int]], part: str) -> list[int]:
 
 
 def _columns(
-    pool: _Pool, asides: Sequence[Sequence[int]], shapes: Sequence[tuple[int, int, int]], like: Tensor
+    pool: _Pool, asides: Sequence[Sequence[int]], shapes: Shapes, like: Tensor
 ) -> dict[int, tuple[Tensor, Tensor]]:
     """Keys and values beside the lines, by layer; zeros where a slot does not exist yet, and as padding."""
     width = max(map(len, asides))
@@ -212,8 +217,12 @@ def _hidden(places: Sequence[int], owners: Sequence[tuple[SlotTensors, int]], la
     return Vectors(torch.tensor(found).to(like.device), vectors.index_select(0, torch.tensor(rows).to(like.device)))
 
 
-def _checked(slot: SlotTensors, run: SoftRun, shapes: Sequence[tuple[int, int, int]], width: int) -> SlotTensors:
-    """The slot, if its tensors fit the model's layers and the rows."""
+def checked(slot: SlotTensors, run: SoftRun, shapes: Shapes, width: int) -> SlotTensors:
+    """The slot, if its tensors fit the model's layers and the rows.
+
+    Raises:
+        ModelError: ``model.unsupported_prompt``.
+    """
     where = f"slot {run.slot!r} of prompt {run.prompt}"
     own = "use the prompt with its own template and the model it was trained for"
     if beyond := sorted(layer for layer in {*slot.hidden, *slot.kv} if layer >= len(shapes)):

@@ -75,6 +75,11 @@ class Foreign:
         return replace(self, tensors=PromptTensors({slot: content}, self.tensors.head))
 
     @property
+    def opens_decoder(self) -> bool:
+        """Whether it stands before everything on a decoder's side: keys and values of an encoder-decoder."""
+        return self.first and self.kind == "seq2seq" and any(slot.kv for slot in self.tensors.slots.values())
+
+    @property
     def lengths(self) -> dict[str, int]:
         """Soft tokens by slot."""
         return {name: slot.length for name, slot in self.tensors.slots.items()}

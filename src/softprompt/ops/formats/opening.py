@@ -73,6 +73,25 @@ class Opening:
         last = max(n for n, piece in enumerate(pieces) if isinstance(piece, SlotSpec))
         return cls(tuple(pieces[: last + 1]), tuple(pieces[last + 1 :]), lead)
 
+    @classmethod
+    def of_decoder(cls, prompt: Prompt, *, format: str) -> Self:
+        """A slot that a decoder's side begins with; behind it the encoder's text and what the answer begins behind.
+
+        Raises:
+            PromptError: ``prompt.unsupported_export``: soft tokens stand elsewhere.
+        """
+        template = template_of(prompt).for_kind("seq2seq")
+        marked = {name: f"{{{name}}}" for name in template.fields}
+        pieces, lead = assemble(resolve(template.parts, marked), marked, template.slots_in_place)
+        mark = next(n for n, piece in enumerate(pieces) if isinstance(piece, Decoder))
+        slots = [n for n, piece in enumerate(pieces) if isinstance(piece, SlotSpec)]
+        if slots != [mark + 1]:
+            place = "elsewhere than at the decoder's beginning"
+            message = f"{prompt.name!r} has keys and values {place}, where {format} puts them"
+            cure = "tune one with a single slot right behind <decoder> (--place after), or export to npy or raw"
+            raise PromptError("prompt.unsupported_export", message, cure=cure)
+        return cls((pieces[mark + 1],), (*pieces[: mark + 1], *pieces[mark + 2 :]), lead)
+
     @property
     def bare(self) -> bool:
         """Whether it consists of slots alone, so that no model is needed."""

@@ -7,8 +7,9 @@ PEFT saves four of its methods as one tensor, already materialised (its encoders
                                 after rotation, at 2 l + 1 its values; G heads of keys and values, not of queries
 
 For an encoder-decoder (task type SEQ_2_SEQ_LM) vectors stand in front of what the encoder reads. PEFT saves as many
-again for the decoder (``num_transformer_submodules`` 2) and never reads those; keys and values go in front of the
-decoder.
+again for the decoder (``num_transformer_submodules`` 2) and never reads those. Keys and values go in front of the
+decoder's opening, as ours do on its side, and PEFT gives them to its layers by turns
+(:mod:`~softprompt.ops.formats.prefixes`).
 
 PEFT puts them in front of everything, so a prompt whose slots all stand before its first field can be exported: words
 before or between them become vectors (or keys and values) too. Checked against PEFT 0.21.2 by logits, both ways.
@@ -20,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
 from torch import Tensor
@@ -36,6 +36,7 @@ from softprompt.model.templates.parts import Slot, unparse
 from softprompt.model.templates.segments import TextPiece
 from softprompt.ops.formats.format import Foreign, Format, GetBackbone, Written, require_alone, require_kind
 from softprompt.ops.formats.opening import Opening, template_of
+from softprompt.ops.formats.prefixes import by_turns, flatten, in_turn, unflatten
 from softprompt.ops.formats.readme import peft_page
 from softprompt.ops.formats.sidecar import SIDECAR, Sidecar, digest, read_part
 
@@ -73,14 +74,15 @@ def export(prompt: Prompt, backbone: GetBackbone, kind: str | None) -> Written:
     if any(slot.hidden for slot in slots):
         message = f"{prompt.name!r} has vectors that enter inside the model, PEFT has them at the bottom only"
         raise PromptError("prompt.unsupported_export", message, cure="tune with method plain, or export to npy or raw")
-    opening = Opening.of(prompt, format="PEFT")
     cached = any(slot.kv for slot in slots)
+    decoder = cached and prompt.manifest.model.kind == "seq2seq"
+    opening = Opening.of_decoder(prompt, format="PEFT") if decoder else Opening.of(prompt, format="PEFT")
     kind = kind or (CACHED[0] if cached else EMBEDDED[0])
     if kind in EMBEDDED and cached:
         message = f"{prompt.name!r} has keys and values, {kind} holds vectors"
         raise PromptError("prompt.unsupported_export", message, cure=f"write {' or '.join(CACHED)}")
     task = next(task for task, model in TASKS.items() if model == prompt.manifest.model.kind)
-    if task == "SEQ_2_SEQ_LM":
+    if task == "SEQ_2_SEQ_LM" and not decoder:
         _require_encoder(prompt, opening, kind)
     config = {
         "peft_type": kind,
@@ -88,7 +90,7 @@ def export(prompt: Prompt, backbone: GetBackbone, kind: str | None) -> Written:
         "base_model_name_or_path": prompt.manifest.model.id,
         "revision": prompt.manifest.model.revision,
         "inference_mode": True,
-        "num_transformer_submodules": 1,
+        "num_transformer_submodules": 2 if decoder else 1,
     }
     manifest = prompt.manifest
     if kind in EMBEDDED:
@@ -99,7 +101,7 @@ def export(prompt: Prompt, backbone: GetBackbone, kind: str | None) -> Written:
         config |= {"encoder_hidden_size": numbers.shape[1]} if kind == "P_TUNING" else {"prompt_tuning_init": "RANDOM"}
     else:
         state = _state(opening, prompt.tensors, backbone)
-        numbers, layers, heads = flatten(state, name=prompt.name)
+        numbers, layers, heads = flatten(by_turns(state) if decoder else state, name=prompt.name)
         manifest = _compiled(prompt, opening, len(numbers))
         layout = [{"slot": "soft", "length": len(numbers)}]
         config |= {"num_virtual_tokens": len(numbers), "token_dim": numbers.shape[1] // (2 * layers)}
@@ -127,32 +129,6 @@ def _require_encoder(prompt: Prompt, opening: Opening, kind: str) -> None:
         )
         cure = "tune with soft tokens before everything (--place before), or export to npy or raw"
         raise PromptError("prompt.unsupported_export", message, cure=cure)
-
-
-def flatten(state: State, *, name: str) -> tuple[Float[Tensor, "P N"], int, int]:
-    """Keys and values as PEFT lays them out; the number of layers and of heads.
-
-    Raises:
-        PromptError: ``prompt.unsupported_export`` where layers or keys and values differ in shape.
-    """
-    parts = list(state.tensors())
-    if len({tuple(part.shape) for part in parts}) != 1:
-        message = f"the keys and values of {name!r} differ in shape by layer, PEFT has one shape for all"
-        raise PromptError("prompt.unsupported_export", message, cure="export to npy or raw")
-    heads = parts[0].shape[1]
-    stacked = torch.stack([part[0].detach().cpu() for part in parts])  # [2 L, G, P, D]
-    return stacked.permute(2, 0, 1, 3).reshape(stacked.shape[2], -1), len(parts) // 2, heads
-
-
-def unflatten(numbers: Float[Tensor, "P N"], *, layers: int, heads: int) -> SlotTensors:
-    """Inverse of :func:`flatten`.
-
-    >>> slot = unflatten(torch.arange(16.0)[None], layers=2, heads=2)
-    >>> slot.kv[1][0].tolist()
-    [[[8.0, 9.0]], [[10.0, 11.0]]]
-    """
-    parts = numbers.reshape(len(numbers), 2 * layers, heads, -1).permute(1, 2, 0, 3).contiguous()
-    return SlotTensors(kv={layer: (parts[2 * layer], parts[2 * layer + 1]) for layer in range(layers)})
 
 
 def _state(opening: Opening, tensors: PromptTensors, backbone: GetBackbone) -> State:
@@ -216,7 +192,10 @@ def read(path: Path, max_bytes: int) -> Foreign:
         tensors = PromptTensors(_cut(numbers, slots))
     else:
         layers, heads = int(config["num_layers"]), int(config["num_attention_heads"])
-        tensors = PromptTensors({names[0]: unflatten(numbers, layers=layers, heads=heads)})
+        slot = unflatten(numbers, layers=layers, heads=heads)
+        if config.get("task_type") == "SEQ_2_SEQ_LM":
+            slot = in_turn(slot, layers=layers if page is None else layers // 2)
+        tensors = PromptTensors({names[0]: slot})
     facts = {key: config[key] for key in ("peft_type", "task_type", "peft_version") if config.get(key) is not None}
     return Foreign(
         "peft",
@@ -243,10 +222,13 @@ def _require_prompt(config: dict[str, Any], kind: str) -> None:
         message = f"the adapter is for {task}; prompts of models that write are imported: {', '.join(TASKS)}"
         cure = "use this one with PEFT, or tune a prompt for its model (softprompt tune)"
         raise PromptError("prompt.unsupported_import", message, cure=cure)
-    if task == "SEQ_2_SEQ_LM" and kind in CACHED:
-        message = f"the adapter is {kind} for {task}: keys and values in front of the decoder, which nothing here holds"
-        cure = f"import {' or '.join(EMBEDDED)} of an encoder-decoder; use this one with PEFT"
-        raise PromptError("prompt.unsupported_import", message, cure=cure)
+    if task == "SEQ_2_SEQ_LM" and kind in CACHED and config.get("num_transformer_submodules") not in (None, 2):
+        message = (
+            f"the adapter is {kind} for {task} with num_transformer_submodules = "
+            f"{json.dumps(config['num_transformer_submodules'])}: PEFT then mixes what the decoder reads of itself "
+            "with what it reads of the encoder"
+        )
+        raise PromptError("prompt.unsupported_import", message, cure="train it with num_transformer_submodules=2")
     needed = ["num_virtual_tokens", "token_dim"]
     needed += ["num_layers", "num_attention_heads"] if kind in CACHED else []
     for name in needed:
@@ -272,7 +254,8 @@ def _numbers(data: bytes, config: dict[str, Any]) -> Float[Tensor, "P N"]:
         raise PromptError("prompt.bad_dtype", f"prompt_embeddings are {numbers.dtype}; fp32, fp16 and bf16 are read")
     width = config["token_dim"] * (2 * config["num_layers"] if config["peft_type"] in CACHED else 1)
     parts = config.get("num_transformer_submodules") or 2  # of an encoder-decoder; the second is never read
-    copies = parts if config.get("task_type") == "SEQ_2_SEQ_LM" and parts in (1, 2) else 1
+    sided = config.get("task_type") == "SEQ_2_SEQ_LM" and config["peft_type"] in EMBEDDED
+    copies = parts if sided and parts in (1, 2) else 1
     wanted = (config["num_virtual_tokens"] * copies, width)
     if tuple(numbers.shape) != wanted or (config["peft_type"] in CACHED and width % config["num_attention_heads"]):
         came = " x ".join(map(str, numbers.shape))

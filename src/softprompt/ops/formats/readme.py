@@ -48,11 +48,14 @@ Use one row at a time, or rows of one length: PEFT gives padded rows wrong posit
 def _encoder_page(prompt: Prompt, opening: Opening, *, kind: str, num_vectors: int) -> str:
     """The same for an encoder-decoder: its encoder reads the text, its decoder writes the answer."""
     model = prompt.manifest.model
+    place = "in front of the encoder's text"
+    if kind in ("PREFIX_TUNING", "CARTRIDGE"):
+        place = "in front of what the decoder begins with, as keys and values"
     written = f" It begins with `{opening.written!r}`, behind what a decoder begins with." if opening.written else ""
     return f"""# {prompt.name or "A soft prompt"}
 
 A soft prompt for `{model.id}` (fingerprint `{model.fingerprint[:12]}`), exported by softprompt for PEFT as {kind}.
-Its {num_vectors} virtual tokens stand in front of the encoder's text.
+Its {num_vectors} virtual tokens stand {place}.
 
 It was trained with this template, so let the encoder read exactly
 

@@ -7,8 +7,8 @@ import pytest
 import softprompt as sp
 from softprompt.app import api
 from softprompt.app.api import comparing, tuning, use
-from softprompt.app.api.arguments import file_of, model_of, prompts_of, run_of
-from softprompt.core.errors import ConfigError
+from softprompt.app.api.arguments import file_of, model_of, prompts_of, rows_or_skip, run_of
+from softprompt.core.errors import ConfigError, DataError
 from softprompt.data.sources import File
 from softprompt.testing import tiny
 
@@ -54,6 +54,32 @@ def test_settings_of_reading_are_for_files() -> None:
 def test_one_prompt_is_a_list_of_one() -> None:
     assert prompts_of("runs/one") == ["runs/one"]
     assert prompts_of(("runs/one", Path("two"))) == ["runs/one", Path("two")]
+
+
+@pytest.mark.parametrize(("given", "said"), [([], "the list is empty"), (None, "nothing came"), (["a", 5], "type int")])
+def test_what_is_no_prompt_is_named(given: object, said: str) -> None:
+    with pytest.raises(ConfigError, match=f"a saved prompt is needed, and .*{said}"):
+        prompts_of(given)
+
+
+def test_a_run_folder_stands_for_its_prompt(tmp_path: Path) -> None:
+    (tmp_path / "prompt").mkdir()
+    assert prompts_of(str(tmp_path)) == [str(tmp_path)]
+    (tmp_path / "prompt" / "manifest.json").write_text("{}")
+    assert prompts_of([str(tmp_path)]) == [tmp_path / "prompt"]
+
+
+def test_other_arguments_of_a_wrong_kind_are_named() -> None:
+    with pytest.raises(DataError, match=r"rows are needed, and what came is of type int \[data.bad_source"):
+        file_of(5, None)
+    with pytest.raises(ConfigError, match="a task is needed, or its settings, and what came is of type str"):
+        run_of("classify", {"train": "rows.csv"}, "embedded", {})
+    with pytest.raises(ConfigError, match="model: name: input should be a valid string, got 5"):
+        model_of(5)
+    with pytest.raises(ConfigError, match="on_bad_row is 'error' or 'skip', got 'leave'"):
+        rows_or_skip("leave")
+    with pytest.raises(DataError, match=r"there is no file 'Where is it'.*texts stand in a list"):
+        sp.predict("prompt", "Where is it")
 
 
 def test_without_a_model_the_prompts_name_theirs(model: sp.Backbone) -> None:

@@ -10,7 +10,7 @@ import softprompt as sp
 from softprompt.core.errors import ModelError
 from softprompt.model.backbones import loading
 from softprompt.model.backbones.copies import module_of
-from softprompt.model.backbones.live import require_live
+from softprompt.model.backbones.live import require_live, require_name
 from softprompt.testing import tiny, tiny_tokenizer
 
 
@@ -52,6 +52,15 @@ def test_what_is_no_tokenizer(parts: tuple[Any, Any]) -> None:
         (SimpleNamespace(tokenizer=tokenizer), "a SimpleNamespace holds one"),
     ]:
         assert said in str(refused(model, given))
+
+
+def test_what_is_no_name(parts: tuple[Any, Any]) -> None:
+    for given, said in [(None, "give embedded, a folder, or a hub id"), (parts[0], "sp.wrap(model, tokenizer)")]:
+        with pytest.raises(ModelError, match="a model has a name") as caught:
+            require_name(given)
+        assert said in str(caught.value)
+    for name in ("embedded", Path("mine")):
+        require_name(name)
 
 
 def test_wrap_asks_first(parts: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:

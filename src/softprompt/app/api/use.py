@@ -1,10 +1,11 @@
 """Saved prompts at work: loaded, asked, judged, looked at closely, and joined."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from softprompt.app.api.arguments import OnBadRow, Prompts, file_of, model_of, prompts_of
+from softprompt.app.api.arguments import OnBadRow, Prompts, file_of, model_of, prompts_of, rows_or_skip
 from softprompt.app.live import watcher_here
 from softprompt.app.recipes import ensemble as joining
 from softprompt.app.recipes import evaluate as evaluating
@@ -14,7 +15,7 @@ from softprompt.app.recipes.evaluate import Labelled
 from softprompt.app.recipes.routes import keep_route
 from softprompt.app.recipes.writing import Ways
 from softprompt.app.watch import Watcher
-from softprompt.core.errors import ConfigError
+from softprompt.core.errors import ConfigError, DataError
 from softprompt.core.frames import is_frame, to_frame
 from softprompt.data.sources import File, Frame, Source
 from softprompt.lab.evaluation import Evaluation
@@ -30,12 +31,14 @@ __all__ = ["ensemble", "evaluate", "examine", "load", "predict"]
 
 
 def load(path: str | Path) -> Prompt:
-    """A saved prompt, from its folder or zip file; nothing in it is executed.
+    """A saved prompt, from its folder or zip file, or from the folder of its run; nothing in it is executed.
 
     Raises:
         PromptError: Any ``prompt.*``.
+        ConfigError: ``config.invalid``: it is no path.
     """
-    return Prompt.load(path)
+    (found,) = prompts_of(path)
+    return found if isinstance(found, Prompt) else Prompt.load(found)
 
 
 def evaluate(  # noqa: PLR0913 - what users may ask of a call
@@ -77,7 +80,7 @@ def evaluate(  # noqa: PLR0913 - what users may ask of a call
         file_of(data, read),
         columns=columns,
         min_confidence=min_confidence,
-        on_bad_row=on_bad_row,
+        on_bad_row=rows_or_skip(on_bad_row),
         group=group,
         decoding=decoding,
         track=[track] if isinstance(track, str) else track,
@@ -109,7 +112,7 @@ def ensemble(  # noqa: PLR0913 - what users may ask of a call
     ``greedy``; ``out`` says where to save it.
     """
     return joining.ensemble(
-        prompts,
+        prompts_of(prompts),
         file_of(data, read),
         by=by,
         out=out,
@@ -117,7 +120,7 @@ def ensemble(  # noqa: PLR0913 - what users may ask of a call
         calibrate=calibrate,
         overwrite=overwrite,
         columns=columns,
-        on_bad_row=on_bad_row,
+        on_bad_row=rows_or_skip(on_bad_row),
         group=group,
         watcher=watcher or watcher_here(),
         **model_of(model),
@@ -160,7 +163,7 @@ def examine(  # noqa: PLR0913 - what users may ask of a call
         raise ConfigError("config.invalid", message, cure="give both, or leave keep out")
     found = examining.examine(
         listed,
-        Labelled(file_of(data, read), columns, on_bad_row=on_bad_row, group=group),
+        Labelled(file_of(data, read), columns, on_bad_row=rows_or_skip(on_bad_row), group=group),
         examining.Questions(
             precision=precision,
             choose_on=None if choose_on is None else file_of(choose_on, read),
@@ -233,6 +236,9 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
         min_precision: Withhold answers below the threshold that each prompt keeps for this precision.
         explain: Say which words decided: ``auto``, ``occlusion`` or ``gradient``.
     """
+    if isinstance(source, str) and " " in source and not os.path.exists(source):  # noqa: PTH110 - a text may be too long
+        cure = 'texts stand in a list: sp.predict(prompt, ["Where is my parcel?"])'
+        raise DataError("data.missing_file", f"there is no file {source[:60]!r}", cure=cure)
     if is_frame(source) and on_bad_row == "skip":
         message = "a data frame is answered by one with the same rows: none can be left out"
         raise ConfigError("config.invalid", message, cure="drop the bad rows, or give dicts: frame.to_dict('records')")
@@ -244,7 +250,7 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
         min_precision=min_precision,
         explain=explain,
         decoding=decoding,
-        on_bad_row=on_bad_row,
+        on_bad_row=rows_or_skip(on_bad_row),
         watcher=watcher or (watcher_here() if is_frame(source) else None),
         **model_of(model),
     )

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from softprompt.app.recipes.runs import prompt_at
+
 __all__ = ["prompt_paths"]
 
 
@@ -12,8 +14,4 @@ def prompt_paths(paths: Sequence[Path]) -> list[Path]:
     >>> [path.as_posix() for path in prompt_paths([Path("nowhere/topic.zip")])]
     ['nowhere/topic.zip']
     """
-    return [path / "prompt" if _is_run_with_prompt(path) else path for path in paths]
-
-
-def _is_run_with_prompt(path: Path) -> bool:
-    return not (path / "manifest.json").exists() and (path / "prompt" / "manifest.json").is_file()
+    return [prompt_at(path) for path in paths]

@@ -190,6 +190,18 @@ def _numbered(parts: Iterable[Iterable[Example]]) -> Iterator[Example]:
         yield row if row.id else replace(row, id=str(number))
 
 
+def _text(row: Any, number: int) -> str:
+    """A plain text among plain texts.
+
+    Raises:
+        DataError: ``data.bad_source``.
+    """
+    if not isinstance(row, str):
+        message = f"row {number} is of type {type(row).__name__}, and the rows before it are plain texts"
+        raise DataError("data.bad_source", message, cure="give texts alone, or dicts alone")
+    return row
+
+
 def _parts(
     rows: Iterator[Any],
     fields: Sequence[str],
@@ -207,7 +219,7 @@ def _parts(
                 shape = json.dumps(dict.fromkeys(fields, "..."))
                 cure = f"give rows with these columns; on the command line a line {shape} to --input -"
                 raise DataError("data.unknown_field", message, cure=cure)
-            yield [Example({fields[0]: task.asked(str(text))}) for text in chunk]
+            yield [Example({fields[0]: task.asked(_text(text, done + n))}) for n, text in enumerate(chunk, 1)]
         else:
             try:
                 yield loaded(chunk)

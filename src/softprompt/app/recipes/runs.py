@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from softprompt.core.errors import DataError
 
-__all__ = ["RunSummary", "is_run", "runs", "summary"]
+__all__ = ["RunSummary", "is_run", "prompt_at", "runs", "summary"]
 
 RunState = Literal["finished", "stopped", "unfinished", "damaged"]
 
@@ -56,6 +56,16 @@ class RunSummary:
         """Plain data for JSON."""
         paths = {"folder": str(self.folder), "prompt": None if self.prompt is None else str(self.prompt)}
         return {**asdict(self), **paths, "changed": self.changed.isoformat(timespec="seconds")}
+
+
+def prompt_at(path: Path) -> Path:
+    """The saved prompt at a path; of a run folder the one in it.
+
+    >>> prompt_at(Path("nowhere/topic.zip")).as_posix()
+    'nowhere/topic.zip'
+    """
+    run = not (path / "manifest.json").exists() and (path / PROMPT / "manifest.json").is_file()
+    return path / PROMPT if run else path
 
 
 def is_run(folder: Path) -> bool:

@@ -55,9 +55,12 @@ def way_of(ask: Ask) -> Decoding | None:
     return ask.way_of_writing if isinstance(ask.task, Writing) else None
 
 
-def _changes(ways: Ways | None) -> Mapping[str, Any]:
+def _changes(ways: Any) -> Mapping[str, Any]:
     if isinstance(ways, Decoding):
         return {**ways.model_dump(exclude_defaults=True), "method": ways.method}
+    if not isinstance(ways, Mapping | None):
+        message = f"decoding is settings by name, got {ways!r}"
+        raise ConfigError("config.invalid", message, cure='e.g. {"num_beams": 4} or {"temperature": 0.7, "seed": 3}')
     return ways or {}
 
 

@@ -11,7 +11,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from softprompt.core.errors import ModelError
 from softprompt.model.backbones.base import Backbone
 
-__all__ = ["require_live"]
+__all__ = ["require_live", "require_name"]
 
 
 def require_live(model: Any, tokenizer: Any) -> None:
@@ -30,6 +30,25 @@ def require_live(model: Any, tokenizer: Any) -> None:
     if not isinstance(tokenizer, PreTrainedTokenizerBase):
         what, cure = _instead_of_tokenizer(tokenizer)
         raise ModelError("model.no_tokenizer", f"sp.wrap takes a tokenizer of transformers, and {what}", cure=cure)
+
+
+def require_name(name: Any) -> None:
+    """Refuse what is no name of a model.
+
+    Raises:
+        ModelError: ``model.not_found``.
+
+    >>> require_name(None)
+    Traceback (most recent call last):
+    softprompt.core.errors.ModelError: a model has a name, and nothing came [model.not_found]; ...
+    """
+    if isinstance(name, str | Path):
+        return
+    cure = "give embedded, a folder, or a hub id"
+    if _is_model(name):
+        cure = "a live model is wrapped: sp.wrap(model, tokenizer)"
+    came = "nothing came" if name is None else f"it got {type(name).__name__}"
+    raise ModelError("model.not_found", f"a model has a name, and {came}", cure=cure)
 
 
 def _is_model(thing: Any) -> bool:

@@ -39,7 +39,7 @@ from softprompt.model.backbones.families import Family, family_of
 from softprompt.model.backbones.holding import hold
 from softprompt.model.backbones.hub import require_reachable
 from softprompt.model.backbones.kinds import auto_class, frame_of, kind_of, measure_seq2seq, positions_of
-from softprompt.model.backbones.live import require_live
+from softprompt.model.backbones.live import require_live, require_name
 from softprompt.model.backbones.places import embedded_folder, model_folder
 from softprompt.model.backbones.quantised import quantisation_of, quiet
 from softprompt.model.backbones.seq2seq import Seq2SeqBackbone
@@ -80,6 +80,7 @@ def load(
             ``model.bad_device_map``, ``model.cannot_compile``.
         ExtraError: ``extra.missing`` where a scheme's library or accelerate is.
     """
+    require_name(name)
     place = pick_device(device)
     if dtype != "auto":
         dtype_of(dtype)

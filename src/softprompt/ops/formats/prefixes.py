@@ -58,7 +58,7 @@ def by_turns(state: State) -> State:
 def in_turn(slot: SlotTensors, *, layers: int) -> SlotTensors:
     """What PEFT gives the first ``layers`` layers of a decoder.
 
-    >>> kv = {n: (torch.full((1, 1, 1), n), torch.zeros(1, 1, 1)) for n in range(3)}
+    >>> kv = {n: (torch.full((1, 1, 1), float(n)), torch.zeros(1, 1, 1)) for n in range(3)}
     >>> [int(keys) for keys, _ in in_turn(SlotTensors(kv=kv), layers=3).kv.values()]
     [0, 2, 1]
     """

@@ -118,6 +118,13 @@ def test_full_disk_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert second == "3 rows answered"
 
 
+def test_a_text_in_the_place_of_a_path_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fail(OSError(errno.ENAMETOOLONG, "File name too long", "Where is it? " * 99)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "'Where is it? Where is it? Where is it? W'... is no path: it has 1,287 characters [config.usage]" in line
+    assert "a text is given with --text" in line
+
+
 def test_last_words_of_stdout_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     def full() -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -29,6 +29,7 @@ from softprompt.app.cli.failures import (
     document,
     failure_text,
     status_of,
+    usage_error,
     wants_traceback,
 )
 from softprompt.app.cli.progress import Bars, Lines
@@ -148,6 +149,10 @@ class Face:
             case OSError(errno=errno.ENOSPC):
                 message = f"no room is left for {error.filename or 'the output'}"
                 self._fail(ResourceError("resource.disk_full", message, cure="make room, or write elsewhere"))
+            case OSError(errno=errno.ENAMETOOLONG):
+                path = str(error.filename or "")
+                message = f"{path[:40]!r}... is no path: it has {len(path):,} characters"
+                self._fail(usage_error(message, cure="check the arguments; a text is given with --text"))
             case Exception():
                 self._fail(error)
 

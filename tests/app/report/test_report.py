@@ -1,6 +1,7 @@
 """Reports: what stands in them is what the runs left; nothing is compared that cannot be; nobody's text is markup."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from softprompt.app.report.beside import beside
 from softprompt.app.report.closer import calibration, confusion, flips
 from softprompt.app.report.document import Report, make_report
 from softprompt.app.report.hub import model_card
+from softprompt.app.report.pictures import learning_curves
 from softprompt.app.report.sources import Entry, read_entry
 from softprompt.core.errors import ConfigError, DataError
 from softprompt.lab.learning_curve import LearningCurve
@@ -217,10 +219,21 @@ def test_a_curve_alone_is_reported_and_found_beside_a_run(tmp_path: Path) -> Non
     assert len(report([folder]).document["curves"]) == 1
 
 
+def test_a_forecast_goes_on_from_the_last_point_with_a_band_of_its_own() -> None:
+    picture = str(learning_curves(curve().to_dict(), share=True))
+    lines = re.findall(r'class="(line|line ahead|band ahead)" points="([^"]+)"', picture)
+    places = {kind: [tuple(map(float, one.split(","))) for one in points.split()] for kind, points in lines}
+    assert places["line ahead"][0] == places["line"][-1]  # of the second contender, as all of these
+    heights = [y for _, y in places["line ahead"]]
+    assert heights == sorted(heights, reverse=True)  # more rows lie higher
+    assert len(places["band ahead"]) == 2 * len(heights)
+    assert set(places["line ahead"][1:]) & set(places["band ahead"]) == set()
+
+
 def test_a_curve_of_one_draw_has_no_band(tmp_path: Path) -> None:
     found = LearningCurve.from_dict(json.loads(json.dumps(curve(draws=1).to_dict())))
     page = report([write_curve(tmp_path / "curve", found)]).to_html()
-    assert 'class="band"' not in page.split("</style>")[1]
+    assert 'class="band' not in page.split("</style>")[1]
     assert "cannot be told from one draw" in page
 
 
@@ -293,6 +306,10 @@ def test_the_card_has_front_matter_and_says_what_is_missing() -> None:
     assert front["model-index"][0]["results"][0]["metrics"][0]["value"] == 0.8
     assert "Not stated yet: author " in card
     assert "<script" not in card.split("---", 2)[2]
+    assert '$ softprompt predict PATH --text "..."' in card
+    pairs = {**manifest, "config": {"data": {"columns": {"premise": "p", "hypothesis": "h"}}}}
+    card = model_card({"manifest": pairs, "num_bytes": 4096, "content_hash": "c" * 64}, made(one()).document)
+    assert "$ softprompt predict PATH --input rows.jsonl" in card
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import yaml
 
 from softprompt.app.report.markdown import cell, table
 from softprompt.app.report.view import amount
+from softprompt.core.cards.views import predict_command
 
 __all__ = ["model_card"]
 
@@ -46,7 +47,7 @@ def model_card(prompt: Document, report: Document) -> str:
         "",
     ]
     parts += [_facts(prompt), "", "## Use", "", "```console"]
-    parts += ["$ pip install softprompt", '$ softprompt predict PATH --text "..."', "```", ""]
+    parts += ["$ pip install softprompt", f"$ {predict_command('PATH', _fields(manifest))}", "```", ""]
     parts += [
         f"It belongs to one model, `{cell(model['id'])}` with the fingerprint `{model['fingerprint'][:16]}`;",
         "another is refused, with the difference named.",
@@ -85,6 +86,13 @@ def _front(manifest: Document, name: str) -> dict[str, Any]:
         result = {"task": {"type": kind}, "dataset": data, "metrics": metrics}
         found["model-index"] = [{"name": name, "results": [result]}]
     return found
+
+
+def _fields(manifest: Document) -> list[str]:
+    """What the prompt reads, as far as its settings name it."""
+    data = manifest.get("config", {}).get("data")
+    columns = data.get("columns") if isinstance(data, Mapping) else None
+    return list(columns) if isinstance(columns, Mapping) else []
 
 
 def _facts(prompt: Document) -> str:

@@ -48,6 +48,7 @@ class Ask:
         name: For people.
         strip_html: Whether it learnt from texts whose HTML was turned into plain text; who brings rows does the same.
         group: Column whose equal values made its training rows dependent; who judges it counts such rows once.
+        columns: Template field -> column of its training rows, where the names differed.
         members: Of an ensemble: the prompts that are asked in its place, about the same candidates.
         pooling: How their answers become one.
 
@@ -61,6 +62,7 @@ class Ask:
     name: str = ""
     strip_html: bool = False
     group: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
     members: tuple["Ask", ...] = ()
     pooling: Pooling | None = None
 

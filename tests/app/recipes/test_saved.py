@@ -9,7 +9,8 @@ import pytest
 import softprompt as sp
 from softprompt.app.recipes.prepare import prepare
 from softprompt.app.recipes.saved import make_prompt
-from softprompt.core.errors import PromptError
+from softprompt.app.watch import Watcher
+from softprompt.core.errors import DataError, PromptError
 from softprompt.core.tensors import PromptTensors
 from softprompt.data.dialect import ReadSettings
 from softprompt.data.sources import File
@@ -33,6 +34,45 @@ def saved(model: sp.Backbone, *, roles: dict[str, str] | None = None, **read: An
 @pytest.fixture(scope="module")
 def stripping(model: sp.Backbone) -> sp.Prompt:
     return saved(model, strip_html=True)
+
+
+def test_rows_are_read_from_the_columns_that_were_learnt_from(model: sp.Backbone, tmp_path: Path) -> None:
+    """As it learnt where these columns are there, else by the names of the fields; what the caller says wins."""
+    learnt = [{"body": row["text"], "text": "not this", "tone": row["label"]} for row in PLAIN]
+    settings = {
+        "name": "tone",
+        "data": {"train": "rows", "folds": "none", "columns": {"text": "body", "label": "tone"}},
+        "template": {"length": 0},
+        "answers": {"form": "words"},
+    }
+    ready = prepare(sp.RunConfig.parse(settings), sources={"train": learnt}, backbone=model)
+    prompt = make_prompt(ready, PromptTensors())
+    expected = answers(prompt, [{"text": row["text"]} for row in PLAIN], model)
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in learnt), encoding="utf-8")
+    notes: list[str] = []
+    for source in (learnt, path):
+        stream = sp.predict(prompt, source, model=model, watcher=Heard(notes))
+        assert [round(one.answers["tone"].confidence, 5) for one in stream] == [one[0] for one in expected]
+        assert notes.pop(0) == "text is read from the column 'body', as it learnt"
+    named = sp.predict(prompt, learnt, model=model, columns={"text": "text"})
+    assert {one.fields["text"] for one in named} == {"not this"}
+    (own,) = sp.evaluate(prompt, learnt, model=model, watcher=Heard(notes))
+    (by_name,) = sp.evaluate(prompt, PLAIN, model=model)
+    assert own.items == by_name.items
+    assert "tone: text is read from the column 'body', label is read from the column 'tone', as it learnt" in notes
+    with pytest.raises(DataError, match=r"no column gives the template's field {text}; known: boddy"):
+        list(sp.predict(prompt, [{"boddy": "x"}], model=model))
+
+
+class Heard(Watcher):
+    """Keeps the notes."""
+
+    def __init__(self, notes: list[str]) -> None:
+        self.notes = notes
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
 
 def answers(prompt: sp.Prompt, source: Any, model: sp.Backbone) -> list[tuple[float, str]]:

@@ -8,6 +8,7 @@ from typing import Literal
 from softprompt.app.config import ModelSettings
 from softprompt.app.recipes.judged import keep_first_scores
 from softprompt.app.recipes.leftout import said_of
+from softprompt.app.recipes.mapping import fitting, said_of_columns, ways_to_read
 from softprompt.app.recipes.runs import is_run
 from softprompt.app.recipes.saved import ask_of, backbone_for, strips_html
 from softprompt.app.recipes.sealed import looks_at, note_look, sealed_hash, warning
@@ -68,7 +69,9 @@ class Labelled:
         named: set[str] = set(self.besides)
         for task, ask in zip(tasks, asks, strict=True):
             named |= {name for name in (ask.group if self.group is None else self.group,) if name}
-            named |= named_columns(task, columns=self.columns or {}, template_fields=ask.builder.template.fields)
+            fields = ask.builder.template.fields
+            for way in ways_to_read([ask], [task], self.columns):
+                named |= named_columns(task, columns=way, template_fields=fields)
         found = read_source(self.data, named=named)
         return replace(found, strip_html=found.strip_html or strips_html(asks))
 
@@ -81,7 +84,7 @@ class Labelled:
         return name if name and any(follow(values, name) is not NOWHERE for values in records) else None
 
     def rows(self, reading: Reading, task: Task, ask: Ask) -> Dataset:
-        """The rows of one prompt.
+        """The rows of one prompt, with a note where its columns are those that it learnt from.
 
         Raises:
             DataError: As :func:`load`; ``data.missing_column`` for a column to keep.
@@ -89,21 +92,27 @@ class Labelled:
         besides = [name for name in self.besides if name != task.target]
         fields = (*ask.builder.template.fields, *besides)
         group = self.group_in(reading, ask)
-        try:
+
+        def read(columns: dict[str, str]) -> Dataset:
             return load(
                 reading,
                 task,
-                columns=self.columns,
+                columns=columns,
                 template_fields=fields,
                 roles={} if group is None else {"group": group},
                 on_bad_row=self.on_bad_row,
             )
+
+        try:
+            found, way = fitting(ways_to_read([ask], [task], self.columns), read)
         except DataError as error:
             missing = [name for name in besides if f"{{{name}}}" in error.message]
             if error.code != "data.unknown_field" or not missing:
                 raise
             message = f"the column {missing[0]!r} to slice by is not in the data; {error.message.partition('; ')[2]}"
             raise DataError("data.missing_column", message).at(*error.context) from None
+        said = said_of_columns(way, self.columns)
+        return replace(found, notes=(*found.notes, said)) if said else found
 
 
 @dataclass(frozen=True)
@@ -240,6 +249,8 @@ def judge(
         if labelled.group is None and (group := labelled.group_in(reading, ask)):
             said = f"rows with the same {group!r} count once, as it learnt; --group '' counts every row"
             watcher.note(f"{ask.name}: {said}")
+        for note in rows.notes[len(reading.notes) :]:
+            watcher.note(f"{ask.name}: {note}")
         if rows.skipped:
             watcher.note(f"{ask.name}: {said_of(rows.skipped)}")
         predictor = Predictor(backbone, [ask], min_confidence=bar)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from softprompt.app.config import ModelSettings
 from softprompt.app.recipes.evaluate import open_prompts
 from softprompt.app.recipes.leftout import LeftOut
+from softprompt.app.recipes.mapping import fitting, said_of_columns, ways_to_read
 from softprompt.app.recipes.routes import bar_of
 from softprompt.app.recipes.saved import strips_html
 from softprompt.app.recipes.writing import Ways
@@ -160,17 +161,32 @@ def _examples(
 ) -> Iterator[Example]:
     """Unlabelled examples with every field that some prompt names; files and iterables come as they are read."""
     fields = tuple(dict.fromkeys(name for ask in asks for name in ask.builder.template.fields))
+    task, said = asks[0].task, set[str]()
+    ways = ways_to_read(asks, (), columns)
+
+    def note_columns(way: Mapping[str, str]) -> None:
+        if (told := said_of_columns(way, columns)) and told not in said:
+            watcher.note(told)
+            said.add(told)
+
     if isinstance(source, (str, os.PathLike)):
         source = File(source, ReadSettings())
     if isinstance(source, File) and not str(source.path).startswith(PREFIX):
-        stream = open_stream(source, asks[0].task, columns=columns, template_fields=fields, skip=left)
+        opened = source
+        stream, way = fitting(
+            ways, lambda way: open_stream(opened, task, columns=way, template_fields=fields, skip=left)
+        )
+        note_columns(way)
         for note in stream.notes:
             watcher.note(note)
         return iter(stream)
 
     def loaded(rows: Source) -> Dataset:
         skip: Literal["error", "skip"] = "error" if left is None else "skip"
-        found = load(rows, asks[0].task, columns=columns, template_fields=fields, answers=False, on_bad_row=skip)
+        found, way = fitting(
+            ways, lambda way: load(rows, task, columns=way, template_fields=fields, answers=False, on_bad_row=skip)
+        )
+        note_columns(way)
         if left is not None:
             for bad in found.skipped:
                 left(bad)
@@ -181,7 +197,7 @@ def _examples(
         for note in found.notes:
             watcher.note(note)
         return iter(found)
-    return _numbered(_parts(iter(source), fields, asks[0].task, loaded, left))
+    return _numbered(_parts(iter(source), fields, task, loaded, left))
 
 
 def _numbered(parts: Iterable[Iterable[Example]]) -> Iterator[Example]:

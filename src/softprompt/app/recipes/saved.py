@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from softprompt.app.config import ModelSettings
+from softprompt.app.recipes.mapping import columns_of
 from softprompt.app.recipes.prepare import Prepared, load_backbone
 from softprompt.app.watch import Watcher
 from softprompt.core.answers import AnswerSettings
@@ -133,18 +134,18 @@ def ask_of(prompt: Prompt, backbone: Backbone) -> tuple[Ask, tuple[str, ...]]:
     """
     notes = prompt.check(identity(backbone.spec))
     manifest = prompt.manifest
-    group = _group_of(manifest.config)
+    learnt = {"group": _group_of(manifest.config), "columns": columns_of(manifest.config)}
     if manifest.ensemble is None:
-        return _ask(manifest, prompt.tensors, backbone, group=group), notes
+        return _ask(manifest, prompt.tensors, backbone, learnt), notes
     pooling = Pooling.parse(manifest.ensemble.model_dump(include=set(Pooling.model_fields)), where="ensemble")
     records = zip(manifest.ensemble.members, prompt.members, strict=True)
-    members = tuple(_ask(record, tensors, backbone, group=group) for record, tensors in records)
-    whole = _ask(manifest, PromptTensors(), backbone, group=group)
+    members = tuple(_ask(record, tensors, backbone, learnt) for record, tensors in records)
+    whole = _ask(manifest, PromptTensors(), backbone, learnt)
     return replace(whole, members=members, pooling=pooling), notes
 
 
-def _ask(record: Manifest | MemberRecord, tensors: PromptTensors, backbone: Backbone, *, group: str | None) -> Ask:
-    """What a manifest describes, with its numbers."""
+def _ask(record: Manifest | MemberRecord, tensors: PromptTensors, backbone: Backbone, learnt: Mapping[str, Any]) -> Ask:
+    """What a manifest describes, with its numbers and what is known of the rows that it learnt from."""
     limit = record.template.get("max_tokens", backbone.spec.max_positions)
     stripped = record.template.get("strip_html", False) is True
     answers = AnswerSettings.parse(record.answers, where="answers")
@@ -156,13 +157,14 @@ def _ask(record: Manifest | MemberRecord, tensors: PromptTensors, backbone: Back
         answers="vectors" if answers.form == "vectors" else "words",
     )
     placed = tensors.to(device=backbone.spec.device)
-    return Ask(builder, placed, answers, name=record.name, strip_html=stripped, group=group)
+    return Ask(builder, placed, answers, name=record.name, strip_html=stripped, **learnt)
 
 
 def template_of(described: Mapping[str, Any]) -> Template:
     """The template that a manifest describes, which says beside it how long rows are and how they are read.
 
-    >>> template_of({"text": "{question} about {text}: {answer}", "max_tokens": 64}).fields
+    >>> described = Template.parse("{question} about {text}: {answer}").to_dict()
+    >>> template_of({**described, "max_tokens": 64}).fields
     ('question', 'text')
     """
     return Template.from_dict({key: value for key, value in described.items() if key not in _BESIDE})

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from softprompt.app.cli.compare import parse_budget, render
+from softprompt.app.cli.compare import kept_in, parse_budget, render
 from softprompt.app.cli.face import Screen
 from softprompt.core.cards.comparison import cost_rows, decision_rows, left_out_rows
 from softprompt.core.errors import ConfigError
@@ -45,6 +45,17 @@ def test_bad_input_is_one_line(cli, tmp_path, flags, code, said):
     assert "Traceback" not in done.err
     assert said in done.err
     assert code in done.err
+
+
+def test_what_is_kept_is_said_as_far_as_it_is_true(tmp_path):
+    (tmp_path / "work" / "key").mkdir(parents=True)
+    assert kept_in(tmp_path) == ""
+    (tmp_path / "work" / "key" / "train.checkpoint").write_bytes(b"x")
+    assert "keeps what a contender has learnt so far, and the same command goes on" in kept_in(tmp_path)
+    (tmp_path / "lines").mkdir()
+    for name in "ab":
+        (tmp_path / "lines" / f"{name}.json").write_text("{}")
+    assert "keeps 2 complete lines and what a contender has learnt so far" in kept_in(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["steps", "steps=x", "tokens=1.5", "=3", ""])

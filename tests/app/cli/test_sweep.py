@@ -32,6 +32,15 @@ def test_two_processes_search_and_the_settings_found_are_a_run(cli: Cli, rows: P
     assert "best macro_f1 by length" in shown.out
 
 
+def test_nothing_is_kept_of_a_sweep_that_did_not_begin(cli: Cli, rows: Path) -> None:
+    words = ("sweep", "--train", rows, "--ray", "127.0.0.1:9", "--set", SPACE, "--folds", "none", "-o", "lost")
+    done = cli(*words)
+    assert done.status != 0
+    assert "ray" in done.err
+    assert "keeps" not in done.err  # there is a study, and no trial in it
+    assert Path("lost/study.db").is_file()
+
+
 KILLED = """
 import os, signal, sys
 from softprompt.app.cli import run

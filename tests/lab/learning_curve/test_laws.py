@@ -56,6 +56,24 @@ def test_forecasts_hold_the_truth_about_as_often_as_they_say(true):
     assert (held / 60 >= 0.88).all(), held / 60
 
 
+@hypothesis.given(
+    losses=st.lists(st.floats(0, 1), min_size=5, max_size=5),
+    to=st.integers(256, 1024),
+)
+def test_a_forecast_goes_on_from_the_last_score_and_never_falls_below_it(losses, to):
+    loss, gain = extrapolate(SIZES, np.array([losses]), to=to)
+    assert loss.estimate + gain.estimate == pytest.approx(losses[-1], abs=1e-9)
+    assert gain.estimate >= -1e-12
+    assert loss.estimate >= 0
+
+
+def test_without_a_score_at_the_end_it_goes_on_from_the_law():
+    draws = np.full((2, 5), np.nan)
+    draws[:, :4] = 0.1 + 2 / np.sqrt(SIZES[:4])
+    loss, _ = extrapolate(SIZES, draws, to=300)
+    assert loss.estimate == pytest.approx(0.1 + 2 / math.sqrt(300), abs=0.02)
+
+
 def test_one_draw_says_nothing_of_the_spread():
     loss, gain = extrapolate(SIZES, (0.1 + 2 / SIZES)[None], to=300)
     assert math.isfinite(loss.estimate)

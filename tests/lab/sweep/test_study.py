@@ -7,7 +7,7 @@ import pytest
 from softprompt.core.errors import ConfigError
 from softprompt.lab.sweep.pictures import by_length, picture
 from softprompt.lab.sweep.space import Range
-from softprompt.lab.sweep.study import Study, Trial
+from softprompt.lab.sweep.study import Study, Trial, num_ended
 
 SPACE = {
     "rate": Range(low=0.01, high=1.0, log=True),
@@ -61,6 +61,22 @@ def test_two_processes_share_a_study(tmp_path: Path) -> None:
     other.decide("a", 3)
     one.decide("a", 4)
     assert other.decided() == one.decided() == {"a": 3}
+
+
+def test_trials_that_ended_are_counted_without_making_a_study(tmp_path: Path) -> None:
+    place = tmp_path / "s.db"
+    assert num_ended(str(place), name="s") == 0
+    assert not place.exists()
+    study = opened(place)
+    study.draw(wave=None, size=1)
+    assert num_ended(str(place), name="s") == 0  # it runs
+    run(study, 8)
+    opened(place, name="s 0123456789ab").tell(opened(place, name="s 0123456789ab").draw(wave=None, size=1), "failed")
+    opened(place, name="another")
+    assert num_ended(str(place), name="s") == 9
+    place.write_bytes(b"no database")
+    assert num_ended(str(place), name="s") == 0
+    assert num_ended("nothing://here/at-all", name="s") == 0
 
 
 def test_a_study_of_something_else_and_a_database_that_is_none_are_refused(tmp_path: Path) -> None:

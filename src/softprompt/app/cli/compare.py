@@ -12,7 +12,7 @@ from softprompt.app.cli.options import TRAINING, changes_in
 from softprompt.app.cli.settings import read_config
 from softprompt.app.cli.tables import table_of
 from softprompt.core.cards.comparison import cost_rows, decision_rows, left_out_rows
-from softprompt.core.words import duration
+from softprompt.core.words import counted, duration
 
 COMPARISON = "Comparison"
 
@@ -119,10 +119,11 @@ def parse_budget(text: str) -> dict[str, int | float]:
 
 
 def kept_in(folder: Path) -> str:
-    """What a comparison that was cut short goes on from."""
-    if not any((folder / name).is_dir() and any((folder / name).iterdir()) for name in ("lines", "work")):
-        return ""
-    return f"{folder} keeps the lines that are complete, and the same command goes on from there"
+    """What a comparison that was cut short goes on from; nothing before a line is complete or a checkpoint written."""
+    lines, begun = len(list((folder / "lines").glob("*.json"))), any((folder / "work").glob("*/*.checkpoint"))
+    found = [counted(lines, "complete line")] if lines else []
+    found += ["what a contender has learnt so far"] if begun else []
+    return f"{folder} keeps {' and '.join(found)}, and the same command goes on from there" if found else ""
 
 
 def render(out: Screen, report: dict[str, Any]) -> None:

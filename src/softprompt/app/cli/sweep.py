@@ -10,7 +10,7 @@ from softprompt.app.cli.face import Face, Screen
 from softprompt.app.cli.options import changes_in
 from softprompt.app.cli.settings import read_config
 from softprompt.app.cli.tables import grid
-from softprompt.core.words import duration, interval
+from softprompt.core.words import counted, duration, interval
 
 SEARCH = "Search"
 BEST = 5  #: trials that are shown
@@ -96,16 +96,22 @@ def sweep(
         }
         changes = {f"sweep.{key}": value for key, value in own.items() if value is not None}
         settings = read_config(config, {**changes, **changes_in(locals())})
+        from softprompt.app.recipes.searching import num_kept
         from softprompt.app.recipes.sweep import sweep as search
 
-        face.kept = lambda: kept_in(settings.beside("sweep"))
+        face.kept = lambda: kept_in(settings.beside("sweep"), num_kept(settings))
         document = search(settings, face.watcher, fresh=fresh).to_dict()
         face.show(document, lambda out: render(out, document))
 
 
-def kept_in(folder: Path) -> str:
-    """What a sweep that was cut short can go on from."""
-    return f"{folder} keeps the trials, and the same command goes on from there" if folder.is_dir() else ""
+def kept_in(folder: Path, count: int) -> str:
+    """What a sweep that was cut short can go on from; nothing before a trial has come to an end.
+
+    >>> kept_in(Path("tone-sweep"), 1), kept_in(Path("tone-sweep"), 0)
+    ('the study of tone-sweep keeps 1 trial, and the same command goes on from there', '')
+    """
+    trials = counted(count, "trial")
+    return f"the study of {folder} keeps {trials}, and the same command goes on from there" if count else ""
 
 
 def render(out: Screen, found: dict[str, Any]) -> None:

@@ -22,11 +22,12 @@ from softprompt.core.errors import ResourceError, SoftpromptError
 from softprompt.lab.sweep.cluster import Cluster
 from softprompt.lab.sweep.passes import Passes, Train
 from softprompt.lab.sweep.search import search
-from softprompt.lab.sweep.study import Study, Trial
+from softprompt.lab.sweep.space import SweepSettings
+from softprompt.lab.sweep.study import Study, Trial, num_ended
 from softprompt.lab.training.forecast import budget_for
 from softprompt.model.states import StateStore
 
-__all__ = ["STUDY", "Searching", "join", "station"]
+__all__ = ["STUDY", "Searching", "join", "num_kept", "station"]
 
 STUDY = "study.db"
 
@@ -122,6 +123,12 @@ class Searching:
         words = [sys.executable, "-c", code, str(self.folder)]
         with log.open("wb") as out:
             return subprocess.Popen(words, stdout=out, stderr=out, env=dict(os.environ)), log
+
+
+def num_kept(config: RunConfig) -> int:
+    """Trials of a sweep's study that came to an end, so that nobody trains them again."""
+    folder = config.beside("sweep")
+    return num_ended((config.sweep or SweepSettings()).storage or str(folder / STUDY), name=folder.name)
 
 
 def join(folder: str | Path) -> None:

@@ -113,7 +113,7 @@ def cost_quality(marks: Sequence[Mark], *, across: str, scale: tuple[Number, Num
 
 
 def learning_curves(curve: Document, *, share: bool) -> Markup:
-    """Score by number of labelled rows, with bands over the draws and what the law says beyond."""
+    """Score by number of labelled rows, with bands over the draws, and what the law says beyond, as unsure as it is."""
     lines = [one for one in curve["curves"] if one["by_size"]]
     values = [
         value
@@ -122,7 +122,8 @@ def learning_curves(curve: Document, *, share: bool) -> Markup:
         for value in (found["estimate"], found["low"], found["high"])
         if value is not None
     ]
-    values += [one["score"]["estimate"] for line in lines for one in line["forecasts"]]
+    ahead = [one["score"] for line in lines for one in line["forecasts"]]
+    values += [one[end] for one in ahead for end in ("estimate", "low", "high") if one[end] is not None]
     scale = nice_scale(values, share=share)
     rows = [int(size) for one in lines for size in one["by_size"]]
     farthest = max([*rows, *(found["rows"] for one in lines for found in one["forecasts"])])
@@ -140,17 +141,24 @@ def _curve(line: Document, hue: int, plane: _Plane) -> Markup:
     found = {int(size): score for size, score in line["by_size"].items()}
     points = [plane.at(size, score["estimate"]) for size, score in found.items()]
     parts = [Markup('<g class="c{}"><title>{}</title>').format(hue, line["name"])]
-    banded = [(size, score) for size, score in found.items() if score["low"] is not None and score["high"] is not None]
-    if len(banded) > 1:
-        outline = [plane.at(size, score["high"]) for size, score in banded]
-        outline += [plane.at(size, score["low"]) for size, score in reversed(banded)]
-        parts.append(Markup('<polygon class="band" points="{}"/>').format(_path(outline)))
+    seen, beyond = list(found.items()), [(int(one["rows"]), one["score"]) for one in line["forecasts"]]
+    parts += [_band(seen, "band", plane), _band([*seen[-1:], *beyond], "band ahead", plane)]
     parts.append(Markup('<polyline class="line" points="{}"/>').format(_path(points)))
     parts += [Markup('<circle class="point" cx="{:.1f}" cy="{:.1f}" r="3.5"/>').format(*point) for point in points]
     if line["forecasts"]:
         ahead = [plane.at(one["rows"], one["score"]["estimate"]) for one in line["forecasts"]]
         parts.append(Markup('<polyline class="line ahead" points="{}"/>').format(_path([points[-1], *ahead])))
     return Markup("").join(parts) + Markup("</g>")
+
+
+def _band(scores: Sequence[tuple[int, Document]], kind: str, plane: _Plane) -> Markup:
+    """The intervals of scores by number of rows, as an area; none without two of them."""
+    sure = [(rows, one) for rows, one in scores if one["low"] is not None and one["high"] is not None]
+    if len(sure) < 2:
+        return Markup("")
+    outline = [plane.at(rows, one["high"]) for rows, one in sure]
+    outline += [plane.at(rows, one["low"]) for rows, one in reversed(sure)]
+    return Markup('<polygon class="{}" points="{}"/>').format(kind, _path(outline))
 
 
 def reliability(found: Mapping[str, Document]) -> Markup:

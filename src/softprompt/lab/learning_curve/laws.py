@@ -1,9 +1,11 @@
 """From scores at some numbers of rows to what more rows would bring, with how unsure that is.
 
 What is missing to a perfect score falls with the rows n along a power law, loss(n) = a + b n^-c: a is what no number of
-rows removes. Two laws are fitted, with a floor and without one (a = 0), because few points cannot tell them apart; the
-forecast is their mean, and its interval holds both: draws of the rows are resampled, each resample is fitted by both
-laws, and the spread of what all of them say is widened to Student's t for few draws.
+rows removes. Two laws are fitted, with a floor and without one (a = 0), because few points cannot tell them apart. A
+law says by which factor the loss falls from the most rows seen; the forecast goes on from what was measured there,
+because no law meets the last point, and near it the point knows more (simulated, see docs/learning-curve.md). It is the
+mean of both, and its interval holds both: draws of the rows are resampled, each resample is fitted by both laws, and
+the spread of what all of them say is widened to Student's t for few draws.
 
 Not counted: that the law itself may end (a model at its limit, rows of another kind). Forecasts beyond four times the
 rows seen are refused. Knows numbers; no contenders and no rows.
@@ -151,4 +153,6 @@ def _both(sizes: Float[np.ndarray, " m"], losses: Float[np.ndarray, "D m"], to: 
     spread = np.nanvar(losses[:, there], axis=0)
     weights = counts / (spread + spread.mean() + 1e-9)
     laws = [fit_law(sizes[there], mean, weights, floor=floor) for floor in (True, False)]
-    return [(law.loss(to), law.loss(float(sizes[-1])) - law.loss(to)) for law in laws]
+    now = [float(mean[-1]) if there[-1] else law.loss(float(sizes[-1])) for law in laws]
+    shares = [law.loss(to) / last if (last := law.loss(float(sizes[-1]))) > 0 else 1.0 for law in laws]
+    return [(share * loss, (1 - share) * loss) for share, loss in zip(shares, now, strict=True)]

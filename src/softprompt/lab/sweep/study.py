@@ -15,6 +15,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from softprompt.core.errors import ConfigError, ExtraError
@@ -24,7 +25,7 @@ from softprompt.lab.sweep.space import Range
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["State", "Study", "Trial", "url_of"]
+__all__ = ["State", "Study", "Trial", "num_ended", "url_of"]
 
 State = Literal["running", "complete", "pruned", "failed"]
 
@@ -72,6 +73,26 @@ def url_of(storage: str) -> str:
     ('sqlite:///runs/a/study.db', 'postgresql://host/db')
     """
     return storage if "://" in storage else f"sqlite:///{storage}"
+
+
+def num_ended(storage: str, *, name: str) -> int:
+    """Trials that came to an end in the studies of a name, or of a name and a hash behind it; 0 where none can be read.
+
+    Args:
+        storage: As for :class:`Study`; no file is made.
+        name: Of the study.
+    """
+    if not find_spec("optuna") or ("://" not in storage and not Path(storage).is_file()):
+        return 0
+    import optuna
+
+    try:
+        database = optuna.storages.RDBStorage(url_of(storage))
+        names = [one for one in optuna.study.get_all_study_names(database) if name in (one, one.rpartition(" ")[0])]
+        found = (optuna.load_study(study_name=one, storage=database).get_trials(deepcopy=False) for one in names)
+        return sum(trial.state.is_finished() for trials in found for trial in trials)
+    except (OSError, ValueError, ImportError, _database_error()):
+        return 0
 
 
 class Study:

@@ -194,9 +194,7 @@ def test_labels_with_a_single_row_are_named_where_nothing_is_left_to_judge() -> 
 
 
 def test_too_few_rows_say_so() -> None:
-    with pytest.raises(
-        DataError, match=r"no row is left for validation: 1 row with 1 different text"
-    ):
+    with pytest.raises(DataError, match=r"no row is left for validation: 1 row with 1 different text"):
         split(plain({"x": 1}))
     grouped = Dataset(tuple(Example({"text": f"{n}"}, "x", group="one") for n in range(9)), classes=LABELS)
     with pytest.raises(DataError, match=r"9 rows in 1 group .*, which no split divides"):

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from softprompt.app.config import RunConfig
-from softprompt.app.recipes.prepare import load_splits, prepare, read_rows
+from softprompt.app.recipes.dividing import load_splits
+from softprompt.app.recipes.prepare import prepare
+from softprompt.app.recipes.rows import read_rows
 from softprompt.core.errors import DataError
 from softprompt.core.tasks import Task
 from softprompt.testing import tiny

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import softprompt as sp
-from softprompt.app.recipes.prepare import MANY_ROWS, prepare
+from softprompt.app.recipes.dividing import MANY_ROWS
+from softprompt.app.recipes.prepare import prepare
 from softprompt.app.recipes.tune import tune
 from softprompt.core.errors import ConfigError, DataError
 from tests.app.recipes.test_run import QUICK, rows

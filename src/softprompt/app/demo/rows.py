@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from softprompt.app.demo.settings import DemoSettings
-from softprompt.app.recipes.prepare import Sources
+from softprompt.app.recipes.dividing import Sources
 from softprompt.core.errors import DataError, nearest
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset

@@ -11,7 +11,8 @@ from typing import Any
 
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.comparing import divided
-from softprompt.app.recipes.prepare import Prepared, Sources, prepare
+from softprompt.app.recipes.dividing import Sources
+from softprompt.app.recipes.prepare import Prepared, prepare
 from softprompt.app.recipes.rows import read_rows
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import SoftpromptError

@@ -6,7 +6,8 @@ read besides is kept beside them, by row. Knows settings and rows; no models.
 
 from collections.abc import Iterable, Mapping
 
-from softprompt.app.recipes.prepare import Prepared, Sources
+from softprompt.app.recipes.dividing import Sources
+from softprompt.app.recipes.prepare import Prepared
 from softprompt.core.errors import DataError, SoftpromptError
 from softprompt.data.dataset import Dataset
 from softprompt.data.sources import Source, load

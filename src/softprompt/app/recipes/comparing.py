@@ -16,10 +16,11 @@ import yaml
 
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.columns import Beside, read_beside
+from softprompt.app.recipes.dividing import Sources
 from softprompt.app.recipes.folder import environment
 from softprompt.app.recipes.heard import STAGES
 from softprompt.app.recipes.ledger import enter
-from softprompt.app.recipes.prepare import Prepared, Sources, prepare
+from softprompt.app.recipes.prepare import Prepared, prepare
 from softprompt.app.recipes.rows import read_rows
 from softprompt.app.recipes.saved import make_prompt
 from softprompt.app.recipes.sealed import looks_at, note_look, sealed_hash, warning

@@ -20,8 +20,9 @@ import yaml
 
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.comparing import divided, template_of
+from softprompt.app.recipes.dividing import Sources, load_task
 from softprompt.app.recipes.folder import environment
-from softprompt.app.recipes.prepare import Prepared, Sources, load_task, prepare
+from softprompt.app.recipes.prepare import Prepared, prepare
 from softprompt.app.recipes.rows import read_rows
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import ConfigError

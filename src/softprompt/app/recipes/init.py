@@ -14,9 +14,9 @@ from typing import Any
 
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.deciding import Ask, Deciding, Decision, Question, Wishes, fields_of
+from softprompt.app.recipes.dividing import load_task
 from softprompt.app.recipes.draft import write_settings
 from softprompt.app.recipes.findings import Findings, look_at_rows
-from softprompt.app.recipes.prepare import load_task
 from softprompt.app.recipes.rows import read_rows
 from softprompt.app.recipes.scales import label_sets, scale
 from softprompt.app.watch import Watcher

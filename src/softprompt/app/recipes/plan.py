@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from softprompt.app.config import RunConfig
+from softprompt.app.recipes.dividing import Sources
 from softprompt.app.recipes.early import require_fit
-from softprompt.app.recipes.prepare import Prepared, Sources, prepare
+from softprompt.app.recipes.prepare import Prepared, prepare
 from softprompt.app.watch import Watcher
 from softprompt.core.cards import draw
 from softprompt.core.cards.views import plan_card

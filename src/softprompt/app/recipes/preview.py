@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from softprompt.app.config import ModelSettings, RunConfig, TaskSettings
-from softprompt.app.recipes.prepare import Prepared, load_backbone, load_task, prepare
+from softprompt.app.recipes.dividing import load_task
+from softprompt.app.recipes.prepare import Prepared, load_backbone, prepare
 from softprompt.app.recipes.rows import read_rows
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import DataError

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from softprompt.app.config import RunConfig
-from softprompt.app.recipes.prepare import load_splits, load_task
+from softprompt.app.recipes.dividing import load_splits, load_task
 from softprompt.app.recipes.rows import read_rows
 from softprompt.app.report.sources import CONFIG, Entry
 from softprompt.app.yaml import read_yaml

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.candidates import Candidates
-from softprompt.app.recipes.prepare import Prepared, Sources, prepare
+from softprompt.app.recipes.dividing import Sources
+from softprompt.app.recipes.prepare import Prepared, prepare
 from softprompt.app.recipes.rows import read_rows
 from softprompt.app.watch import Watcher
 from softprompt.app.yaml import read_yaml

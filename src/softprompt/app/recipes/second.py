@@ -16,8 +16,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from softprompt.app.recipes.dividing import drawn
 from softprompt.app.recipes.folder import SECOND
-from softprompt.app.recipes.prepare import Prepared, drawn
+from softprompt.app.recipes.prepare import Prepared
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import TrainingError
 from softprompt.core.records import Example

@@ -10,15 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from softprompt.app.config import RunConfig
-from softprompt.app.recipes.prepare import (
-    VALIDATION,
-    Prepared,
-    Sources,
-    fields_read,
-    load_backbone,
-    load_task,
-    prepare,
-)
+from softprompt.app.recipes.dividing import VALIDATION, Sources, fields_read, load_task
+from softprompt.app.recipes.prepare import Prepared, load_backbone, prepare
 from softprompt.app.recipes.rows import read_rows
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import DataError, nearest

@@ -20,7 +20,8 @@ from typing import Any
 import yaml
 
 from softprompt.app.config import RunConfig
-from softprompt.app.recipes.prepare import Prepared, Sources, prepare
+from softprompt.app.recipes.dividing import Sources
+from softprompt.app.recipes.prepare import Prepared, prepare
 from softprompt.app.recipes.runs import REPORT
 from softprompt.app.recipes.searching import STUDY, Searching
 from softprompt.app.recipes.tune import TuneReport

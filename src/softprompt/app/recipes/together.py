@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.app.config import RunConfig
+from softprompt.app.recipes.dividing import Sources
 from softprompt.app.recipes.early import require_fit
 from softprompt.app.recipes.folder import RunFolder, environment
 from softprompt.app.recipes.heard import Heard
 from softprompt.app.recipes.plan import RunPlan, plan_of
-from softprompt.app.recipes.prepare import Prepared, Sources
+from softprompt.app.recipes.prepare import Prepared
 from softprompt.app.recipes.roads import judged_with_validation, lesson_of
 from softprompt.app.recipes.several import aligned, prepare_several
 from softprompt.app.recipes.tracked import result_of, start_of

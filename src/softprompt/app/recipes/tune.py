@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from softprompt.app.config import RunConfig
+from softprompt.app.recipes.dividing import Sources
 from softprompt.app.recipes.early import require_fit
 from softprompt.app.recipes.folder import RunFolder, environment
 from softprompt.app.recipes.heard import Heard
-from softprompt.app.recipes.prepare import Prepared, Sources, prepare
+from softprompt.app.recipes.prepare import Prepared, prepare
 from softprompt.app.recipes.roads import HELD_OUT, Finding, Hearing, judge_baselines, with_folds, with_validation
 from softprompt.app.recipes.rows import read_rows
 from softprompt.app.recipes.saved import make_prompt, scores_of, template_of

@@ -10,6 +10,7 @@ from html import escape
 
 from benchmarks.adopting.sets import SETS
 from benchmarks.adopting.summary import Group, Table
+from benchmarks.rig.panels import Layout
 
 __all__ = ["NAMES", "draw"]
 
@@ -30,8 +31,7 @@ COLOURS: Mapping[str, str] = {
     "few-shot": "#e69f00",
 }
 
-WIDTH, HEIGHT, PER_LINE = 245, 205, 4
-LEFT, RIGHT, TOP, BOTTOM, FOOT = 40, 12, 42, 24, 58
+LAYOUT = Layout(width=245, height=205, per_line=4, left=40, right=12, top=42, bottom=24, foot=58)
 FIRST, LAST, TICKS = 16, 2000, (16, 64, 256, 1000)
 
 STYLE = """
@@ -52,17 +52,13 @@ def draw(table: Table, names: Sequence[str]) -> str:
         table: What was measured.
         names: Of the sets, a panel each.
     """
-    width, height = WIDTH * min(PER_LINE, len(names)), HEIGHT * math.ceil(len(names) / PER_LINE) + FOOT
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img">',
-        f"<title>Score against labelled rows on {len(names)} data sets</title>",
-        f"<style>{STYLE}</style>",
-        f'<rect class="paper" width="{width}" height="{height}"/>',
-    ]
-    for n, name in enumerate(names):
-        x, y = WIDTH * (n % PER_LINE), HEIGHT * (n // PER_LINE)
-        parts.append(f'<g transform="translate({x} {y})">{_panel(table, name)}</g>')
-    return "\n".join([*parts, _legend(height - FOOT), "</svg>", ""])
+    return LAYOUT.sheet(
+        [_panel(table, name) for name in names],
+        title=f"Score against labelled rows on {len(names)} data sets",
+        style=STYLE,
+        legend=_legend(LAYOUT.below(len(names))),
+        columns=min(LAYOUT.per_line, len(names)),
+    )
 
 
 def _panel(table: Table, name: str) -> str:
@@ -70,33 +66,27 @@ def _panel(table: Table, name: str) -> str:
     levels = {kind: table.get(name, kind) for kind in ("zero-shot", "majority")}
     heights = [end for points in lines.values() for _, group in points for end in _ends(group)]
     heights += [group.scores[0] for group in levels.values() if group is not None]
-    bottom, top = math.floor(10 * min(heights, default=0.0)) / 10, math.ceil(10 * max(heights, default=1.0)) / 10
+    panel, left = LAYOUT.panel(heights), LAYOUT.left
 
     def across(rows: int) -> float:
-        return LEFT + 8 + (WIDTH - LEFT - RIGHT - 16) * math.log(rows / FIRST) / math.log(LAST / FIRST)
-
-    def up(score: float) -> float:
-        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (score - bottom) / max(0.1, top - bottom)
+        return left + 8 + (LAYOUT.end - left - 16) * math.log(rows / FIRST) / math.log(LAST / FIRST)
 
     parts = [
-        f'<text class="title" x="{LEFT}" y="18">{escape(name)}</text>',
-        f'<text class="quiet" x="{LEFT}" y="33">{escape(SETS[name].about)}</text>',
+        f'<text class="title" x="{left}" y="18">{escape(name)}</text>',
+        f'<text class="quiet" x="{left}" y="33">{escape(SETS[name].about)}</text>',
+        panel.grid(every=2 if panel.high - panel.low > 0.5 else 1, style="quiet"),
     ]
-    for tenth in range(round(10 * bottom), round(10 * top) + 1, 2 if top - bottom > 0.5 else 1):
-        y = up(tenth / 10)
-        parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
-        parts.append(f'<text class="quiet" x="{LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{10 * tenth}%</text>')
     for rows in TICKS:
-        parts.append(
-            f'<text class="quiet" x="{across(rows):.1f}" y="{HEIGHT - 8}" text-anchor="middle">{rows:,}</text>'
-        )
+        x, y = across(rows), LAYOUT.height - 8
+        parts.append(f'<text class="quiet" x="{x:.1f}" y="{y}" text-anchor="middle">{rows:,}</text>')
     for kind, style in (("zero-shot", "zero"), ("majority", "most")):
         if (group := levels[kind]) is not None:
-            parts.append(f'<path class="{style}" d="M{LEFT} {up(group.scores[0]):.1f}H{WIDTH - RIGHT}"/>')
-    inside = f'width="{WIDTH - LEFT - RIGHT}" height="{HEIGHT - TOP - BOTTOM}"'
-    parts.append(f'<rect class="frame" x="{LEFT}" y="{TOP}" {inside}/>')
+            parts.append(panel.level(group.scores[0], style))
+    parts.append(panel.frame())
     for one, points in reversed(lines.items()):
-        found = [(across(rows), up(group.interval.estimate), *map(up, _ends(group))) for rows, group in points]
+        found = [
+            (across(rows), panel.up(group.interval.estimate), *map(panel.up, _ends(group))) for rows, group in points
+        ]
         parts.append(_line(found, COLOURS[one]))
     return "".join(parts)
 

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from benchmarks.rig.panels import Layout
+
 from .plan import CONTENDERS
 
 __all__ = ["draw"]
 
-WIDTH, HEIGHT, PER_LINE = 300, 210, 3
-LEFT, RIGHT, TOP, BOTTOM = 44, 26, 30, 34
-FOOT = 64
+LAYOUT = Layout(width=300, height=210, per_line=3, left=44, right=26, top=30, bottom=34, foot=64)
 
 #: Okabe & Ito's palette tells the contenders apart for colour-blind readers too; shapes do so without colour.
 MARKS: Mapping[str, tuple[str, str]] = {
@@ -40,19 +40,12 @@ STYLE = """
 def draw(report: Mapping[str, Any]) -> str:
     """The picture of a report, as SVG."""
     problems = report["problems"]
-    lines = math.ceil(len(problems) / PER_LINE)
-    width, height = WIDTH * PER_LINE, HEIGHT * lines + FOOT
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img">',
-        f"<title>{escape(report['title'])}: score against time</title>",
-        f"<style>{STYLE}</style>",
-        f'<rect class="paper" width="{width}" height="{height}"/>',
-    ]
-    for n, problem in enumerate(problems):
-        x, y = WIDTH * (n % PER_LINE), HEIGHT * (n // PER_LINE)
-        parts.append(f'<g transform="translate({x} {y})">{_panel(problem, report["clock"])}</g>')
-    parts.append(_legend(report, width, HEIGHT * lines))
-    return "\n".join([*parts, "</svg>", ""])
+    return LAYOUT.sheet(
+        [_panel(problem, report["clock"]) for problem in problems],
+        title=f"{report['title']}: score against time",
+        style=STYLE,
+        legend=_legend(report, LAYOUT.width * LAYOUT.per_line, LAYOUT.below(len(problems))),
+    )
 
 
 def _panel(problem: Mapping[str, Any], clock: str) -> str:
@@ -64,35 +57,25 @@ def _panel(problem: Mapping[str, Any], clock: str) -> str:
     majority = problem["contenders"].get("majority")
     scores = [score[key] for _, score in points.values() for key in ("low", "high")]
     scores += [majority["score"]["estimate"]] if majority else []
-    bottom = math.floor(10 * min(scores, default=0.0)) / 10
-    top = math.ceil(10 * max(scores, default=1.0)) / 10
+    panel, left = LAYOUT.panel(scores), LAYOUT.left
     times = [time for time, _ in points.values()] or [1.0]
     first, last = math.floor(math.log10(min(times))), math.ceil(math.log10(max(times) * 1.01))
 
     def across(time: float) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * (math.log10(time) - first) / max(1, last - first)
+        return left + (LAYOUT.end - left) * (math.log10(time) - first) / max(1, last - first)
 
-    def up(score: float) -> float:
-        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (score - bottom) / max(0.1, top - bottom)
-
-    parts = [f'<text class="title" x="{LEFT}" y="20">{escape(problem["name"])}</text>']
-    for tenth in range(round(10 * bottom), round(10 * top) + 1):
-        y = up(tenth / 10)
-        parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{10 * tenth} %</text>')
+    parts = [f'<text class="title" x="{left}" y="20">{escape(problem["name"])}</text>', panel.grid(unit=" %", gap=6)]
     for power in range(first, last + 1):
         x = across(10**power)
-        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 18}" text-anchor="middle">{10.0**power:g} s</text>')
+        parts.append(f'<text x="{x:.1f}" y="{LAYOUT.height - 18}" text-anchor="middle">{10.0**power:g} s</text>')
     if majority:
-        parts.append(f'<path class="dash" d="M{LEFT} {up(majority["score"]["estimate"]):.1f}H{WIDTH - RIGHT}"/>')
-    parts.append(
-        f'<rect class="frame" x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{HEIGHT - TOP - BOTTOM}"/>'
-    )
+        parts.append(panel.level(majority["score"]["estimate"], "dash"))
+    parts.append(panel.frame())
     for name, (time, score) in points.items():
         colour, shape = MARKS[name]
-        x, low, high = across(time), up(score["low"]), up(score["high"])
+        x, low, high = across(time), panel.up(score["low"]), panel.up(score["high"])
         parts.append(f'<path d="M{x:.1f} {low:.1f}V{high:.1f}" stroke="{colour}" stroke-width="2"/>')
-        parts.append(_mark(shape, x, up(score["estimate"]), colour))
+        parts.append(_mark(shape, x, panel.up(score["estimate"]), colour))
     return "".join(parts)
 
 
@@ -108,11 +91,12 @@ def _legend(report: Mapping[str, Any], width: int, top: int) -> str:
     there = [name for name in MARKS if any(name in one["contenders"] for one in report["problems"])]
     parts = []
     for n, name in enumerate(there):
-        x, y = 20 + (n % PER_LINE) * (width - 20) / PER_LINE, top + 14 + 18 * (n // PER_LINE)
+        line, place = divmod(n, LAYOUT.per_line)
+        x, y = 20 + place * (width - 20) / LAYOUT.per_line, top + 14 + 18 * line
         colour, shape = MARKS[name]
         parts.append(_mark(shape, x, y, colour) + f'<text x="{x + 12}" y="{y + 4}">{escape(CONTENDERS[name])}</text>')
     unit = "processor seconds on one thread" if report["clock"] == "cpu_seconds" else "seconds"
     words = (
         f"across: {unit} for choosing and all seeds; up: right answers on the judged rows, 95 % bars; dashes: majority"
     )
-    return "".join(parts) + f'<text x="14" y="{top + FOOT - 10}">{escape(words)}</text>'
+    return "".join(parts) + f'<text x="14" y="{top + LAYOUT.foot - 10}">{escape(words)}</text>'

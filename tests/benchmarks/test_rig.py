@@ -1,11 +1,13 @@
 """What the benchmarks share: where rows come from, the line about the machine, and the page that is written."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from benchmarks.rig import machine, results
+from benchmarks.rig.panels import Layout
 from benchmarks.rig.rows import example_file, public_file, rows_in
 
 
@@ -28,6 +30,24 @@ def test_the_machine_is_told_with_how_busy_it_was(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(machine, "describe", lambda: about)
     assert machine.sentence(0.5) == "Fast, 2 threads, load average 0.5 (quiet), torch 9"
     assert "trust processor time" in machine.sentence(3.0)
+
+
+def test_panels_stand_in_a_grid_and_shares_on_their_scale() -> None:
+    layout = Layout(width=100, height=120, per_line=2, left=20, right=10, top=10, bottom=10, foot=30)
+    sheet = layout.sheet(["<path/>"] * 3, title="a < b", style="", legend="<text/>")
+    assert [tuple(map(int, one)) for one in re.findall(r"translate\((\d+) (\d+)\)", sheet)] == [
+        (0, 0),
+        (100, 0),
+        (0, 120),
+    ]
+    assert 'viewBox="0 0 200 270"' in sheet
+    assert "a &lt; b" in sheet
+    panel = layout.panel([0.42, 0.71])
+    assert (panel.low, panel.high) == (0.4, 0.8)
+    assert (panel.up(0.4), panel.up(0.8)) == (110.0, 10.0)
+    assert re.findall(r">(\d+%)<", panel.grid(every=2)) == ["40%", "60%", "80%"]
+    assert panel.level(0.6, "dash") == '<path class="dash" d="M20 60.0H90"/>'
+    assert 'width="70" height="100"' in panel.frame()
 
 
 @pytest.mark.parametrize("only_print", [True, False])

@@ -23,7 +23,7 @@ from tests.laws.examples import ask, text_of
 from tests.laws.oracle import oracle
 from tests.laws.roads import ROADS, assert_equal, travel
 from tests.laws.strategies import LAYERED, prompts_for, rows_of, sketches
-from tests.laws.test_layered import ROWS
+from tests.laws.test_layered import ROWS, spaced
 from tests.laws.test_masked import BARE, MIXED, _spoken, for_family, model_of
 
 batches = st.lists(sketches(LAYERED), min_size=1, max_size=2)
@@ -211,18 +211,7 @@ def test_a_prefix_has_the_logits_of_peft(family):
 def encoder_rows(family: str) -> list[Row]:
     """Rows with something readable behind every slot: bare encoders read the token before."""
     rows = for_family(family, MIXED)
-    return [_behind(row) for row in rows] if family in BARE else rows
-
-
-def _behind(row: Row) -> Row:
-    nodes: list[Node] = []
-    where: list[int] = []
-    for node in row.nodes:
-        nodes.append(replace(node, parent=None if node.parent is None else where[node.parent]))
-        if isinstance(node.segment, Soft):
-            nodes.append(Node(Text((90,)), len(nodes) - 1))
-        where.append(len(nodes) - 1)
-    return Row(tuple(nodes))
+    return [spaced(row) for row in rows] if family in BARE else rows
 
 
 @pytest.mark.parametrize("family", ENCODERS)
@@ -230,7 +219,7 @@ def _behind(row: Row) -> Row:
 @given(drawn=batches)
 def test_every_road_of_encoders_equals_plain_transformers(family, drawn):
     rows = for_family(family, [_spoken(row) for row in rows_of(drawn)])
-    rows = [_behind(row) for row in rows] if family in BARE else rows
+    rows = [spaced(row) for row in rows] if family in BARE else rows
     backbone = model_of(family)
     prompts = layered_prompts(backbone)
     with torch.no_grad():

@@ -116,7 +116,7 @@ def run(backbone: Backbone, problems: Sequence[Problem], work: Work, options: ar
         stores = {problem.name: stack.enter_context(StateStore(backbone, budget)) for problem in problems}
         for name in options.ways:
             for problem in problems:
-                way = ways_for(backbone.spec.kind, problem.name).get(name)
+                way = ways_for(problem.name).get(name)
                 if way is None:
                     continue
                 store = stores[problem.name]

@@ -36,7 +36,7 @@ def collected(work: Work, *, problems: Sequence[str]) -> dict[str, Any]:
     found, reading, missing, about, steps = {}, {}, {}, {}, set()
     for problem in problems:
         kept = {name: one for name in (*WAYS, PEER) if (one := _kept(work, problem, name)) is not None}
-        missing[problem] = [name for name in ways_for(model["result"]["kind"], problem) if name not in kept]
+        missing[problem] = [name for name in ways_for(problem) if name not in kept]
         if not kept:
             continue
         steps |= {one["setting"]["steps"] for one in kept.values()}

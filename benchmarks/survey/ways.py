@@ -24,14 +24,12 @@ class Way:
         method: Settings of the method, with its name.
         place: Of the soft tokens.
         length: Soft tokens.
-        kinds: Kinds of model that can take it.
         earlier: Whether it begins from the prompt that plain learnt on another problem.
     """
 
     method: Mapping[str, Any]
     place: str = "after"
     length: int = LENGTH
-    kinds: tuple[str, ...] = ("causal", "masked")
     earlier: bool = False
 
     def settings(self, training: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,14 +42,12 @@ class Way:
         return {"template": template, "method": dict(self.method), "training": dict(training)}
 
 
-_CAUSAL = ("causal",)
-
 #: Name in tables -> way, in the order of the trials. *Label vectors alone* has no soft token; others add to it.
 WAYS: Mapping[str, Way] = {
     "label vectors alone": Way({"name": "plain"}, length=0),
     "plain": Way({"name": "plain"}),
-    "deep": Way({"name": "deep"}, kinds=_CAUSAL),
-    "late": Way({"name": "late"}, kinds=_CAUSAL),
+    "deep": Way({"name": "deep"}),
+    "late": Way({"name": "late"}),
     "residual": Way({"name": "residual"}),
     "low rank": Way({"name": "low_rank"}),
     "superposition": Way({"name": "superposition"}),
@@ -59,7 +55,7 @@ WAYS: Mapping[str, Way] = {
     "p-tuning, mlp": Way({"name": "p_tuning", "encoder": "mlp"}),
     "p-tuning, lstm": Way({"name": "p_tuning", "encoder": "lstm"}),
     "plain, before": Way({"name": "plain"}, place="before"),
-    "deep, before": Way({"name": "deep"}, place="before", kinds=_CAUSAL),
+    "deep, before": Way({"name": "deep"}, place="before"),
     "progressive": Way({"name": "progressive"}, length=2 * LENGTH, earlier=True),
 }
 
@@ -72,10 +68,10 @@ EARLIER: Mapping[str, str] = {
 }
 
 
-def ways_for(kind: str, problem: str) -> dict[str, Way]:
-    """The ways that a kind of model can take on a problem.
+def ways_for(problem: str) -> dict[str, Way]:
+    """The ways that are tried on a problem.
 
-    >>> "deep" in ways_for("masked", "sst2"), "progressive" in ways_for("causal", "another")
-    (False, False)
+    >>> "progressive" in ways_for("sst2"), "progressive" in ways_for("another")
+    (True, False)
     """
-    return {name: way for name, way in WAYS.items() if kind in way.kinds and (not way.earlier or problem in EARLIER)}
+    return {name: way for name, way in WAYS.items() if not way.earlier or problem in EARLIER}

@@ -72,9 +72,7 @@ def prompts_of(prompts: Any) -> list[str | Path | Prompt]:
         raise ConfigError("config.invalid", "a saved prompt is needed, and the list is empty", cure=cure)
     if wrong := [one for one in listed if not isinstance(one, str | Path | Prompt)]:
         raise ConfigError("config.invalid", f"a saved prompt is needed, and {_came(wrong[0])}", cure=cure)
-    return [
-        one if isinstance(one, Prompt) or prompt_at(Path(one)) == Path(one) else prompt_at(Path(one)) for one in listed
-    ]
+    return [one if isinstance(one, Prompt) or (found := prompt_at(Path(one))) == Path(one) else found for one in listed]
 
 
 def model_of(model: Any) -> dict[str, Any]:

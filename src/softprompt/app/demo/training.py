@@ -19,7 +19,7 @@ from softprompt.lab.tuning import Learnt, Lesson, tune
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.methods.plain import PlainSettings
 from softprompt.model.states import StateStore
-from softprompt.model.templates import RowBuilder, Template
+from softprompt.model.templates import Template
 from softprompt.model.templates.presets import Place
 
 __all__ = ["Learnt", "Trained", "placed", "train"]
@@ -54,9 +54,7 @@ def placed(ready: Prepared, place: Place) -> Prepared:
     """The same question with its soft tokens in another place."""
     config = ready.config.with_({"template.place": place})
     template = Template.preset("classify", place=place, fields=ready.template.fields, length=config.template.length)
-    old = ready.builder
-    builder = RowBuilder(template, ready.task, old.tokenizer, max_tokens=old.max_tokens, answers=old.answers)
-    return replace(ready, config=config, builder=builder)
+    return replace(ready, config=config, builder=ready.builder.of(template=template))
 
 
 def train(

@@ -146,7 +146,7 @@ class Candidates:
                 model=ready.backbone.spec.kind,
             )
         )
-        return RowBuilder(template, ready.task, old.tokenizer, max_tokens=old.max_tokens, answers=old.answers)
+        return old.of(template=template)
 
     @cached_property
     def digest(self) -> str:

@@ -88,9 +88,7 @@ class Prepared:
 
     def asking(self, task: Task) -> Self:
         """The same with another task of the same candidates: one in which what was open is settled."""
-        old = self.builder
-        builder = RowBuilder(old.template, task, old.tokenizer, max_tokens=old.max_tokens, answers=old.answers)
-        return replace(self, builder=builder)
+        return replace(self, builder=self.builder.of(task=task))
 
     @property
     def correction(self) -> tuple[float, ...]:

@@ -6,7 +6,7 @@ from softprompt.app.config import RunConfig
 from softprompt.core.tasks import KINDS
 from softprompt.data.reading import Reading, Source, read_source
 
-__all__ = ["read_rows"]
+__all__ = ["given", "read_rows"]
 
 
 def read_rows(
@@ -24,10 +24,14 @@ def read_rows(
         ExtraError: A format that needs an extra.
         TemplateError: A template that cannot be parsed.
     """
-    files = {name: getattr(config.data, name) for name in ("train", "validation", "test", "unlabelled")}
-    given = dict(sources) if sources is not None else {name: path for name, path in files.items() if path}
     named = {*_named(config), *named}
-    return {name: read_source(source, config.data.read, named=named) for name, source in given.items()}
+    return {name: read_source(source, config.data.read, named=named) for name, source in given(config, sources).items()}
+
+
+def given(config: RunConfig, sources: Mapping[str, Source] | None = None) -> dict[str, Source]:
+    """Where the rows of a run are, by split: in the files of its settings, or where a call says."""
+    files = {name: getattr(config.data, name) for name in ("train", "validation", "test", "unlabelled")}
+    return dict(sources) if sources is not None else {name: path for name, path in files.items() if path}
 
 
 def _named(config: RunConfig) -> Collection[str]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.folder import installed, machine
+from softprompt.app.recipes.rows import given
 from softprompt.app.recipes.sealed import looks_at
 from softprompt.core.files import write_whole
 from softprompt.data.sources import Source
@@ -31,8 +32,6 @@ TABLE, MARK = "table.json", "stands.json"
 #: Packages that decide who takes part, besides those that every run names.
 _CONTENDERS = ("peft",)
 
-_SPLITS = ("train", "validation", "test", "unlabelled")
-
 
 def depends(config: RunConfig, sources: Mapping[str, Source] | None = None) -> dict[str, Any] | None:
     """What a comparison's table depends on; None where a part of it cannot be compared by content.
@@ -44,8 +43,7 @@ def depends(config: RunConfig, sources: Mapping[str, Source] | None = None) -> d
     Raises:
         ModelError: ``model.no_device``.
     """
-    files = {name: getattr(config.data, name) for name in _SPLITS} if sources is None else sources
-    places = {name: place for name, place in files.items() if place is not None} | {"start": config.start_from or ""}
+    places: dict[str, Source] = {**given(config, sources), "start": config.start_from or ""}
     contents: dict[str, Any] = {}
     for name, place in (*places.items(), ("model", model_folder(config.model.name))):
         if place == "":

@@ -9,7 +9,6 @@ from softprompt.core.errors import ConfigError
 from softprompt.core.tasks import Task
 from softprompt.core.tasks.writing import Writing
 from softprompt.model.prediction import Ask
-from softprompt.model.templates import RowBuilder
 
 __all__ = ["Ways", "check_ways", "way_of", "written"]
 
@@ -74,6 +73,4 @@ def _changed(task: Writing, changes: Mapping[str, Any]) -> Writing:
 def _asked(ask: Ask, changes: Mapping[str, Any]) -> Ask:
     if not isinstance(ask.task, Writing):
         return ask
-    task, old = _changed(ask.task, changes), ask.builder
-    builder = RowBuilder(old.template, task, old.tokenizer, max_tokens=old.max_tokens, answers=old.answers)
-    return replace(ask, builder=builder)
+    return replace(ask, builder=ask.builder.of(task=_changed(ask.task, changes)))

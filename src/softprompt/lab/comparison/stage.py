@@ -125,8 +125,7 @@ class Stage:
 
     def building(self, template: Template) -> RowBuilder:
         """Rows of another template, the same otherwise."""
-        one = self.builder
-        return RowBuilder(template, one.task, one.tokenizer, max_tokens=one.max_tokens, answers=one.answers)
+        return self.builder.of(template=template)
 
     def spending(self, builder: RowBuilder, *, cached: bool) -> TrainingSettings:
         """The training with as many steps as the budget has for rows like these.

@@ -135,6 +135,20 @@ class RowBuilder:
         # fixed labels come back in every row
         self._encode_answer = lru_cache(maxsize=4096)(tokenizer.encode) if task.fixed_candidates else tokenizer.encode
 
+    def of(self, *, template: Template | None = None, task: Task | None = None) -> "RowBuilder":
+        """Rows of another template or task, the same otherwise; None keeps one.
+
+        Raises:
+            TemplateError: As when one is made.
+        """
+        return RowBuilder(
+            self.template if template is None else template,
+            self.task if task is None else task,
+            self.tokenizer,
+            max_tokens=self.max_tokens,
+            answers=self.answers,
+        )
+
     def row(
         self,
         example: Example,

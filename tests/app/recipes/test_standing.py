@@ -196,3 +196,9 @@ def test_what_cannot_be_compared_by_content_leaves_no_mark(place: Path) -> None:
     assert depends(settings(place), {"train": [{"text": "a", "label": "b"}]}) is None
     for changes in ({"model.name": "owner/name"}, {"data.train": "-"}, {"data.train": "hub:owner/name:train"}):
         assert depends(settings(place, **changes)) is None
+
+
+def test_data_frames_are_rows_in_memory() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"text": ["a", "b"], "label": ["x", "y"]})
+    assert depends(RunConfig.parse({"data": {"train": "rows"}}), {"train": frame}) is None

@@ -43,11 +43,11 @@ def depends(config: RunConfig, sources: Mapping[str, Source] | None = None) -> d
     Raises:
         ModelError: ``model.no_device``.
     """
-    places: dict[str, Source] = {**given(config, sources), "start": config.start_from or ""}
+    places: dict[str, Source] = {**given(config, sources), "model": model_folder(config.model.name)}
+    if config.start_from is not None:
+        places["start"] = config.start_from
     contents: dict[str, Any] = {}
-    for name, place in (*places.items(), ("model", model_folder(config.model.name))):
-        if place == "":
-            continue
+    for name, place in places.items():
         if not isinstance(place, str | Path) or (found := _content(Path(place).expanduser())) is None:
             return None
         contents[name] = found

@@ -1,7 +1,7 @@
 """All methods on four data sets and two frozen models: score, cost of training, cost in use.
 
     python benchmarks/methods.py [--datasets NAME ...] [--ways NAME ...] [--model embedded] [--work FOLDER]
-    python benchmarks/methods.py --model FOLDER --label minilm --peft      an encoder beside it, and PEFT on the same
+    python benchmarks/methods.py --model FOLDER --label minilm --peft   another model beside it, and PEFT on the same
     python benchmarks/methods.py --minutes 15                       begin no trial after 15 minutes; run again to go on
     python benchmarks/methods.py --render                           train nothing, write the page of what is kept
 
@@ -32,7 +32,7 @@ from benchmarks.rig.machine import describe, load_average, sentence
 from benchmarks.rig.results import RESULTS, publish
 from benchmarks.survey.findings import score
 from benchmarks.survey.page import ABOUT, PEER, collected, page, places
-from benchmarks.survey.peft_classifier import PeftClassifier
+from benchmarks.survey.peft_peers import PEERS
 from benchmarks.survey.picture import draw
 from benchmarks.survey.trials import Trial
 from benchmarks.survey.ways import WAYS, ways_for
@@ -78,11 +78,14 @@ def train(options: argparse.Namespace) -> None:
     work = Work(options.work / options.label)
     with threadpool_limits(1):
         backbone = load(options.model, dtype=options.dtype)
+        if options.peft and backbone.spec.kind not in PEERS:
+            raise SystemExit("methods.py: --peft is for encoders and encoder-decoders; of causal models ask quality.py")
         keep_about(backbone, problems, work)
         run(backbone, problems, work, options)
         if options.peft:
+            peer = PEERS[backbone.spec.kind]
             for problem in problems:
-                peft = PeftClassifier(Path(options.model), problem, steps=options.steps, work=work)
+                peft = peer(Path(options.model), problem, steps=options.steps, work=work)
                 print(f"{problem.name:>14}  {PEER:<20} {score(peft.outcome(SEEDS).table)}", file=sys.stderr)
 
 
@@ -143,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--judged", type=int, default=500, help="rows that are judged at most")
     parser.add_argument("--steps", type=int, default=100, help="of each training")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no trial after so many")
-    parser.add_argument("--peft", action="store_true", help="also PEFT's prompt tuning of a classifier, on an encoder")
+    parser.add_argument("--peft", action="store_true", help="also PEFT's prompt tuning, on another model")
     parser.add_argument("--train-only", action="store_true", help="write no page")
     parser.add_argument("--render", action="store_true", help="train nothing; write the page of what is kept")
     parser.add_argument("--work", type=Path, default=Path("runs/methods"), help="keeps results, to go on from")

@@ -123,12 +123,13 @@ def drawn(rows: Sequence[Example], *, num: int, draw: int) -> list[Example]:
 
 
 def lessons_of(ground: Ground, backbone: Backbone, draw: int) -> list[Lesson]:
-    """A lesson a task, each with its own rows."""
-    ready = {task: prepared(task, backbone) for task in ground.rows}
-    return [
-        Lesson(task, one.builder, drawn(one.splits["train"].rows, num=ground.rows[task], draw=draw), ())
-        for task, one in ready.items()
-    ]
+    """A lesson a task, each with its own rows; none is held out, because no look chooses anything."""
+    lessons = []
+    for task, num in ground.rows.items():
+        ready = prepared(task, backbone)
+        train = drawn(ready.splits["train"].rows, num=num, draw=draw)
+        lessons.append(Lesson(task, ready.builder, train, train[:1]))
+    return lessons
 
 
 def together(lessons: Sequence[Lesson], *, apart: bool) -> list[Lesson]:
@@ -184,14 +185,9 @@ def cell(name: str, backbone: Backbone, draw: int, *, steps: int, stores: Mappin
 def measured(work: Work, backbone: Backbone, *, steps: int, until: float = math.inf) -> dict[str, list[dict[str, Any]]]:
     """By setting the cells of its draws, those that an earlier run finished from the folder; setting by setting."""
     found: dict[str, list[dict[str, Any]]] = {}
-    stores: dict[str, StateStore] = {}
     for name, ground in GROUNDS.items():
         try:
-            for task in ground.rows:
-                judged = prepared(task, backbone)
-                if task not in stores:
-                    stores[task] = StateStore(backbone)
-                    stores[task].fill([judged.builder.row(one) for one in judged.splits["validation"].rows])
+            ready = [prepared(task, backbone) for task in ground.rows]
         except FileNotFoundError as error:
             print(f"left out: {error}", file=sys.stderr)
             continue
@@ -204,8 +200,6 @@ def measured(work: Work, backbone: Backbone, *, steps: int, until: float = math.
                 spent = {way: round(told["seconds"], 1) for way, told in one.items()}
                 print(f"{name}, draw {draw}: {spent}", file=sys.stderr)
             found.setdefault(name, []).extend([one] if one is not None else [])
-    for store in stores.values():
-        store.close()
     return {name: cells for name, cells in found.items() if len(cells) > 1}
 
 

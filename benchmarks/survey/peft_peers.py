@@ -1,4 +1,4 @@
-"""PEFT's prompt tuning as its users write it: of a classifier over an encoder, and of label words on an encoder-decoder.
+"""PEFT's prompt tuning as its users write it: a classifier over an encoder, or label words on an encoder-decoder.
 
 ``get_peft_model`` with ``PromptTuningConfig``, in training mode, AdamW with a linear schedule, and the vectors of the
 last step are kept, as ours are with so few rows. Steps run under autocast to bfloat16, in which ours has its frozen

@@ -12,7 +12,7 @@ of the sum of the vectors. So a resample is a matrix product, and macro-F1 and B
 Knows nothing of metrics, prompts or files. Sources stand in the docstrings; docs/statistics.md has the overview.
 """
 
-from softprompt.core.stats.intervals import Interval, Verdict, clopper_pearson, verdict, widened, wilson
+from softprompt.core.stats.intervals import Interval, Verdict, clopper_pearson, unseen_share, verdict, widened, wilson
 from softprompt.core.stats.power import minimum_detectable_difference, rows_needed, rows_to_decide
 from softprompt.core.stats.resampling import Total, bootstrap, paired_bootstrap, paired_permutation
 from softprompt.core.stats.seeds import Estimate, difference_over_seeds, mean_over_seeds, seeds_then_items, t_interval
@@ -38,6 +38,7 @@ __all__ = [
     "rows_to_decide",
     "seeds_then_items",
     "t_interval",
+    "unseen_share",
     "verdict",
     "widened",
     "wilson",

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from softprompt.core.errors import DataError
-from softprompt.core.stats.intervals import Interval, checked_level, normal_quantile
+from softprompt.core.stats.intervals import Interval, checked_level, normal_quantile, reaching
 
 __all__ = ["Total", "bootstrap", "clustered", "paired_bootstrap", "paired_permutation"]
 
@@ -21,6 +21,9 @@ __all__ = ["Total", "bootstrap", "clustered", "paired_bootstrap", "paired_permut
 Total = Callable[[np.ndarray], float]
 
 _CHUNK = 1 << 22  # resampling counts held at a time (32 MB as int64)
+
+#: By how much numbers that are the same, summed in another order, may differ.
+_ROUNDING = 1e-12
 
 
 def bootstrap(
@@ -46,9 +49,10 @@ def bootstrap(
         total: The statistic as a function of their sum, [d] -> float.
         groups: The cluster of each item, [n]; whole clusters are drawn, because items of one cluster (paraphrases,
             one customer) are not independent.
-        bounds: Smallest and largest possible value of the statistic. When all items are equal the bootstrap sees no
-            spread at all; then the share p of unlike items may still be up to 1 - ((1-level)/2)^(1/n), and the
-            interval reaches p of the way to the bounds.
+        bounds: Smallest and largest possible value of the statistic. Where all resamples agree (every answer is right,
+            whatever its class) the bootstrap sees no spread at all; then the share of unlike items may still be up to
+            :func:`unseen_share`, and the interval reaches that share of the way to the bounds, to finite ones only
+            unless all items are equal.
         method: ``percentile`` leaves out the correction for bias and skewness.
 
     Raises:
@@ -71,13 +75,13 @@ def bootstrap(
         return Interval(estimate, -math.inf, math.inf, level, name)
     rows, counts = np.unique(clusters, axis=0, return_counts=True)
     if len(rows) == 1 and bounds is not None:
-        share = 1 - ((1 - level) / 2) ** (1 / n)
-        low, high = (estimate + share * (bound - estimate) for bound in bounds)
-        return Interval(estimate, low, high, level, f"{name}-all-equal")
+        return reaching(estimate, bounds, n=n, level=level, method=name)
     values = np.array([total(resampled) for resampled in _resampled_sums(rows, counts, resamples, seed)])
     values = values[~np.isnan(values)]
     if not len(values):
         return Interval(estimate, -math.inf, math.inf, level, name)
+    if bounds is not None and all(map(math.isfinite, bounds)) and np.ptp(values) <= _ROUNDING * max(1.0, abs(estimate)):
+        return reaching(estimate, bounds, n=n, level=level, method=name)
     z = float(stats.t.ppf((1 + level) / 2, n - 1)) * math.sqrt(n / (n - 1))
     bias, skew = (0.0, 0.0) if method == "percentile" else _bias_and_skew(values, estimate, rows, counts, total)
     if abs(bias) > normal_quantile(level):
@@ -149,7 +153,7 @@ def paired_permutation(
     observed = abs(total(a.sum(axis=0)) - total(b.sum(axis=0)))
     differences = np.abs([total(sums) - total(both - sums) for sums in a_sums])
     # the same split summed in another order may differ in the last bits and still counts as equal
-    as_large = differences >= observed - 1e-12 * max(1.0, observed)
+    as_large = differences >= observed - _ROUNDING * max(1.0, observed)
     return float((1 + as_large.sum()) / (1 + resamples))
 
 

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from softprompt.core.errors import DataError
-from softprompt.core.stats.intervals import Interval, checked_level
+from softprompt.core.stats.intervals import Interval, checked_level, reaching
 from softprompt.core.stats.resampling import Total, clustered
 
 __all__ = ["Estimate", "difference_over_seeds", "mean_over_seeds", "seeds_then_items", "t_interval"]
@@ -54,27 +54,25 @@ class Estimate:
     def interval(self, *, level: float = 0.95, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Interval:
         """The value -+ t sqrt(variance), within the bounds of the score.
 
-        Where all rows and seeds agree there is no spread to see; then up to 1 - ((1-level)/2)^(1/n) of all rows may
-        still be unlike these, and the interval reaches that share of the way to finite bounds.
+        Where all rows and seeds agree there is no spread to see; then the interval reaches
+        :func:`~softprompt.core.stats.unseen_share` of the way to finite bounds.
         """
         checked_level(level)
         if self.variance == 0 and all(map(math.isfinite, bounds)):
-            share = 1 - ((1 - level) / 2) ** (1 / self.n)
-            low, high = (self.value + share * (bound - self.value) for bound in bounds)
-            return Interval(self.value, low, high, level, f"{self.method}-all-equal")
+            return reaching(self.value, bounds, n=self.n, level=level, method=self.method)
         half = float(stats.t.ppf((1 + level) / 2, self.df)) * math.sqrt(self.variance) if self.variance else 0.0
         low, high = max(bounds[0], self.value - half), min(bounds[1], self.value + half)
         return Interval(self.value, min(low, self.value), max(high, self.value), level, self.method)
 
     @property
     def p_value(self) -> float:
-        """Two-sided, of a true value of 0.
+        """Two-sided, of a true value of 0; where all n rows say the same, that of the sign test, 2^(1 - n).
 
         >>> round(Estimate(0.05, 0.0004, 4.0, 100, "t").p_value, 3)
         0.067
         """
         if self.variance == 0:
-            return 1.0 if self.value == 0 else 0.0
+            return 1.0 if self.value == 0 else min(1.0, 2.0 ** (1 - self.n))
         return float(2 * stats.t.sf(abs(self.value) / math.sqrt(self.variance), self.df))
 
 

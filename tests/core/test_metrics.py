@@ -326,6 +326,8 @@ def test_perfect_scores_keep_an_honest_width():
     found = score(RougeL(), ["one two"] * 10, ["one two"] * 10)
     assert found.interval.estimate == 1
     assert found.interval.low < 0.75
+    four = score(MacroF1(["no", "yes"]), ["no", "yes"] * 2, ["no", "yes"] * 2)
+    assert str(four.interval) == "1.000 [0.398, 1.000]"
 
 
 def test_a_calibration_error_of_zero_by_luck_is_not_certain():

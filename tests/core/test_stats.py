@@ -23,6 +23,7 @@ from softprompt.core.stats import (
     mcnemar_midp,
     paired_bootstrap,
     paired_permutation,
+    unseen_share,
     verdict,
     wilson,
 )
@@ -34,6 +35,13 @@ def mean(sums):
 
 def f1(sums):
     return 2 * sums[0] / max(1, 2 * sums[0] + sums[1])
+
+
+def macro_f1(sums):
+    """Of (tp by class, errors by class)."""
+    right, wrong = sums.reshape(2, -1)
+    there = right + wrong > 0
+    return float((2 * right[there] / (2 * right + wrong)[there]).mean()) if there.any() else 0.0
 
 
 def with_ones(values):
@@ -212,6 +220,40 @@ def test_equal_items_keep_an_honest_width():
     assert bootstrap([[1.0, 1.0]] * 20, mean).low == 1, "without bounds there is nothing to reach for"
     same = [[0.0, 1.0]] * 5
     assert verdict(paired_bootstrap(same, same, mean, bounds=(0.0, 1.0))) == "cannot tell"
+
+
+@hypothesis.given(st.integers(2, 60), st.integers(2, 5))
+@hypothesis.settings(max_examples=25)
+def test_right_answers_of_several_classes_are_as_sure_as_an_exact_share(n, num_classes):
+    """Their statistics differ by class, so they are not equal items; yet no resample sees an error."""
+    right = np.zeros((n, 2 * num_classes))
+    right[np.arange(n), np.arange(n) % num_classes] = 1
+    interval = bootstrap(right, macro_f1, resamples=50, bounds=(0.0, 1.0))
+    assert (interval.estimate, interval.high) == (1, 1)
+    assert interval.low == pytest.approx(clopper_pearson(n, n).low)
+    alike = paired_bootstrap(right, right, macro_f1, resamples=50, bounds=(0.0, 1.0))
+    assert (alike.low, alike.high) == pytest.approx((-unseen_share(n), unseen_share(n)))
+
+
+def test_few_rows_of_a_good_system_are_covered_though_most_see_no_error():
+    """Eight rows, each right in 9 of 10 cases: 43 % of the draws have no error, and a point would hold nothing."""
+    rng, held = np.random.default_rng(0), 0
+    for i in range(300):
+        right, first = rng.random(8) < 0.9, np.arange(8) % 2 == 0
+        table = np.column_stack([right & first, right & ~first, ~right, ~right]).astype(float)
+        one = bootstrap(table, macro_f1, resamples=200, seed=i, bounds=(0.0, 1.0))
+        held += one.low <= 0.9 <= one.high
+    assert held / 300 >= 0.93
+
+
+def test_groups_of_other_sizes_without_an_error_are_no_certainty():
+    interval = bootstrap([[1.0, 1.0]] * 5, mean, groups=list("aabbb"), bounds=(0.0, 1.0))
+    assert interval.low == pytest.approx(clopper_pearson(2, 2).low)
+
+
+def test_a_bound_that_is_not_finite_is_not_reached_for():
+    items = [[1.0, 0.5], [2.0, 1.0]] * 4
+    assert bootstrap(items, mean, resamples=50, bounds=(0.0, math.inf)).high == 2
 
 
 def test_undefined_resamples_are_left_out():

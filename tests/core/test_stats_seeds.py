@@ -161,6 +161,8 @@ def test_perfect_answers_keep_an_honest_width():
     assert interval.low == pytest.approx(0.8316, abs=1e-4)
     both = difference_over_seeds(perfect, perfect, mean).interval(bounds=(-1.0, 1.0))
     assert verdict(both) == "cannot tell"
+    ahead = difference_over_seeds(perfect, 0.5 * perfect, lambda sums: sums[0] / 20)
+    assert ahead.p_value == pytest.approx(scipy.stats.binomtest(20, 20).pvalue), "as sure as the sign test, no surer"
     assert mean_over_seeds(with_ones(np.ones((3, 1))), mean).interval().low == -math.inf
 
 

@@ -15,7 +15,7 @@ from scipy import stats
 from softprompt.core.errors import DataError
 from softprompt.core.stats.intervals import Interval, checked_level, normal_quantile, reaching
 
-__all__ = ["Total", "bootstrap", "clustered", "paired_bootstrap", "paired_permutation"]
+__all__ = ["ROUNDING", "Total", "bootstrap", "clustered", "paired_bootstrap", "paired_permutation"]
 
 #: A statistic as a function of the sum of sufficient statistics, [d] -> float.
 Total = Callable[[np.ndarray], float]
@@ -23,7 +23,7 @@ Total = Callable[[np.ndarray], float]
 _CHUNK = 1 << 22  # resampling counts held at a time (32 MB as int64)
 
 #: By how much numbers that are the same, summed in another order, may differ.
-_ROUNDING = 1e-12
+ROUNDING = 1e-12
 
 
 def bootstrap(
@@ -80,7 +80,7 @@ def bootstrap(
     values = values[~np.isnan(values)]
     if not len(values):
         return Interval(estimate, -math.inf, math.inf, level, name)
-    if bounds is not None and all(map(math.isfinite, bounds)) and np.ptp(values) <= _ROUNDING * max(1.0, abs(estimate)):
+    if bounds is not None and all(map(math.isfinite, bounds)) and np.ptp(values) <= ROUNDING * max(1.0, abs(estimate)):
         return reaching(estimate, bounds, n=n, level=level, method=name)
     z = float(stats.t.ppf((1 + level) / 2, n - 1)) * math.sqrt(n / (n - 1))
     bias, skew = (0.0, 0.0) if method == "percentile" else _bias_and_skew(values, estimate, rows, counts, total)
@@ -153,7 +153,7 @@ def paired_permutation(
     observed = abs(total(a.sum(axis=0)) - total(b.sum(axis=0)))
     differences = np.abs([total(sums) - total(both - sums) for sums in a_sums])
     # the same split summed in another order may differ in the last bits and still counts as equal
-    as_large = differences >= observed - _ROUNDING * max(1.0, observed)
+    as_large = differences >= observed - ROUNDING * max(1.0, observed)
     return float((1 + as_large.sum()) / (1 + resamples))
 
 

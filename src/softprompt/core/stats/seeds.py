@@ -25,7 +25,7 @@ from scipy import stats
 
 from softprompt.core.errors import DataError
 from softprompt.core.stats.intervals import Interval, checked_level, reaching
-from softprompt.core.stats.resampling import Total, clustered
+from softprompt.core.stats.resampling import ROUNDING, Total, clustered
 
 __all__ = ["Estimate", "difference_over_seeds", "mean_over_seeds", "seeds_then_items", "t_interval"]
 
@@ -218,6 +218,8 @@ def _estimate(value: float, tables: Sequence[np.ndarray], by_row: Float[np.ndarr
         of_rest = float((rest**2).sum()) / ((s - 1) * (n - 1))
         variance += max(0.0, of_seeds - of_rest) / (s * n)
         parts += [(of_seeds / (s * n)) ** 2 / (s - 1), (of_rest / (s * n)) ** 2 / ((s - 1) * (n - 1))]
+    if variance <= (ROUNDING * max(1.0, float(np.abs(by_row).max()))) ** 2:  # all agree, but for the last bits
+        return Estimate(value, 0.0, float(n - 1), n, method)
     doubt = sum(parts)
     return Estimate(value, variance, variance**2 / doubt if doubt else float(n - 1), n, method)
 

@@ -95,7 +95,7 @@ def ground(name: str, backbone: Backbone, *, folder: Path | None = None, judged:
     )
     sources = {"train": [_read(row, fields) for row in train], "test": [_read(row, fields) for row in drawn]}
     ready = prepare(divided(config, given=True, folder=Path("unused")), sources=sources, backbone=backbone)
-    return Ground(name, pool_of(ready), ready.splits["test"], stage_of(ready))
+    return Ground(name, pool_of(ready.splits), ready.splits["test"], stage_of(ready))
 
 
 def _read(row: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:

@@ -5,10 +5,13 @@ import pytest
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.columns import named_by
 from softprompt.app.recipes.compare import CompareReport, compare
+from softprompt.app.recipes.curve import CurveReport, curve
 from softprompt.core.errors import DataError, SoftpromptError, TemplateError
 from softprompt.core.records import Example
+from softprompt.data.sources import load
 from softprompt.lab.comparison.settings import SoftSettings, TextSettings
 from softprompt.lab.comparison.text_prompts import ZeroShot
+from softprompt.lab.learning_curve import CurveSettings
 from softprompt.testing import tiny
 
 BACKBONE = tiny()
@@ -63,6 +66,50 @@ def test_a_column_that_one_contender_names_is_read_for_it_alone(tmp_path, asked)
     assert [line.key for line in both.table.contenders[:2]] == [line.key for line in first.table.contenders]
     ids = [[item.id for item in line.runs[0].evaluation.items] for line in both.table.contenders]
     assert ids[0] == ids[2]  # so that pairs can be compared
+
+
+def measure(folder, *contenders, train=None) -> CurveReport:
+    config = RunConfig.parse(
+        {"output": folder, "data": {"train": "given"}, "training": {"steps": 1, "rate": 0.1}, "max_tokens": 64}
+    )
+    settings = CurveSettings(first=8, draws=1)
+    sources = {"train": train or rows(16), "test": rows(8, 50)}
+    return curve(config, settings=settings, contenders=contenders, sources=sources, backbone=BACKBONE)
+
+
+def test_a_curve_reads_a_column_for_the_contender_that_names_it(tmp_path, asked) -> None:
+    assert measure(tmp_path / "a", "majority", "zero-shot").fresh == 4
+    assert {tuple(row.fields) for row in asked} == {("text",)}
+    asked.clear()
+    more = measure(tmp_path / "a", "majority", "zero-shot", OURS)
+    assert more.fresh == 2, "the others' points are what they were"
+    assert {row.fields["title"].split()[0] for row in asked if "title" in row.fields} == {"heading"}
+    (found,) = [one for one in more.curve.curves if one.name.startswith("text prompt")]
+    assert [point.rows for point in found.points] == [8, 16]
+    assert all(point.score is not None for point in found.points), "the rows that judge have the column, too"
+    changed = [{**row, "title": "the same"} for row in rows(16)]
+    assert measure(tmp_path / "a", "majority", "zero-shot", OURS, train=changed).fresh == 2
+    with pytest.raises(DataError, match="did you mean 'title'"):
+        measure(tmp_path / "b", "majority", "{titel} {text} is {answer}")
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_soft_prompt_with_a_template_of_its_own_has_a_curve(tmp_path) -> None:
+    soft = {"kind": "soft", "template": "{title}: {text}<soft 2> is {answer}"}
+    (found,) = measure(tmp_path / "a", soft).curve.curves
+    assert all(point.score is not None for point in found.points)
+
+
+def test_the_rows_are_read_once_however_many_name_a_column(tmp_path, monkeypatch) -> None:
+    read: list[object] = []
+
+    def noting(source, *rest, **named):
+        read.append(source)
+        return load(source, *rest, **named)
+
+    monkeypatch.setattr("softprompt.app.recipes.columns.load", noting)
+    run(tmp_path / "a", OURS, "{title} {text} was {answer}", "{title} {text} means {answer}")
+    assert len(read) == 2, "train and test"
 
 
 def test_another_title_is_another_contender(tmp_path) -> None:

@@ -29,7 +29,16 @@ def rows(count, start=0):
     return [{"text": f"{WORDS[names[n % 2]]} {n}", "label": names[n % 2]} for n in range(start, start + count)]
 
 
-def run(folder, contenders=("majority", "after", "ensemble"), *, train=None, test=None, fresh=False, **compare_):
+def run(
+    folder,
+    contenders=("majority", "after", "ensemble"),
+    *,
+    train=None,
+    test=None,
+    fresh=False,
+    backbone=BACKBONE,
+    **compare_,
+):
     config = RunConfig.parse(
         {
             "name": "small",
@@ -37,11 +46,12 @@ def run(folder, contenders=("majority", "after", "ensemble"), *, train=None, tes
             "data": {"train": "given"},
             "training": QUICK,
             "max_tokens": 64,
+            "model": {"name": "no/such-model"},
             "compare": {"contenders": list(contenders), **compare_},
         }
     )
     given = {"train": rows(24) if train is None else train, **({} if test is None else {"test": test})}
-    return compare(config, sources=given, backbone=BACKBONE, fresh=fresh)
+    return compare(config, sources=given, backbone=backbone, fresh=fresh)
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +126,8 @@ def test_test_rows_that_stand_in_train_are_refused_unless_forced_and_then_said(t
     assert error.value.code == "data.test_in_train"
     assert "--force" in str(error.value)
     assert not (tmp_path / "a" / "table.json").exists()
+    with pytest.raises(DataError, match="1 of 10 test rows"):  # and nobody waits for a model to be told so
+        run(tmp_path / "a", ("majority",), test=test, backbone=None)
     forced = run(tmp_path / "a", ("majority",), test=test, force=True).table
     assert any("1 of 10 test rows also stand in train" in one and "forced" in one for one in forced.warnings)
     assert forced.rows["train"]["count"] + forced.rows["validation"]["count"] == 23

@@ -4,7 +4,7 @@ The run's rows stay what they are, and so do the numbers of all others, which ar
 read besides is kept beside them, by row. Knows settings and rows; no models.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from softprompt.app.recipes.dividing import Sources
 from softprompt.app.recipes.prepare import Prepared
@@ -17,7 +17,7 @@ from softprompt.model.templates.settings import OF_TASK
 
 __all__ = ["Beside", "named_by", "read_beside"]
 
-#: By id and content of a row: name of a further column -> its text.
+#: By id (or place) and content of a row: name of a column -> its text.
 Beside = Mapping[tuple[str, str], Mapping[str, str]]
 
 
@@ -53,21 +53,18 @@ def read_beside(ready: Prepared, rows: Sources, contenders: Iterable[EntrantSett
         TemplateError: A template that cannot be parsed.
     """
     own = ready.splits["train"].fields()
-    further: dict[str, str] = {}
-    for one in contenders:
-        more = [name for name in named_by(one) if name not in own]
-        if more:
-            _read(ready, rows["train"], (*own, *more), by=one.called)
-        further |= dict.fromkeys(more, one.called)
-    if not further:
+    every = {one.called: tuple(name for name in named_by(one) if name not in own) for one in contenders}
+    named = {called: more for called, more in every.items() if more}
+    if not named:
         return {}
+    further = dict.fromkeys(name for more in named.values() for name in more)
+    whole = {split: _read(ready, source, own, named) for split, source in rows.items() if split in ready.splits}
     found: dict[tuple[str, str], Mapping[str, str]] = {}
     names = ", ".join(map(repr, further))
+    texts = {split: _by_place(part, own) for split, part in whole.items()}
     for split, part in ready.splits.items():
-        whole = _read(ready, rows.get(split, rows["train"]), (*own, *further), by=next(iter(further.values())))
-        texts = {(row.source, less.content): row.fields for row, less in zip(whole, whole.reading(own), strict=True)}
         for row in part:
-            if (fields := texts.get((row.source, row.content))) is None:
+            if (fields := texts.get(split, texts["train"]).get((row.source, row.content))) is None:
                 message = f"the row has no text for {names}, which a contender's template reads"
                 cure = "correct the row, or take the column out of the template"
                 raise DataError("data.bad_rows", message, cure=cure).at(row.source or row.id)
@@ -75,17 +72,33 @@ def read_beside(ready: Prepared, rows: Sources, contenders: Iterable[EntrantSett
     return found
 
 
-def _read(ready: Prepared, source: Source, fields: Iterable[str], *, by: str) -> Dataset:
+def _by_place(rows: Dataset, own: Sequence[str]) -> Beside:
+    """All fields of a row, by where it stands and what it is in the run."""
+    less = rows.reading(own)
+    return {(row.source, narrow.content): row.fields for row, narrow in zip(rows, less, strict=True)}
+
+
+def _read(ready: Prepared, source: Source, own: Sequence[str], named: Mapping[str, Sequence[str]]) -> Dataset:
+    """The rows with all that anybody names; what is wrong with that is told of the first who names it."""
     data = ready.config.data
     roles = {str(role): column for role, column in data.roles.items()}
-    try:
+
+    def load_with(more: Iterable[str]) -> Dataset:
         return load(
             source,
             ready.task,
             columns=data.columns,
             roles=roles,
-            template_fields=tuple(fields),
+            template_fields=tuple(dict.fromkeys((*own, *more))),
             on_bad_row=data.on_bad_row,
         )
-    except DataError as error:
-        raise error.at(by) from None
+
+    try:
+        return load_with(name for more in named.values() for name in more)
+    except DataError:
+        for called, more in named.items():
+            try:
+                load_with(more)
+            except DataError as error:
+                raise error.at(called) from None
+        raise

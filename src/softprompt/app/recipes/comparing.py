@@ -6,7 +6,7 @@ can be spared, :mod:`softprompt.app.recipes.standing` says.
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,8 +30,8 @@ from softprompt.core.files import portable_name, write_whole
 from softprompt.core.stats import minimum_detectable_difference
 from softprompt.core.tensors import PromptTensors
 from softprompt.core.words import duration
+from softprompt.data.dataset import Dataset
 from softprompt.data.duplicates import text_key
-from softprompt.data.sources import load
 from softprompt.lab.comparison.contest import Kept, hold
 from softprompt.lab.comparison.deciding import FEWEST_ROWS, decide, metric_of, verdict_of
 from softprompt.lab.comparison.endpoint import Purse
@@ -100,8 +100,14 @@ def hold_all(
         KeyboardInterrupt: Complete lines and checkpoints are kept.
     """
     rows = read_rows(config, sources)
-    ready = prepare(divided(config, given="test" in rows, folder=folder), watcher, sources=rows, backbone=backbone)
-    warnings = _repeated(config, ready, rows)
+    run, warnings = divided(config, given="test" in rows, folder=folder), list[str]()
+    ready = prepare(
+        run,
+        watcher,
+        sources=rows,
+        backbone=backbone,
+        on_read=lambda found: warnings.extend(_repeated(found, force=config.compare.force)),
+    )
     for note in ready.notes:
         watcher.note(note)
     work = _Work(config, ready, folder, watcher, further=read_beside(ready, rows, config.compare.contenders or ()))
@@ -268,24 +274,20 @@ def divided(config: RunConfig, *, given: bool, folder: Path) -> RunConfig:
     return config.with_(changes)
 
 
-def _repeated(config: RunConfig, ready: Prepared, rows: Sources) -> list[str]:
-    """What is to be said of test rows that also stand in train: their training rows are left out already.
+def _repeated(found: Mapping[str, Dataset], *, force: bool) -> list[str]:
+    """What is to be said of test rows that also stand in train: their training rows are left out later.
 
     Raises:
         DataError: ``data.test_in_train``.
     """
-    if "test" not in rows:
-        return []
-    source, fields = rows["train"], ready.splits["test"].fields()
-    raw = load(source, ready.task, columns=config.data.columns, template_fields=fields, on_bad_row="skip")
-    taken = {text_key(row) for row in raw}
-    places = [n for n, row in enumerate(ready.splits["test"]) if text_key(row) in taken]
+    test, taken = found.get("test", ()), {text_key(row) for row in found["train"]}
+    places = [n for n, row in enumerate(test) if text_key(row) in taken]
     if not places:
         return []
-    shown = ", ".join(ready.splits["test"][n].source or ready.splits["test"][n].id for n in places[:SHOWN])
-    count = f"{len(places)} of {len(ready.splits['test'])} test rows also stand in train ({shown}"
+    shown = ", ".join(test[n].source or test[n].id for n in places[:SHOWN])
+    count = f"{len(places)} of {len(test)} test rows also stand in train ({shown}"
     count += ", ...)" if len(places) > SHOWN else ")"
-    if not config.compare.force:
+    if not force:
         cure = "take them out of one of the files; or --force: train goes without them, and the table says so"
         raise DataError("data.test_in_train", count, cure=cure)
     return [f"{count}: forced; the training side was learnt from without them"]

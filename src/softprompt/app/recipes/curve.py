@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from softprompt.app.config import RunConfig
+from softprompt.app.recipes.columns import read_beside
 from softprompt.app.recipes.comparing import divided, template_of
 from softprompt.app.recipes.dividing import Sources, load_task
 from softprompt.app.recipes.folder import environment
@@ -95,7 +96,8 @@ def curve(
         backbone: A model that is loaded already.
 
     Raises:
-        DataError: ``data.too_few_rows``, and whatever is wrong with the rows.
+        DataError: ``data.too_few_rows``; ``data.unknown_field``: a contender's template names what is no column; and
+            whatever is wrong with the rows.
         ConfigError: ``config.unknown_name``, ``config.unsupported_method``: an ensemble, or an API at every point;
             ``config.invalid``: a metric that cannot judge this task.
         KeyboardInterrupt: Points that are complete are kept.
@@ -106,7 +108,7 @@ def curve(
     rows = read_rows(config, sources)
     _require_metric(settings.metric, load_task(config, rows["train"]))
     ready = prepare(divided(config, given="test" in rows, folder=folder), watcher, sources=rows, backbone=backbone)
-    stage = stage_of(ready)
+    stage = replace(stage_of(ready), further=read_beside(ready, rows, asked))
     entering = [Entering(one, stage, config.training.class_weights == "balanced") for one in asked]
     unfit = {one.name: why for one in entering if (why := one.unfit)}
     able = {one.name: one for one in entering if one.name not in unfit}
@@ -119,12 +121,14 @@ def curve(
     )
     write_whole(folder / "config.yaml", text.encode())
     points, telling = _Points(folder), _Telling(folder, watcher)
-    whole = replace(ready, splits={"train": pool_of(ready), "test": ready.splits["test"]})
+    whole = replace(ready, splits={"train": pool_of(ready.splits), "test": ready.splits["test"]})
+    splits = {name: one.splits for name, one in able.items()}
     found = learning_curve(
         able,
         ready.task,
         Rows(whole.splits["train"], whole.splits["test"]),
         settings=settings,
+        own={name: Rows(pool_of(one), one["test"]) for name, one in splits.items() if one is not stage.splits},
         identities={name: one.identity for name, one in able.items()},
         kept=points,
         on_point=telling,
@@ -192,9 +196,9 @@ def stage_of(ready: Prepared) -> Stage:
     )
 
 
-def pool_of(ready: Prepared) -> Dataset:
+def pool_of(splits: Mapping[str, Dataset]) -> Dataset:
     """All labelled rows that do not judge."""
-    train, validation = ready.splits["train"], ready.splits["validation"]
+    train, validation = splits["train"], splits["validation"]
     return replace(train, rows=(*train.rows, *validation.rows))
 
 

@@ -13,7 +13,17 @@ from softprompt.data.inference import infer_label_sets, infer_labels, infer_scal
 from softprompt.data.sources import Source, load
 from softprompt.data.splits import Fold, folds, k_shot, num_units, split
 
-__all__ = ["MANY_ROWS", "VALIDATION", "Sources", "drawn", "fields_read", "load_splits", "load_task", "load_unlabelled"]
+__all__ = [
+    "MANY_ROWS",
+    "VALIDATION",
+    "OnRead",
+    "Sources",
+    "drawn",
+    "fields_read",
+    "load_splits",
+    "load_task",
+    "load_unlabelled",
+]
 
 #: Folds that few rows without validation rows are divided into, from how many rows on a part is enough, and which part.
 AUTO_FOLDS, MANY_ROWS, VALIDATION = 5, 1000, 0.2
@@ -27,6 +37,9 @@ INFERENCES: Mapping[str, Callable[[Source, str, TaskSettings], Sequence[Any]]] =
 
 #: Rows by the name of their split, instead of the files that the settings name.
 Sources = Mapping[str, Source]
+
+#: Told rows by split as they were read.
+OnRead = Callable[[Mapping[str, Dataset]], None]
 
 
 def load_task(config: RunConfig, source: Source) -> Task:
@@ -51,12 +64,18 @@ def load_task(config: RunConfig, source: Source) -> Task:
 
 
 def load_splits(
-    config: RunConfig, task: Task, sources: Sources
+    config: RunConfig, task: Task, sources: Sources, *, on_read: OnRead = lambda found: None
 ) -> tuple[dict[str, Dataset], tuple[Fold, ...], list[str]]:
     """Rows by split, and folds, where files are missing; copies of judged rows are dropped from the training side.
 
     Rows keep what is read: the fields of a written template; for the preset those of ``data.columns``, else ``text``
     where there is one, else all. A ticket's number in another column would make two equal texts look different.
+
+    Args:
+        config: The run.
+        task: What is asked.
+        sources: Rows by split.
+        on_read: Told the rows as they were read, before any is left out; may refuse them.
 
     Raises:
         DataError: whatever is wrong with the rows.
@@ -83,6 +102,7 @@ def load_splits(
     if wanted is None:
         fields = fields_read(config, found["train"].fields())
         found = {name: part.reading(fields) for name, part in found.items()}
+    on_read(found)
     if task.fixed_candidates:
         found["train"].require_two_labels()
     num_folds = _num_folds(config, task, found)

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Self
 
 from softprompt.app.config import ModelSettings, RunConfig
-from softprompt.app.recipes.dividing import Sources, drawn, load_splits, load_task, load_unlabelled
+from softprompt.app.recipes.dividing import OnRead, Sources, drawn, load_splits, load_task, load_unlabelled
 from softprompt.app.recipes.rows import read_rows
 from softprompt.app.watch import Watcher
 from softprompt.core.answers import AnswerSettings, prior_offsets
@@ -173,6 +173,7 @@ def prepare(
     sources: Sources | None = None,
     backbone: Backbone | None = None,
     teach: Teach | None = None,
+    on_read: OnRead = lambda found: None,
 ) -> Prepared:
     """Read the rows, load the model, build the template.
 
@@ -182,6 +183,7 @@ def prepare(
         sources: Rows by split, instead of files.
         backbone: A model that is loaded already.
         teach: Asks the teacher about the rows, before the model is loaded; None leaves it out.
+        on_read: Told the rows as they were read, before the model is loaded; may refuse them.
 
     Raises:
         DataError, ModelError, TemplateError, ConfigError: each with its code.
@@ -191,7 +193,7 @@ def prepare(
     rows = read_rows(config, sources)
     task = load_task(config, rows["train"])
     written = config.template.text or config.template.chat
-    splits, parts, notes = load_splits(config, task, rows)
+    splits, parts, notes = load_splits(config, task, rows, on_read=on_read)
     if "unlabelled" in rows or config.teacher is not None:
         _require_choice(config, task)
     unlabelled, repeated = load_unlabelled(config, task, rows.get("unlabelled"), splits)

@@ -5,6 +5,7 @@ rate and its last step on, as a run with so many rows would. Knows stages and en
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from softprompt.core.errors import DataError
@@ -50,6 +51,11 @@ class Entering:
     def unfit(self) -> str:
         """Why it takes no part; empty where it does."""
         return reason_against(entrant_of(self.settings, self.stage))
+
+    @property
+    def splits(self) -> Mapping[str, Dataset]:
+        """The stage's rows, with the columns that its own template names; the stage's own where it names none."""
+        return entrant_of(self.settings, self.stage).stage.splits
 
     @property
     def identity(self) -> str:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
@@ -72,11 +72,12 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A subset: its rows, its draw, and the seed of what learns from it."""
+    """A subset: its rows, its draw, the seed of what learns from it, and the rows that judge it."""
 
     subset: Dataset
     draw: int
     seed: int
+    test: Dataset
 
 
 def learning_curve(
@@ -85,6 +86,7 @@ def learning_curve(
     rows: Rows,
     *,
     settings: CurveSettings | None = None,
+    own: Mapping[str, Rows] | None = None,
     identities: Mapping[str, str] | None = None,
     kept: Kept | None = None,
     on_point: Callable[[str, Point, int, int], None] = lambda name, point, done, total: None,
@@ -96,6 +98,7 @@ def learning_curve(
         task: What is asked.
         rows: To learn from and to judge on.
         settings: Sizes, draws, forecasts.
+        own: By name the same rows in the same order, for contenders that read more of them than the others do.
         identities: By name all that a contender's numbers depend on besides rows and seed; None: the names.
         kept: Where points are kept; equal points are not computed again.
         on_point: Told each point, how many are done and how many there are.
@@ -108,19 +111,20 @@ def learning_curve(
     metric = make_metric(settings.metric or task.metrics[0], labels=task.names if task.fixed_candidates else ())
     first = max(settings.first, 2 * len(task.names)) if task.fixed_candidates else settings.first
     steps = sizes(len(rows.train), first=first)
-    orders = [nested(rows.train, draw=draw, seed=settings.seed) for draw in range(settings.draws)]
     able = {name: one for name, one in contenders.items() if one.supports(task)}
+    shared = _places(rows, steps, settings)
+    places = {name: _places(own[name], steps, settings) if own and name in own else shared for name in able}
     total = len(able) * len(steps) * settings.draws
     found: dict[str, list[Point]] = {name: [] for name in able}
     of_test: dict[str, Interval] = {}
     for count in steps:  # all contenders of a size before the next, so that a run cut short says something of each
-        for draw, order in enumerate(orders):
-            place = _Place(order[:count], draw, settings.seed + draw)
+        for draw in range(settings.draws):
             for name, contender in able.items():
-                key = _key((identities or {}).get(name, name), task, place, rows.test, metric.name)
+                place = places[name][count, draw]
+                key = _key((identities or {}).get(name, name), task, place, metric.name)
                 known = kept.get(key) if kept is not None else None
                 if known is None:
-                    known = _measured(contender, task, place, rows.test, metric.name)
+                    known = _measured(contender, task, place, metric.name)
                     if kept is not None:
                         kept.put(key, known)
                 point = Point(**{**known["point"], "draw": draw})
@@ -144,9 +148,18 @@ def learning_curve(
     )
 
 
-def _measured(contender: Contender, task: Task, place: _Place, test: Dataset, metric: str) -> dict[str, Any]:
+def _places(rows: Rows, steps: Sequence[int], settings: CurveSettings) -> dict[tuple[int, int], _Place]:
+    """Every subset, by its number of rows and its draw."""
+    found: dict[tuple[int, int], _Place] = {}
+    for draw in range(settings.draws):
+        order, seed = nested(rows.train, draw=draw, seed=settings.seed), settings.seed + draw
+        found |= {(count, draw): _Place(order[:count], draw, seed, rows.test) for count in steps}
+    return found
+
+
+def _measured(contender: Contender, task: Task, place: _Place, metric: str) -> dict[str, Any]:
     """Learn and judge; what cannot be learnt from these rows is a point without a score."""
-    begun, count = time.perf_counter(), len(place.subset)
+    begun, count, test = time.perf_counter(), len(place.subset), place.test
     try:
         fitted = contender.fit(place.subset, None, task, seed=place.seed)
         seconds = time.perf_counter() - begun
@@ -163,7 +176,7 @@ def _measured(contender: Contender, task: Task, place: _Place, test: Dataset, me
     return {"point": asdict(Point(count, place.draw, estimate, seconds)), "interval": score.as_dict()}
 
 
-def _key(identity: str, task: Task, place: _Place, test: Dataset, metric: str) -> str:
+def _key(identity: str, task: Task, place: _Place, metric: str) -> str:
     """Hash of everything that a point depends on."""
-    parts = [SCHEMA, identity, task.model_dump(mode="json"), place.subset.hash, test.hash, metric, place.seed]
+    parts = [SCHEMA, identity, task.model_dump(mode="json"), place.subset.hash, place.test.hash, metric, place.seed]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=True).encode()).hexdigest()

@@ -18,7 +18,7 @@ from softprompt.core.tensors import Head, PromptTensors, SlotTensors
 from softprompt.model.backbones.base import Backbone, Want
 from softprompt.model.prompts.manifest import Origin, Score
 from softprompt.model.prompts.prompt import Prompt
-from softprompt.model.templates import RowBuilder, Template
+from softprompt.model.templates import Described, RowBuilder, Template
 from softprompt.ops.formats.opening import template_of
 from softprompt.ops.formats.table import export
 
@@ -49,7 +49,7 @@ def build(
         backbone,
         name="tone",
         task=parse_task(TASK),
-        template=parsed,
+        described=Described(parsed),
         answers=AnswerSettings(form="vectors" if head else "words"),
         origin=Origin(kind="imported"),
     )

@@ -1,5 +1,6 @@
 """A saved prompt for another model: a starting point for training, marked as not judged."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from softprompt.app.recipes.formats import Model, fresh_manifest, model_from
@@ -11,7 +12,7 @@ from softprompt.core.tasks import parse_task
 from softprompt.core.words import percent
 from softprompt.model.prompts.manifest import Origin
 from softprompt.model.prompts.prompt import Prompt
-from softprompt.model.templates import Template
+from softprompt.model.templates import Described, Template
 from softprompt.ops.formats.opening import template_of
 from softprompt.ops.formats.recycling import carry
 
@@ -75,15 +76,13 @@ def convert_prompt(
             "label_vectors": "mapped" if carried.tensors.head is not None else "none",
         },
     )
-    facts = {key: value for key, value in old.manifest.template.items() if key in ("max_tokens", "strip_html")}
     manifest = fresh_manifest(
         target,
         name=name or old.name,
         task=parse_task(old.manifest.task),
-        template=kept,
+        described=replace(Described.from_dict(old.manifest.template), template=kept),
         answers=AnswerSettings.parse(old.manifest.answers, where="answers"),
         origin=origin,
-        facts=facts,
     )
     new = Prompt(carried.tensors, manifest.model_copy(update={"parents": (old.content_hash,)}))
     ask_of(new, target)  # whatever does not go together is refused here

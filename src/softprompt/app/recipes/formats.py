@@ -1,11 +1,9 @@
 """Saved prompts as files for other programs, and files of other programs as saved prompts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from pydantic import JsonValue
 
 from softprompt.app.config import ModelSettings
 from softprompt.app.recipes.prepare import load_backbone
@@ -18,7 +16,7 @@ from softprompt.model.backbones.base import Backbone, Spec
 from softprompt.model.prompts.manifest import Manifest, MethodRecord, Origin
 from softprompt.model.prompts.prompt import Prompt
 from softprompt.model.prompts.storage import write_folder
-from softprompt.model.templates import Template
+from softprompt.model.templates import Described, Template
 from softprompt.model.templates.parts import Decoder, Slot
 from softprompt.ops.formats.format import Foreign
 from softprompt.ops.formats.opening import template_of
@@ -139,29 +137,26 @@ def fresh_manifest(
     *,
     name: str,
     task: Task,
-    template: Template,
+    described: Described,
     answers: AnswerSettings,
     origin: Origin,
-    facts: Mapping[str, JsonValue] | None = None,
 ) -> Manifest:
     """The manifest of a prompt that nobody has judged with this model.
 
     Args:
         backbone: Its model.
         name: Of the prompt.
-        task, template, answers: What is asked, and how.
+        task, described, answers: What is asked, and how.
         origin: Where it comes from.
-        facts: Kept under ``template``: ``max_tokens``, ``strip_html``.
     """
     spec = backbone.spec
-    limit = min(int(str((facts or {}).get("max_tokens", spec.max_positions))), spec.max_positions)
     return Manifest(
         name=name,
         task=task.model_dump(mode="json", by_alias=True),
-        template={**template.to_dict(), **(facts or {}), "max_tokens": limit},
+        template=replace(described, max_tokens=described.room(spec.max_positions)).to_dict(),
         answers=answers.model_dump(mode="json"),
         method=MethodRecord(name=origin.kind),
-        placement=template.placement,
+        placement=described.template.placement,
         model=identity(spec),
         origin=origin,
         unevaluated=True,
@@ -218,7 +213,7 @@ def _new(
         backbone,
         name=name or path.stem,
         task=asked,
-        template=parsed,
+        described=Described(parsed),
         answers=AnswerSettings(form="words" if found.tensors.head is None else "vectors"),
         origin=_origin(found, path),
     )

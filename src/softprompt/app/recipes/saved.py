@@ -18,12 +18,9 @@ from softprompt.model.ensemble import Pooling
 from softprompt.model.prediction import Ask
 from softprompt.model.prompts.manifest import Manifest, MemberRecord, MethodRecord, ModelIdentity, Score
 from softprompt.model.prompts.prompt import Prompt
-from softprompt.model.templates import RowBuilder, Template
+from softprompt.model.templates import Described, RowBuilder
 
-__all__ = ["ask_of", "backbone_for", "identity", "make_prompt", "scores_of", "strips_html", "template_of"]
-
-#: What a manifest keeps under ``template`` that is no part of the template itself.
-_BESIDE = frozenset({"max_tokens", "strip_html"})
+__all__ = ["ask_of", "backbone_for", "identity", "make_prompt", "scores_of", "strips_html"]
 
 
 def identity(spec: Spec) -> ModelIdentity:
@@ -77,11 +74,7 @@ def make_prompt(
     manifest = Manifest(
         name=config.name,
         task=ready.task.model_dump(mode="json", by_alias=True),
-        template={
-            **ready.template.to_dict(),
-            "max_tokens": ready.builder.max_tokens,
-            **({"strip_html": True} if ready.strip_html else {}),
-        },
+        template=Described(ready.template, ready.builder.max_tokens, ready.strip_html).to_dict(),
         answers=ready.answers.model_dump(mode="json"),
         method=MethodRecord(name=config.method.name, config=config.method.model_dump(mode="json")),
         placement=ready.template.placement,
@@ -146,28 +139,17 @@ def ask_of(prompt: Prompt, backbone: Backbone) -> tuple[Ask, tuple[str, ...]]:
 
 def _ask(record: Manifest | MemberRecord, tensors: PromptTensors, backbone: Backbone, learnt: Mapping[str, Any]) -> Ask:
     """What a manifest describes, with its numbers and what is known of the rows that it learnt from."""
-    limit = record.template.get("max_tokens", backbone.spec.max_positions)
-    stripped = record.template.get("strip_html", False) is True
+    described = Described.from_dict(record.template)
     answers = AnswerSettings.parse(record.answers, where="answers")
     builder = RowBuilder(
-        template_of(record.template),
+        described.template,
         parse_task(record.task),
         backbone.tokenizer,
-        max_tokens=min(int(str(limit)), backbone.spec.max_positions),
+        max_tokens=described.room(backbone.spec.max_positions),
         answers="vectors" if answers.form == "vectors" else "words",
     )
     placed = tensors.to(device=backbone.spec.device)
-    return Ask(builder, placed, answers, name=record.name, strip_html=stripped, **learnt)
-
-
-def template_of(described: Mapping[str, Any]) -> Template:
-    """The template that a manifest describes, which says beside it how long rows are and how they are read.
-
-    >>> described = Template.parse("{question} about {text}: {answer}").to_dict()
-    >>> template_of({**described, "max_tokens": 64}).fields
-    ('question', 'text')
-    """
-    return Template.from_dict({key: value for key, value in described.items() if key not in _BESIDE})
+    return Ask(builder, placed, answers, name=record.name, strip_html=described.strip_html, **learnt)
 
 
 def _group_of(config: Mapping[str, Any]) -> str | None:

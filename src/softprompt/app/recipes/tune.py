@@ -19,7 +19,7 @@ from softprompt.app.recipes.heard import Heard
 from softprompt.app.recipes.prepare import Prepared, prepare
 from softprompt.app.recipes.roads import HELD_OUT, Finding, Hearing, judge_baselines, with_folds, with_validation
 from softprompt.app.recipes.rows import read_rows
-from softprompt.app.recipes.saved import make_prompt, scores_of, template_of
+from softprompt.app.recipes.saved import make_prompt, scores_of
 from softprompt.app.recipes.sealed import note_look, sealed_hash, warning
 from softprompt.app.recipes.teaching import Taught, teach
 from softprompt.app.recipes.tracked import result_of, start_of
@@ -39,6 +39,7 @@ from softprompt.lab.training.curves import curves
 from softprompt.lab.tuning import Tuning
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.prompts.prompt import Prompt
+from softprompt.model.templates import Described
 
 if TYPE_CHECKING:
     import pandas
@@ -104,7 +105,7 @@ class TuneReport:
         return {
             "folder": str(self.folder),
             "prompt": str(self.folder / "prompt"),
-            "fields": list(template_of(self.prompt.manifest.template).fields),
+            "fields": list(Described.from_dict(self.prompt.manifest.template).template.fields),
             "split": self.split,
             "evaluation": self.evaluation.to_dict(),
             "saved": self.finding.saved,

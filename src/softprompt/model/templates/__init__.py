@@ -4,6 +4,7 @@ Needs neither torch nor transformers; tokens come from any :class:`softprompt.co
 """
 
 from softprompt.model.templates.chat import Chat, freeze_chat
+from softprompt.model.templates.described import Described
 from softprompt.model.templates.parts import escape
 from softprompt.model.templates.rows import Lengths, RowBuilder
 from softprompt.model.templates.segments import SlotSpec
@@ -13,6 +14,7 @@ from softprompt.model.templates.template import Template
 
 __all__ = [
     "Chat",
+    "Described",
     "Lengths",
     "RowBuilder",
     "SlotSpec",

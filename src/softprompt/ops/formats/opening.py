@@ -7,7 +7,6 @@ text, which whoever uses the export has to give.
 Knows templates and the embeddings of a model, no format.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -21,7 +20,7 @@ from softprompt.core.tensors import PromptTensors, State
 from softprompt.core.tokens import Tokenizer
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.prompts.prompt import Prompt
-from softprompt.model.templates import Template
+from softprompt.model.templates import Described, Template
 from softprompt.model.templates.parts import Bos, Decoder, Field, OptionalPart, Slot
 from softprompt.model.templates.segments import Piece, SlotSpec, TextPiece, assemble, resolve
 
@@ -157,8 +156,7 @@ def template_of(prompt: Prompt) -> Template:
     Raises:
         TemplateError: ``template.invalid``, ``template.changed``.
     """
-    described: Mapping[str, object] = prompt.manifest.template
-    return Template.from_dict({k: v for k, v in described.items() if k not in ("max_tokens", "strip_html")})
+    return Described.from_dict(prompt.manifest.template).template
 
 
 def token_ids(piece: Piece, tokenizer: Tokenizer) -> tuple[int, ...]:

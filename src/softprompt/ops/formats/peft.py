@@ -17,6 +17,7 @@ before or between them become vectors (or keys and values) too. Checked against 
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,11 @@ from softprompt.model.backbones.base import Kind
 from softprompt.model.prompts.document import MAX_MANIFEST_BYTES, decode_document, encode_document
 from softprompt.model.prompts.manifest import Manifest
 from softprompt.model.prompts.prompt import Prompt
-from softprompt.model.templates import Template
+from softprompt.model.templates import Described, Template
 from softprompt.model.templates.parts import Slot, unparse
 from softprompt.model.templates.segments import TextPiece
 from softprompt.ops.formats.format import Foreign, Format, GetBackbone, Written, require_alone, require_kind
-from softprompt.ops.formats.opening import Opening, template_of
+from softprompt.ops.formats.opening import Opening
 from softprompt.ops.formats.prefixes import by_turns, flatten, in_turn, unflatten
 from softprompt.ops.formats.readme import peft_page
 from softprompt.ops.formats.sidecar import SIDECAR, Sidecar, digest, read_part
@@ -146,12 +147,14 @@ def _compiled(prompt: Prompt, opening: Opening, length: int) -> Manifest:
     """The manifest of the opening as one slot of keys and values."""
     if len(opening.before) == 1 and all(slot.kv for slot in prompt.tensors.slots.values()):
         return prompt.manifest
-    template = template_of(prompt)
+    described = Described.from_dict(prompt.manifest.template)
+    template = described.template
     last = max(n for n, part in enumerate(template.parts) if isinstance(part, Slot))
     text = unparse([Slot(length), *template.parts[last + 1 :]])
-    short = Template.parse(text, truncate=template.truncate, keep=template.keep, strip=template.strip)
-    kept = {key: value for key, value in prompt.manifest.template.items() if key in ("max_tokens", "strip_html")}
-    changes = {"template": {**short.to_dict(), **kept}, "placement": "before", "parents": (prompt.content_hash,)}
+    read = {name: getattr(template, name) for name in ("truncate", "keep", "strip", "windows")}
+    short = Template.parse(text, **read)
+    kept = replace(described, template=short).to_dict()
+    changes = {"template": kept, "placement": "before", "parents": (prompt.content_hash,)}
     requires = tuple(sorted({*prompt.manifest.requires, "kv"} - {"embed"}))
     return prompt.manifest.model_copy(update={**changes, "requires": requires})
 

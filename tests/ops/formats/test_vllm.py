@@ -17,7 +17,7 @@ import safetensors.torch
 import torch
 
 from softprompt.core.answers import AnswerSettings
-from softprompt.core.errors import PromptError, ServingError
+from softprompt.core.errors import ConfigError, PromptError, ServingError
 from softprompt.core.records import Example
 from softprompt.core.tasks import parse_task
 from softprompt.model.prediction import Ask, Predictor
@@ -167,3 +167,54 @@ def test_another_model_is_refused(backbone) -> None:
     with pytest.raises(PromptError, match=r"belongs to tiny-qwen2, the embeddings are those of tiny-llama") as caught:
         VllmClient(build(backbone, BARE), tiny("llama"), url="http://127.0.0.1:1")
     assert caught.value.code == "prompt.other_model"
+
+
+# --- how answers are written
+
+
+def writing(backbone: Any, **task: Any) -> Prompt:
+    """A prompt whose task writes."""
+    prompt, asked = build(backbone, AFTER), parse_task({"kind": "generate", **task})
+    described = asked.model_dump(mode="json", by_alias=True)
+    return Prompt(prompt.tensors, prompt.manifest.model_copy(update={"task": described}))
+
+
+def asked_with(prompt: Prompt, backbone: Any, server: Any, **decoding: Any) -> dict[str, Any]:
+    """What the server was told beside the embeddings."""
+    VllmClient(prompt, backbone, url=server[0], model="tiny").complete(FIELDS, decoding=decoding)
+    return server[1][-1]
+
+
+def test_answers_are_written_as_the_saved_prompt_says(backbone, server) -> None:
+    drawn = {"temperature": 0.7, "top_p": 0.9, "top_k": 5, "seed": 3, "stop": ["."], "terminators": [7]}
+    prompt = writing(backbone, max_new_tokens=4, decoding={**drawn, "min_new_tokens": 2})
+    said = asked_with(prompt, backbone, server)
+    told = {"stop_token_ids": [7], "max_tokens": 4, "min_tokens": 2}
+    assert {name: said[name] for name in ("temperature", "top_p", "top_k", "seed", "stop", *told)} == {
+        **{name: value for name, value in drawn.items() if name != "terminators"},
+        **told,
+    }
+    other = asked_with(prompt, backbone, server, temperature=0, max_new_tokens=3)
+    assert (other["temperature"], other["max_tokens"], other["stop"]) == (0.0, 3, ["."])
+    assert "seed" not in other
+
+
+def test_nothing_is_left_to_the_models_own_generation_config(backbone, server) -> None:
+    said = asked_with(writing(backbone, max_new_tokens=2), backbone, server)
+    neutral = {"temperature": 0.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "min_tokens": 0}
+    assert {name: said[name] for name in neutral} == neutral
+
+
+def test_what_vllm_cannot_write_is_refused_before_it_is_asked(backbone, server) -> None:
+    beams = writing(backbone, max_new_tokens=2, decoding={"num_beams": 3})
+    asked = len(server[1])
+    with pytest.raises(PromptError, match="writes with 3 beams, and vLLM searches by beams from token ids") as caught:
+        asked_with(beams, backbone, server)
+    assert (caught.value.code, "num_beams" in caught.value.cure) == ("prompt.unsupported_export", True)
+    objects = writing(backbone, kind="extract", schema={"name": "string"})
+    with pytest.raises(PromptError, match="writes objects within the fields of its task"):
+        asked_with(objects, backbone, server)
+    assert len(server[1]) == asked
+    assert asked_with(beams, backbone, server, num_beams=1)["temperature"] == 0.0
+    with pytest.raises(ConfigError, match="top_q"):
+        asked_with(beams, backbone, server, top_q=0.5)

@@ -92,7 +92,7 @@ def test_greedy_tokens_are_the_same(template: str, model: sp.Backbone, url: str)
     client = VllmClient(prompt, model, url=url, model="embedded")
     compared = 0
     for text in TEXTS:
-        done = client.complete({"text": text}, max_tokens=12)
+        done = client.complete({"text": text}, decoding={"max_new_tokens": 12})
         builder = RowBuilder(template_of(prompt), parse_task({"kind": "generate"}), model.tokenizer, max_tokens=400)
         row = builder.row(Example({"text": text}), target=False)
         out = model.forward(Batch((row,)), [prompt.tensors], want=Want(last=True, state=True))
@@ -117,3 +117,17 @@ def test_a_users_turn_in_a_chat_is_the_row_of_the_frozen_template(model: sp.Back
         chat, whole = client.chat({"text": text}), client.complete({"text": text})
         assert chat.tokens == whole.tokens
         assert list(chat.log_probs) == pytest.approx(list(whole.log_probs), abs=2e-3)
+
+
+def test_a_saved_prompt_is_written_as_its_task_says(model: sp.Backbone, url: str) -> None:
+    """A draw from the one likeliest token is greedy, a seed repeats its draws, and fewest and most tokens count."""
+    prompt = build(model, TEMPLATES[1])
+    task = parse_task({"kind": "generate", "max_new_tokens": 8, "decoding": {"temperature": 1.5, "seed": 5}})
+    prompt = Prompt(prompt.tensors, prompt.manifest.model_copy(update={"task": json.loads(task.model_dump_json())}))
+    client, fields = VllmClient(prompt, model, url=url, model="embedded"), {"text": TEXTS[0]}
+    greedy = client.complete(fields, decoding={"temperature": 0}).tokens
+    assert client.complete(fields, decoding={"top_k": 1}).tokens == greedy
+    drawn = [client.complete(fields, decoding={"seed": seed, "min_new_tokens": 8}).tokens for seed in (5, 5, 6)]
+    assert [len(tokens) for tokens in drawn] == [8, 8, 8]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert len(client.complete(fields, decoding={"temperature": 0, "max_new_tokens": 2}).tokens) <= 2

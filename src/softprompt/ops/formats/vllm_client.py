@@ -19,16 +19,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from softprompt.core.decoding import DEFAULT_LENGTH, Decoding
 from softprompt.core.errors import PromptError, ServingError
 from softprompt.core.records import Answer, Example
 from softprompt.core.tasks import parse_task
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.prompts.prompt import Prompt
-from softprompt.model.templates import RowBuilder
+from softprompt.model.templates import Described, RowBuilder
 from softprompt.model.templates.parts import Special
 from softprompt.model.templates.reading import Reading
 from softprompt.model.templates.segments import Piece, SlotSpec, TextPiece
-from softprompt.ops.formats.opening import template_of
 from softprompt.ops.formats.vllm import require_vectors
 
 __all__ = ["Completed", "VllmClient", "encode_embeds"]
@@ -85,9 +85,9 @@ class VllmClient:
         self.model = model or prompt.manifest.model.id
         self.timeout_s = timeout_s
         self._key = key
-        limit = min(int(str(prompt.manifest.template.get("max_tokens", 10**9))), backbone.spec.max_positions)
-        task, template = parse_task(prompt.manifest.task), template_of(prompt)
-        self.builder = RowBuilder(template, task, backbone.tokenizer, max_tokens=limit)
+        described, task = Described.from_dict(prompt.manifest.template), parse_task(prompt.manifest.task)
+        limit = described.room(backbone.spec.max_positions)
+        self.builder = RowBuilder(described.template, task, backbone.tokenizer, max_tokens=limit)
 
     def embeds(self, fields: Mapping[str, str]) -> Float[Tensor, "T E"]:
         """The whole row before its answer as vectors, in the model's dtype.
@@ -97,21 +97,19 @@ class VllmClient:
         """
         return self._vectors(self.builder.reading(Example(fields)).pieces)
 
-    def complete(
-        self, fields: Mapping[str, str], *, max_tokens: int | None = None, temperature: float = 0.0
-    ) -> Completed:
-        """The answer in words, by /v1/completions.
+    def complete(self, fields: Mapping[str, str], *, decoding: Mapping[str, Any] | None = None) -> Completed:
+        """The answer in words, by /v1/completions, written as the prompt's task says.
 
         Args:
             fields: Text by field of the template.
-            max_tokens: Longest answer; None: as the task allows.
-            temperature: 0 takes the most probable token each time.
+            decoding: Settings of :class:`~softprompt.core.decoding.Decoding` that are others for this answer.
 
         Raises:
+            PromptError: ``prompt.unsupported_export``: vLLM cannot write like this.
+            ConfigError: ``config.invalid``, ``config.unknown_key``.
             ServingError: ``serving.unreachable``.
         """
-        limit = max_tokens or int(getattr(self.builder.task, "max_new_tokens", 64))
-        body = {"max_tokens": limit, "temperature": temperature, "logprobs": 0, "return_tokens_as_token_ids": True}
+        body = {**self._sampling(decoding), "logprobs": 0, "return_tokens_as_token_ids": True}
         (choice,) = self._completions([self.embeds(fields)], body)
         tokens = tuple(int(token.removeprefix("token_id:")) for token in choice["logprobs"]["tokens"])
         lead = self.builder.lead(Example(fields))
@@ -155,15 +153,15 @@ class VllmClient:
         pieces = self._users_turn(self.builder.reading(Example(fields)))
         return {"role": "user", "content": [{"type": "prompt_embeds", "data": encode_embeds(self._vectors(pieces))}]}
 
-    def chat(self, fields: Mapping[str, str], *, max_tokens: int | None = None, temperature: float = 0.0) -> Completed:
-        """The answer in words, by /v1/chat/completions, see :meth:`message`.
+    def chat(self, fields: Mapping[str, str], *, decoding: Mapping[str, Any] | None = None) -> Completed:
+        """The answer in words, by /v1/chat/completions, see :meth:`message` and :meth:`complete`.
 
         Raises:
             PromptError: ``prompt.unsupported_export``.
+            ConfigError: ``config.invalid``, ``config.unknown_key``.
             ServingError: ``serving.unreachable``.
         """
-        limit = max_tokens or int(getattr(self.builder.task, "max_new_tokens", 64))
-        body = {"messages": [self.message(fields)], "max_tokens": limit, "temperature": temperature}
+        body = {"messages": [self.message(fields)], **self._sampling(decoding)}
         body |= {"logprobs": True, "return_tokens_as_token_ids": True}
         (choice,) = self._post("/v1/chat/completions", body)["choices"]
         said = choice["logprobs"]["content"]
@@ -193,6 +191,31 @@ class VllmClient:
         return self.backbone.embed(torch.tensor(list(ids), dtype=torch.long)).detach().cpu()
 
     # ------------------------------------------------------------ requests
+
+    def _sampling(self, changes: Mapping[str, Any] | None) -> dict[str, Any]:
+        """How the answer is written, in vLLM's words; everything is said, or the model's own file would fill it in."""
+        task = self.builder.task
+        if task.answer_schema is not None:
+            message = f"{self.prompt.name!r} writes objects within the fields of its task, and vLLM would write freely"
+            raise PromptError("prompt.unsupported_export", message, cure="use softprompt predict or serve")
+        way: Decoding = getattr(task, "way_of_writing", Decoding()).changed(changes or {})
+        if way.method == "beam":
+            message = f"{self.prompt.name!r} writes {way.words}, and vLLM searches by beams from token ids alone"
+            cure = 'use softprompt predict or serve, or ask for one beam: decoding={"num_beams": 1}'
+            raise PromptError("prompt.unsupported_export", message, cure=cure)
+        drawn = way.method == "sample"
+        return {
+            "max_tokens": way.max_new_tokens or DEFAULT_LENGTH,
+            "min_tokens": way.min_new_tokens,
+            "stop": list(way.stop),
+            "stop_token_ids": list(way.terminators),
+            "temperature": way.temperature if drawn else 0.0,
+            "top_p": way.top_p,
+            "top_k": way.top_k or 0,
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
+            **({"seed": way.seed} if drawn else {}),
+        }
 
     def _completions(self, rows: Sequence[Tensor], body: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The choices of one request, in the order of the rows."""

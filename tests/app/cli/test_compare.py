@@ -140,3 +140,14 @@ def test_people_see_warnings_and_reasons(capsys):
     assert "note: 40 test rows are few" in shown
     assert "it needs peft" in shown
     assert "nothing had to be run" in shown
+
+
+def test_lines_of_an_earlier_comparison_explain_no_error_of_this_one(cli, tmp_path):
+    write_rows(tmp_path / "rows.jsonl")
+    lines = tmp_path / "runs" / "rows-compare" / "lines"
+    lines.mkdir(parents=True)
+    (lines / "a.json").write_text("{}")
+    done = cli("compare", "--train", "rows.jsonl", "--target", "nothing", "--name", "rows")
+    assert done.status == 3
+    assert "data.missing_column" in done.err
+    assert "keeps" not in done.err

@@ -13,7 +13,7 @@ from softprompt.app.cli.face import Face, Screen, to_json
 from softprompt.app.cli.failures import failure_text
 from softprompt.app.cli.streams import is_broken_pipe
 from softprompt.core import errors
-from softprompt.core.errors import ConfigError, ResourceError, SoftpromptError, TemplateError, TrainingError
+from softprompt.core.errors import ConfigError, DataError, ResourceError, SoftpromptError, TemplateError, TrainingError
 
 
 def fail(error: BaseException, *, kept: str = "", **settings: bool) -> int:
@@ -96,6 +96,26 @@ def test_what_is_kept_is_said_after_an_error(capsys: pytest.CaptureFixture[str])
     for error in (ConfigError("config.invalid", "wrong"), TrainingError("training.diverged", "no number left")):
         assert fail(error, kept="runs/a keeps it") == error.exit_status
         assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_what_an_earlier_run_kept_is_no_news_after_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    def command(error: BaseException, *later: str) -> None:
+        lines = ["1 line"]
+        with Face() as face:
+            face.keeps(lambda: " and ".join(lines))
+            lines.extend(later)
+            raise error
+
+    def told(error: BaseException, *later: str) -> list[str]:
+        with pytest.raises(typer.Exit):
+            command(error, *later)
+        return capsys.readouterr().err.splitlines()
+
+    bad = DataError("data.missing_column", "there is none")
+    assert len(told(bad)) == 1
+    assert told(bad, "another")[1:] == ["1 line and another"]
+    assert told(ResourceError("resource.disk_full", "no room"))[1:] == ["1 line"], "the same command is the cure"
+    assert told(KeyboardInterrupt()) == ["stopped; 1 line"]
 
 
 def test_broken_pipe_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:

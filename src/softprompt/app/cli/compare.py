@@ -96,7 +96,7 @@ def compare(
         settings = read_config(config, {**own, **changes_in(locals())})
         from softprompt.app.recipes.compare import compare as run
 
-        face.kept = lambda: kept_in(settings.beside("compare"))
+        face.keeps(lambda: kept_in(settings.beside("compare")))
         report = run(settings, face.watcher, fresh=fresh).to_dict()
         face.show(report, lambda out: render(out, report))
 

@@ -69,7 +69,7 @@ def curve(
         from softprompt.app.recipes.curve import curve as run
         from softprompt.lab.learning_curve import CurveSettings
 
-        face.kept = lambda: kept_in(settings.beside("curve"))
+        face.keeps(lambda: kept_in(settings.beside("curve")))
         measure = CurveSettings(first=first, draws=draws, more=more, metric=metric)
         report = run(settings, face.watcher, settings=measure, contenders=contenders).to_dict()
         face.show(report, lambda out: render(out, report))

@@ -82,6 +82,7 @@ class Face:
         out: stdout.
         err: stderr.
         kept: Asked when a command is cut short: what of its work is kept; empty for nothing.
+        before: What was kept before the command did anything.
     """
 
     def __init__(self, *, as_json: bool = False, stream: bool = False) -> None:
@@ -90,6 +91,11 @@ class Face:
         self.out = Screen()
         self.err = Screen(stderr=True)
         self.kept: Callable[[], str] = lambda: ""
+        self.before = ""
+
+    def keeps(self, kept: Callable[[], str]) -> None:
+        """Tell what the run's folder keeps when the command is cut short; what lay there before explains no error."""
+        self.kept, self.before = kept, kept()
 
     @cached_property
     def watcher(self) -> Watcher:
@@ -162,7 +168,9 @@ class Face:
             self.err.file.write("".join(traceback.format_exception(error)))
         self.print_error(failure_text(error))
         useless = isinstance(error, ConfigError | TrainingError)  # nothing was done, or it would only happen again
-        if (kept := self.kept()) and not useless:
+        # on a full disk or machine the same command is the cure, also where this one came no further
+        old = "" if isinstance(error, ResourceError) else self.before
+        if (kept := self.kept()) != old and kept and not useless:
             self.print_error(Text(kept, style="yellow"))
         if self.as_json and not self.stream:
             self.write(to_json(document(error), indent=2))

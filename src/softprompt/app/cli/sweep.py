@@ -99,7 +99,7 @@ def sweep(
         from softprompt.app.recipes.searching import num_kept
         from softprompt.app.recipes.sweep import sweep as search
 
-        face.kept = lambda: kept_in(settings.beside("sweep"), num_kept(settings))
+        face.keeps(lambda: kept_in(settings.beside("sweep"), num_kept(settings)))
         document = search(settings, face.watcher, fresh=fresh).to_dict()
         face.show(document, lambda out: render(out, document))
 

@@ -85,7 +85,7 @@ def tune(
             return
         from softprompt.app.recipes.tune import tune as run
 
-        face.kept = lambda: kept_in(settings.folder)
+        face.keeps(lambda: kept_in(settings.folder))
         report = run(settings, face.watcher, fresh=fresh)
         document = report.to_dict()
         face.show(document, lambda out: render(out, document, size_bytes=report.prompt.num_bytes))
@@ -102,7 +102,7 @@ def _several(face: Face, settings: "RunConfig", *, dry_run: bool, fresh: bool) -
         document = {**forecast.to_dict(), "settings": settings.model_dump(mode="json")}
         face.show(document, lambda out: render_plans(out, forecast, document))
         return
-    face.kept = lambda: kept_in(settings.folder)
+    face.keeps(lambda: kept_in(settings.folder))
     report = tune_together(settings, face.watcher, fresh=fresh)
     sizes = {target: one.prompt.num_bytes for target, one in report.reports.items()}
     document = report.to_dict()

@@ -193,6 +193,12 @@ def test_file_tree_in_the_readme_is_true() -> None:
     assert packages <= folders, f"the README leaves out {sorted(map(str, packages - folders))}"
 
 
+def test_every_benchmark_stands_in_their_table() -> None:
+    folder = ROOT / "benchmarks"
+    told = re.findall(r"^\| `(\w+\.py)` \|", (folder / "README.md").read_text("utf-8"), re.M)
+    assert sorted(told) == sorted(path.name for path in folder.glob("*.py"))
+
+
 def test_ci_runs_what_the_package_says_it_supports() -> None:
     jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))["jobs"]
     matrix = jobs["test"]["strategy"]["matrix"]

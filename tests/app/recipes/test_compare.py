@@ -139,6 +139,18 @@ def test_too_few_rows_for_a_verdict_are_said(tmp_path, count, said):
     assert any(said in one for one in table.warnings)
 
 
+def test_where_nobody_can_take_part_it_is_an_error_and_no_empty_table(tmp_path):
+    task = {"kind": "generate", "target": "label"}
+    config = {"output": tmp_path / "a", "data": {"train": "given"}, "task": task, "max_tokens": 64}
+    config["compare"] = {"contenders": ["tfidf", "embeddings"]}
+    with pytest.raises(ConfigError, match="nobody takes part") as error:
+        compare(RunConfig.parse(config), sources={"train": rows(24)}, backbone=BACKBONE)
+    assert error.value.code == "config.unsupported_method"
+    assert "embeddings + logistic regression: it cannot do tasks of kind generate" in error.value.message
+    assert "none: then those that fit take part" in str(error.value)
+    assert not (tmp_path / "a" / "table.json").exists()
+
+
 def test_a_contender_that_fails_stays_in_the_table_and_nobody_else_suffers(tmp_path):
     api = {"kind": "api", "url": "http://127.0.0.1:9/v1", "model": "m", "key_env": "NO_SUCH_KEY_IS_SET"}
     report = run(tmp_path / "a", (api, {"kind": "soft", "template": "{text} is {answer}"}, "majority"))

@@ -31,6 +31,7 @@ from softprompt.core.files import write_whole
 from softprompt.core.metrics import make_metric
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
+from softprompt.lab.comparison.contest import nobody
 from softprompt.lab.comparison.settings import (
     ApiSettings,
     CompareSettings,
@@ -113,8 +114,7 @@ def curve(
     unfit = {one.name: why for one in entering if (why := one.unfit)}
     able = {one.name: one for one in entering if one.name not in unfit}
     if not able:
-        told = "; ".join(f"{name}: {why}" for name, why in unfit.items())
-        raise ConfigError("config.unsupported_method", f"nobody takes part ({told})", cure="name others with -c")
+        raise nobody(unfit)
     folder.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump(
         config.model_dump(mode="json", exclude={"output", "track"}), sort_keys=False, allow_unicode=True

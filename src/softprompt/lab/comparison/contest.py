@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from softprompt.core.errors import ModelError, SoftpromptError
+from softprompt.core.errors import ConfigError, ModelError, SoftpromptError
 from softprompt.core.files import remove, write_whole
 from softprompt.core.records import Example
 from softprompt.lab.comparison.contenders import Asked, Fitted
@@ -32,7 +32,7 @@ from softprompt.lab.evaluation import Evaluation, evaluate
 from softprompt.lab.settling import decided, settled
 from softprompt.model.prediction import Prediction
 
-__all__ = ["Kept", "hold", "key_of"]
+__all__ = ["Kept", "hold", "key_of", "nobody"]
 
 #: Requests that are sent alone to see how long one takes, and seconds that this may last.
 ALONE, ALONE_SECONDS = 8, 5.0
@@ -124,6 +124,7 @@ def hold(
     Raises:
         ModelError: ``model.changed``: a contender changed the loaded model.
         ConfigError, TemplateError: A contender's own settings are wrong; nobody was fitted yet.
+        ConfigError: ``config.unsupported_method``: nobody can take part.
         KeyboardInterrupt: Lines that are complete are kept, and so are checkpoints.
     """
     kept = kept or Kept(None)
@@ -142,6 +143,8 @@ def hold(
             on_line(line, False)
         else:
             open_.append(place)
+    if entrants and not open_ and not any(line.runs for line in lines.values()):
+        raise nobody({line.name: line.left_out for line in lines.values()})
     # what is made of other lines comes after them
     for place in sorted(open_, key=lambda n: bool(entrants[n].made_of)):
         entrant = entrants[place]
@@ -153,6 +156,17 @@ def hold(
         lines[place] = line
         on_line(line, True)
     return tuple(lines[place] for place in range(len(entrants)))
+
+
+def nobody(reasons: Mapping[str, str]) -> ConfigError:
+    """What to say where every contender is left out.
+
+    >>> nobody({"LoRA": "it needs peft"}).message
+    'nobody takes part (LoRA: it needs peft)'
+    """
+    told = "; ".join(f"{name}: {why}" for name, why in reasons.items())
+    cure = "name others (-c), or none: then those that fit take part"
+    return ConfigError("config.unsupported_method", f"nobody takes part ({told})", cure=cure)
 
 
 def _empty(entrant: Entrant) -> Line:

@@ -230,6 +230,22 @@ def test_a_forecast_goes_on_from_the_last_point_with_a_band_of_its_own() -> None
     assert set(places["line ahead"][1:]) & set(places["band ahead"]) == set()
 
 
+def test_bands_of_few_draws_are_cut_at_the_ends_of_the_scale() -> None:
+    found = curve().to_dict()
+    found["curves"][0]["by_size"]["32"] |= {"low": -0.4, "high": 1.3}  # Student's t of two draws knows no end
+    picture = str(learning_curves(found, share=True))
+    bottom, *_, top = (float(y) for y in re.findall(r'class="grid"[^>]* y1="([^"]+)"', picture))
+    bands = [
+        [tuple(map(float, one.split(","))) for one in points.split()]
+        for points in re.findall(r'class="band[^"]*" points="([^"]+)"', picture)
+    ]
+    heights = [y for band in bands for _, y in band]
+    assert (min(heights), max(heights)) == (top, bottom)
+    # where an edge leaves the scale between two sizes, the band ends there and not at the next size
+    sizes = {x for x, _ in re.findall(r'<circle class="point" cx="([^"]+)" cy="([^"]+)"', picture)}
+    assert any(f"{x:.1f}" not in sizes for x, y in bands[0] if y in (top, bottom))
+
+
 def test_a_curve_of_one_draw_has_no_band(tmp_path: Path) -> None:
     found = LearningCurve.from_dict(json.loads(json.dumps(curve(draws=1).to_dict())))
     page = report([write_curve(tmp_path / "curve", found)]).to_html()

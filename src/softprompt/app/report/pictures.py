@@ -19,12 +19,16 @@ __all__ = ["HUES", "Mark", "cost_quality", "learning_curves", "nice_scale", "rel
 HUES = 6
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640.0, 340.0, 54.0, 18.0, 14.0, 56.0
+_FLOOR = _HEIGHT - _BOTTOM
 
 #: Seconds at which the scale of times has a word.
 _TIMES = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 36_000.0, 864_000.0)
 
 Document = Mapping[str, Any]
 Number = float | int
+
+#: Across and down, in the picture's units.
+Place = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +58,17 @@ class _Plane:
     y: tuple[float, float]
     log: bool = False
 
-    def at(self, x: Number, y: Number) -> tuple[float, float]:
+    def at(self, x: Number, y: Number) -> Place:
+        """The place of a point; one beyond the scale stands at its edge."""
+        across, down = self.beyond(x, y)
+        return across, min(_FLOOR, max(_TOP, down))
+
+    def beyond(self, x: Number, y: Number) -> Place:
+        """The same, wherever it is."""
         low, high, value = (math.log(v) if self.log else float(v) for v in (*self.x, x))
         across = (value - low) / (high - low) if high > low else 0.5
         up = (y - self.y[0]) / (self.y[1] - self.y[0])
-        return (
-            _LEFT + (_WIDTH - _LEFT - _RIGHT) * across,
-            _HEIGHT - _BOTTOM - (_HEIGHT - _TOP - _BOTTOM) * min(1.02, max(-0.02, up)),
-        )
+        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * across, _FLOOR - (_FLOOR - _TOP) * up
 
     def frame(self, ticks: Sequence[tuple[Number, str]], *, across: str, up: Callable[[float], str]) -> Markup:
         """Axes, lines at round scores, and what runs along."""
@@ -73,9 +80,7 @@ class _Plane:
             parts.append(line.format(_LEFT, _WIDTH - _RIGHT, y, y) + told.format(_LEFT - 8, y + 4, up(value)))
         for tick, text in ticks:
             x = self.at(tick, self.y[0])[0]
-            parts.append(
-                Markup('<text x="{:.1f}" y="{}" class="middle">{}</text>').format(x, _HEIGHT - _BOTTOM + 20, text)
-            )
+            parts.append(Markup('<text x="{:.1f}" y="{}" class="middle">{}</text>').format(x, _FLOOR + 20, text))
         parts.append(
             Markup('<text x="{:.1f}" y="{}" class="middle quiet">{}</text>').format(
                 (_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 6, across
@@ -156,9 +161,9 @@ def _band(scores: Sequence[tuple[int, Document]], kind: str, plane: _Plane) -> M
     sure = [(rows, one) for rows, one in scores if one["low"] is not None and one["high"] is not None]
     if len(sure) < 2:
         return Markup("")
-    outline = [plane.at(rows, one["high"]) for rows, one in sure]
-    outline += [plane.at(rows, one["low"]) for rows, one in reversed(sure)]
-    return Markup('<polygon class="{}" points="{}"/>').format(kind, _path(outline))
+    outline = [plane.beyond(rows, one["high"]) for rows, one in sure]
+    outline += [plane.beyond(rows, one["low"]) for rows, one in reversed(sure)]
+    return Markup('<polygon class="{}" points="{}"/>').format(kind, _path(_within(outline)))
 
 
 def reliability(found: Mapping[str, Document]) -> Markup:
@@ -209,7 +214,25 @@ def _told(share: bool) -> Callable[[float], str]:
     return (lambda value: f"{100 * value:.4g}") if share else (lambda value: f"{value:.4g}")
 
 
-def _path(points: Sequence[tuple[float, float]]) -> str:
+def _within(outline: Sequence[Place]) -> Sequence[Place]:
+    """The part of an area between the lowest and the highest score of the scale.
+
+    Edges are cut where they cross an end, one end after the other: Sutherland, Hodgman, CACM 17 (1974) 32-42.
+    """
+    for end, side in ((_TOP, 1.0), (_FLOOR, -1.0)):
+        kept: list[Place] = []
+        for before, point in zip((*outline[-1:], *outline[:-1]), outline, strict=True):
+            inside, came = side * (point[1] - end) >= 0, side * (before[1] - end) >= 0
+            if inside != came:
+                part = (end - before[1]) / (point[1] - before[1])
+                kept.append((before[0] + part * (point[0] - before[0]), end))
+            if inside:
+                kept.append(point)
+        outline = kept
+    return outline
+
+
+def _path(points: Sequence[Place]) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
 
 

@@ -10,6 +10,9 @@ import torch
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from softprompt.core.errors import ModelError
+from softprompt.lab.comparison.adapters import add_adapters
+from softprompt.lab.comparison.settings import LoraSettings
+from softprompt.model.backbones.copies import module_of, trainable_copy, unchanged
 from softprompt.model.backbones.loading import load, wrap
 from softprompt.model.backbones.quantised import EXACT, SCHEMES
 from softprompt.testing import tiny_tokenizer
@@ -88,6 +91,53 @@ def test_what_is_not_trained_would_be_trained_wrongly(models):
     coarse, dynamic = gradient("int8"), gradient("int8-dynamic")
     assert torch.nn.functional.cosine_similarity(coarse, dynamic, dim=0) < 0.5
     assert SCHEMES["int8-dynamic"].reason
+
+
+class Adapted:
+    """Low-rank updates over a quantised model, and the loss of one row."""
+
+    def __init__(self, loaded):
+        self.model = module_of(trainable_copy(loaded, share=True))
+        add_adapters(self.model, LoraSettings(rank=2), seed=0)
+        self.trained = [one for one in self.model.parameters() if one.requires_grad]
+
+    def loss(self):
+        ids = torch.tensor([[5, 6, 7, 8, 9, 10]])
+        return torch.nn.functional.cross_entropy(self.model(input_ids=ids).logits[0, :-1], ids[0, 1:])
+
+    def slopes(self):
+        return torch.autograd.grad(self.loss(), self.trained)
+
+    def moved(self, slopes, step):
+        """The loss a step along the slopes away."""
+        with torch.no_grad():
+            for one, slope in zip(self.trained, slopes, strict=True):
+                one.add_(slope, alpha=step)
+            found = float(self.loss())
+            for one, slope in zip(self.trained, slopes, strict=True):
+                one.sub_(slope, alpha=step)
+        return found
+
+
+@pytest.mark.parametrize("scheme", ["int8", "nf4", "fp4"])
+def test_the_gradient_of_adapters_over_quantised_weights_is_the_slope_of_the_loss(models, scheme):
+    loaded = models("llama", scheme)
+    with unchanged(loaded, during="LoRA"):
+        adapted = Adapted(loaded)
+        slopes = adapted.slopes()
+        length = float(torch.cat([one.flatten() for one in slopes]).norm())
+        step = 1e-2 / length
+        assert (adapted.moved(slopes, step) - adapted.moved(slopes, -step)) / 2e-2 == pytest.approx(length, rel=0.01)
+
+
+def test_adapters_over_rounded_activations_learn_in_the_direction_of_weights_as_coarse(models):
+    """LLM.int8() passes the gradient over its rounding, whose steps no small difference sees."""
+    with unchanged(models("llama", "llm-int8"), during="LoRA"):
+        one, other = (
+            torch.cat([slope.flatten() for slope in Adapted(models("llama", scheme)).slopes()])
+            for scheme in ("llm-int8", "int8")
+        )
+    assert torch.nn.functional.cosine_similarity(one, other, dim=0) > 0.9
 
 
 def test_outliers_of_llm_int8_mix_rows_and_are_refused(tmp_path):

@@ -1,5 +1,7 @@
 """Where adapters go, and what is refused before anything is trained."""
 
+from dataclasses import replace
+
 import pytest
 
 from softprompt.core.errors import ConfigError, ModelError
@@ -39,8 +41,16 @@ def test_names_are_written_as_a_list_or_with_commas_and_patterns_stay() -> None:
 
 def test_weights_that_no_step_changes_are_refused() -> None:
     model = tiny()
-    object.__setattr__(model, "spec", model.spec.__class__(**{**vars(model.spec), "quantised": "int8"}))
-    for settings in (LoraSettings(), FullSettings()):
-        with pytest.raises(ModelError) as raised:
-            require_trainable(model, settings)
-        assert raised.value.code == "model.cannot_train"
+    model.spec = replace(model.spec, quantised="int8")
+    with pytest.raises(ModelError, match="compare with LoRA, which adds to them") as raised:
+        require_trainable(model, FullSettings())
+    assert raised.value.code == "model.cannot_train"
+    require_trainable(model, LoraSettings())
+
+
+def test_weights_that_pass_no_right_gradient_are_refused() -> None:
+    model = tiny()
+    model.spec = replace(model.spec, quantised="int8-dynamic")
+    with pytest.raises(ModelError, match="passes no gradient through the rounding") as raised:
+        require_trainable(model, LoraSettings())
+    assert raised.value.code == "model.cannot_train"

@@ -12,7 +12,7 @@ from torch import nn
 from softprompt.core.errors import ConfigError, ExtraError, nearest
 from softprompt.lab.comparison.settings import FullSettings, LoraSettings
 from softprompt.model.backbones.base import Backbone
-from softprompt.model.backbones.copies import module_of, trainable_copy
+from softprompt.model.backbones.copies import module_of, require_copy, trainable_copy
 
 __all__ = ["add_adapters", "require_trainable"]
 
@@ -30,9 +30,10 @@ def require_trainable(backbone: Backbone, settings: LoraSettings | FullSettings)
     Traceback (most recent call last):
     softprompt.core.errors.ConfigError: targets: the model has no module 'v_projj'; did you mean 'v_proj'? ...
     """
-    own = trainable_copy(backbone, share=True)
     if isinstance(settings, LoraSettings):
-        add_adapters(module_of(own), settings, seed=0)
+        add_adapters(module_of(trainable_copy(backbone, share=True)), settings, seed=0)
+    else:
+        require_copy(backbone)
 
 
 def add_adapters(module: nn.Module, settings: LoraSettings, *, seed: int) -> None:

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from softprompt.core.errors import ModelError
 from softprompt.model.backbones.base import Backbone
-from softprompt.model.backbones.quantised import parts_of
+from softprompt.model.backbones.quantised import parts_of, require_training
 from softprompt.model.backbones.spread import require_whole
 
-__all__ = ["exact_hash", "module_of", "trainable_copy", "unchanged"]
+__all__ = ["exact_hash", "module_of", "require_copy", "trainable_copy", "unchanged"]
 
 
 def module_of(backbone: Backbone) -> nn.Module:
@@ -37,6 +37,27 @@ def module_of(backbone: Backbone) -> nn.Module:
     return module
 
 
+def require_copy(backbone: Backbone, *, share: bool = False) -> nn.Module:
+    """The module to copy; refuses what :func:`trainable_copy` would, without a copy.
+
+    Args:
+        backbone: As loaded.
+        share: Whether its tensors stay as they are, see there.
+
+    Raises:
+        ModelError: ``model.unsupported``; ``model.cannot_train`` for quantised weights that were to change, or that
+            pass no right gradient; ``model.spread`` for weights that lie in several places.
+    """
+    module = module_of(backbone)
+    require_whole(module, purpose="training its weights")
+    require_training(backbone.spec)
+    if backbone.spec.quantised is not None and not share:
+        message = f"the weights of {backbone.spec.name} are quantised ({backbone.spec.quantised}): no step changes them"
+        cure = "compare with LoRA, which adds to them, or with full fine-tuning of the plain model"
+        raise ModelError("model.cannot_train", message, cure=cure)
+    return module
+
+
 def trainable_copy(backbone: Backbone, *, share: bool = False) -> Backbone:
     """A backbone over a copy of the model; everything is frozen until somebody unfreezes it.
 
@@ -47,8 +68,7 @@ def trainable_copy(backbone: Backbone, *, share: bool = False) -> Backbone:
             usual size are lost in a 16-bit weight.
 
     Raises:
-        ModelError: ``model.unsupported``; ``model.cannot_train`` for weights that are quantised, ``model.spread`` for
-            those that lie in several places.
+        ModelError: As :func:`require_copy`.
 
     >>> from softprompt.testing import tiny
     >>> loaded = tiny()
@@ -57,11 +77,7 @@ def trainable_copy(backbone: Backbone, *, share: bool = False) -> Backbone:
     >>> exact_hash(module_of(own)) == exact_hash(module_of(loaded))
     False
     """
-    module = module_of(backbone)
-    require_whole(module, purpose="training its weights")
-    if backbone.spec.quantised is not None:
-        message = f"the weights of {backbone.spec.name} are quantised ({backbone.spec.quantised}): no step changes them"
-        raise ModelError("model.cannot_train", message, cure="compare with trained weights on the plain model")
+    module = require_copy(backbone, share=share)
     shared: dict[int, Any] = {}
     if share:
         shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}

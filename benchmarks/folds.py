@@ -1,7 +1,7 @@
-"""What a cross-validation costs in one pass, against a training a fold, by the length of the texts.
+"""What a cross-validation costs in one pass, against a training a fold, by the length of texts and prompts.
 
-    python benchmarks/folds.py                                     all lengths, once: half an hour of one core
-    python benchmarks/folds.py --parts                             the same put together from 20 steps: four minutes
+    python benchmarks/folds.py                                     all lengths, once: an hour of one core
+    python benchmarks/folds.py --parts                             the same put together from 20 steps: some minutes
     python benchmarks/folds.py --tokens 256 --work found.json      one length; what is in the file is not measured again
     python benchmarks/folds.py --parts --tokens 0 --print          to see that it works; nothing is written
 
@@ -17,6 +17,7 @@ as often as the whole run has them, and one of the five trainings five times.
 Knows lessons and folds; no settings files and no reports.
 """
 
+import itertools
 import json
 import math
 import statistics
@@ -48,7 +49,10 @@ from softprompt.model.backbones.loading import load
 __all__ = ["Found", "Seconds", "joined", "main", "page", "seconds_of"]
 
 ROWS, STAGES, LENGTHS = 300, ("read", "probe", "train"), (0, 128, 256, 512)
-SEPARATELY, TOGETHER = "separately", "in one pass"
+
+#: Soft tokens: the default, and as few as did as well in ``defaults.py``.
+SOFT = (20, 10, 5)
+SIDES = SEPARATELY, TOGETHER = "separately", "in one pass"
 
 #: Looks of the probe after its first (the tuning's own number), and what ``--parts`` runs: all texts are read for it.
 PROBE_LOOKS, SHORT = 3, {"steps": 20, "probe_steps": 6, "evaluations": 2}
@@ -71,9 +75,10 @@ class Seconds:
 
 @dataclass
 class Found:
-    """Of texts of one length: their mean tokens, and the runs by side."""
+    """Of texts and prompts of one length: mean tokens of a text, soft tokens, and the runs by side."""
 
     tokens: float
+    soft: int
     runs: dict[str, list[Seconds]] = field(default_factory=lambda: {SEPARATELY: [], TOGETHER: []})
 
 
@@ -91,14 +96,15 @@ def joined(rows: Sequence[Mapping[str, str]], tokens: int, tokenizer: Tokenizer)
     return found
 
 
-def prepared(backbone: Backbone, tokens: int) -> Prepared:
+def prepared(backbone: Backbone, tokens: int, *, soft: int) -> Prepared:
     """The first 300 messages, or longer texts of them, in five folds."""
     rows = joined(
         [row for part in ("train", "validation") for row in rows_in(example_file(part))], tokens, backbone.tokenizer
     )
     data = {"train": "messages", "columns": {"text": "text"}, "folds": 5}
     training = {"effort": "quick", "seeds": (0,), "keep": "last"}
-    config = RunConfig.parse({"data": data, "task": {"target": "topic"}, "training": training})
+    template = {"place": "after", "length": soft}
+    config = RunConfig.parse({"data": data, "task": {"target": "topic"}, "template": template, "training": training})
     return prepare(config, sources={"train": rows}, backbone=backbone)
 
 
@@ -177,30 +183,29 @@ def _medians(runs: Sequence[Seconds]) -> dict[str, float]:
 
 def page(found: Sequence[Found], *, load: float) -> str:
     """The table: medians over the repeats, and ratios of them."""
-    lines = [
-        "| tokens a text | separately | in one pass | times less | on the clock | reading | probe | training |",
-        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for one in sorted(found, key=lambda one: one.tokens):
+    head = ("soft tokens", "tokens a text", *SIDES, "times less", "on the clock", "reading", "probe", "training")
+    lines = [f"| {' | '.join(head)} |", f"|{' ---: |' * len(head)}"]
+    for one in sorted(found, key=lambda one: (-one.soft, one.tokens)):
         apart, together = (_medians(one.runs[side]) for side in (SEPARATELY, TOGETHER))
         ratios = [f"{apart[name] / together[name]:.2f}" if together[name] else "" for name in ("cpu", "wall", *STAGES)]
-        lines.append(f"| {one.tokens:.0f} | {apart['cpu']:.0f} s | {together['cpu']:.0f} s | {' | '.join(ratios)} |")
+        cells = [f"{one.soft}", f"{one.tokens:.0f}", f"{apart['cpu']:.0f} s", f"{together['cpu']:.0f} s", *ratios]
+        lines.append(f"| {' | '.join(cells)} |")
     repeats = min(len(runs) for one in found for runs in one.runs.values())
     about = "Seconds are processor time, and so are the ratios of the stages; looks at held-out rows belong to them. "
     about += "Without a ratio on the clock a row is put together from parts."
     return "\n".join([*lines, "", about, f"Median of {repeats}. {sentence(load)}"]) + "\n"
 
 
-def _known(work: Path | None) -> dict[int, Found]:
-    """What was measured before."""
+def _known(work: Path | None) -> dict[str, Found]:
+    """What was measured before, by lengths."""
     if work is None or not work.exists():
         return {}
     found = json.loads(work.read_text(encoding="utf-8"))
     return {
-        int(length): Found(
-            one["tokens"], {side: [Seconds(**run) for run in runs] for side, runs in one["runs"].items()}
+        lengths: Found(
+            one["tokens"], one["soft"], {side: [Seconds(**run) for run in runs] for side, runs in one["runs"].items()}
         )
-        for length, one in found.items()
+        for lengths, one in found.items()
     }
 
 
@@ -208,6 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write the page."""
     parser = parser_of(__doc__)
     parser.add_argument("--tokens", type=int, nargs="+", default=LENGTHS, help="of a text, about; 0: single messages")
+    parser.add_argument("--soft", type=int, nargs="+", default=SOFT, help="soft tokens of a prompt")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--parts", action="store_true", help="time a few steps, and put the runs together")
     parser.add_argument("--threads", type=int, default=num_cores(), help="of both sides; all cores where left out")
@@ -216,17 +222,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     backbone = load("embedded")
     known = _known(options.work)
-    for length in options.tokens:
-        ready = prepared(backbone, length)
+    for soft, length in itertools.product(options.soft, options.tokens):
+        ready = prepared(backbone, length, soft=soft)
         both = sides(ready)
         sizes = [len(backbone.tokenizer.encode(row.fields["text"])) for row in ready.splits["train"].rows]
-        one = known.setdefault(length, Found(statistics.fmean(sizes)))
+        one = known.setdefault(f"{soft} after {length}", Found(statistics.fmean(sizes), soft))
         if not all(len(runs) >= options.repeats for runs in one.runs.values()):
             tune(ready.backbone, both[TOGETHER][0][:1], method=ready.config.method, settings=WARM_UP)
         while any(len(runs) < options.repeats for runs in one.runs.values()):
             side = min(one.runs, key=lambda side: len(one.runs[side]))
             one.runs[side].append(seconds_of(ready, both[side], parts=options.parts))
-            print(length, side, one.runs[side][-1], flush=True)
+            print(soft, length, side, one.runs[side][-1], flush=True)
             if options.work:
                 text = json.dumps({key: asdict(found) for key, found in known.items()})
                 options.work.write_text(text, encoding="utf-8")

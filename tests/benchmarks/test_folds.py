@@ -1,7 +1,7 @@
 """The small benchmarks of folds: the page of the ratio, and the simulation of out-of-fold intervals."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
 
@@ -21,16 +21,19 @@ def seconds(read: float, probe: float, train: float, *, wall: float) -> Seconds:
 def test_page_shows_medians_and_their_ratios_by_length() -> None:
     long = Found(
         250.4,
+        20,
         {
             "separately": [seconds(5.0, 10.0, t, wall=t + 20) for t in (40, 50, 90)],
             "in one pass": [seconds(1.0, 2.0, t, wall=t + 15) for t in (10, 25, 30)],
         },
     )
-    short = Found(43.0, {"separately": [seconds(1, 2, 3, wall=0)], "in one pass": [seconds(1, 1, 1, wall=0)]})
+    short = Found(43.0, 20, {"separately": [seconds(1, 2, 3, wall=0)], "in one pass": [seconds(1, 1, 1, wall=0)]})
     lines = folds.page([long, short], load=0.5).splitlines()
-    assert lines[2] == "| 43 | 6 s | 3 s | 2.00 |  | 1.00 | 2.00 | 3.00 |", "of parts: no time on the clock"
-    assert lines[3] == "| 250 | 65 s | 28 s | 2.32 | 1.75 | 5.00 | 5.00 | 2.00 |"
+    assert lines[2] == "| 20 | 43 | 6 s | 3 s | 2.00 |  | 1.00 | 2.00 | 3.00 |", "of parts: no time on the clock"
+    assert lines[3] == "| 20 | 250 | 65 s | 28 s | 2.32 | 1.75 | 5.00 | 5.00 | 2.00 |"
     assert lines[-1].startswith("Median of 1.")
+    few = replace(short, soft=5)
+    assert folds.page([few, long], load=0.5).splitlines()[3].startswith("| 5 | 43 |"), "the default comes first"
 
 
 def test_longer_texts_are_messages_joined_with_those_that_follow() -> None:
@@ -57,10 +60,14 @@ def test_a_stage_is_put_together_from_medians_of_its_steps_and_looks(monkeypatch
 
 
 def test_what_was_measured_is_not_measured_again(tmp_path: Path) -> None:
-    found = {"128": asdict(Found(130.0, {side: [seconds(1, 2, 3, wall=6)] for side in ("separately", "in one pass")}))}
+    found = {
+        "5 after 128": asdict(
+            Found(130.0, 5, {side: [seconds(1, 2, 3, wall=6)] for side in ("separately", "in one pass")})
+        )
+    }
     work = tmp_path / "found.json"
     work.write_text(json.dumps(found))
-    assert folds._known(work)[128].runs["separately"] == [seconds(1, 2, 3, wall=6)]
+    assert folds._known(work)["5 after 128"].runs["separately"] == [seconds(1, 2, 3, wall=6)]
     assert folds._known(tmp_path / "none.json") == {}
 
 

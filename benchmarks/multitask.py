@@ -117,7 +117,7 @@ def drawn(rows: Sequence[Example], *, num: int, draw: int) -> list[Example]:
 
     >>> rows = [Example({"text": letter}) for letter in "abcdef"]
     >>> [one.fields["text"] for one in drawn(rows, num=2, draw=0)]
-    ['d', 'b']
+    ['d', 'f']
     """
     return random.Random(draw).sample(list(rows), len(rows))[:num]
 
@@ -150,7 +150,7 @@ def num_trained(backbone: Backbone, lessons: Sequence[Lesson], method: MethodSet
     """Numbers that the optimiser moves, of all tasks."""
     vocabulary = vocabulary_of(backbone)
     started = [Learner(lesson, backbone, vocabulary).start(0) for lesson in lessons]
-    groups = [replace(one, group="tasks" if method.shares else None) for one in started]
+    groups = [replace(one, group="tasks" if method.shares else "") for one in started]
     return sum(parameter.numel() for parameter in start_method(method, groups).parameters())
 
 
@@ -165,20 +165,21 @@ def trained(ground: Ground, backbone: Backbone, lessons: Sequence[Lesson], way: 
     return list(tune_together(backbone, rows, method=method, settings=settings, distil=distil).learnt)
 
 
-def cell(name: str, backbone: Backbone, draw: int, *, steps: int, stores: Mapping[str, StateStore]) -> dict[str, Any]:
+def cell(ground: Ground, backbone: Backbone, draw: int, *, steps: int) -> dict[str, Any]:
     """All ways on one draw: by way the right answers by task, processor seconds of training, and numbers learnt."""
-    ground = GROUNDS[name]
     lessons = lessons_of(ground, backbone, draw)
+    judged = {one.name: rows_of(one.builder, prepared(one.name, backbone).splits["validation"].rows) for one in lessons}
     found: dict[str, Any] = {}
-    for way in WAYS:
-        clock = Clock()
-        learnt = trained(ground, backbone, lessons, way, steps=steps, seeds=(draw,))
-        seconds, right = clock.lap().cpu_seconds, {}
-        for lesson, one in zip(lessons, learnt, strict=True):
-            rows = rows_of(lesson.builder, prepared(lesson.name, backbone).splits["validation"].rows)
-            [scores] = scores_of(backbone, rows, [one.prompt], store=stores[lesson.name])
-            right[lesson.name] = marks(scores, targets_of(rows))
-        found[way] = {"right": right, "seconds": seconds, "numbers": num_trained(backbone, lessons, WAYS[way][0])}
+    with StateStore(backbone) as store:
+        store.fill([row for rows in judged.values() for row in rows])
+        for way, (method, _) in WAYS.items():
+            clock = Clock()
+            learnt = trained(ground, backbone, lessons, way, steps=steps, seeds=(draw,))
+            seconds, right = clock.lap().cpu_seconds, {}
+            for one in learnt:
+                [scores] = scores_of(backbone, judged[one.name], [one.prompt], store=store)
+                right[one.name] = marks(scores, targets_of(judged[one.name]))
+            found[way] = {"right": right, "seconds": seconds, "numbers": num_trained(backbone, lessons, method)}
     return found
 
 
@@ -187,7 +188,7 @@ def measured(work: Work, backbone: Backbone, *, steps: int, until: float = math.
     found: dict[str, list[dict[str, Any]]] = {}
     for name, ground in GROUNDS.items():
         try:
-            ready = [prepared(task, backbone) for task in ground.rows]
+            lessons_of(ground, backbone, 0)
         except FileNotFoundError as error:
             print(f"left out: {error}", file=sys.stderr)
             continue
@@ -195,7 +196,7 @@ def measured(work: Work, backbone: Backbone, *, steps: int, until: float = math.
             setting = {"steps": steps, "model": backbone.spec.fingerprint, "rows": dict(ground.rows), **FIXED}
             one = work.find(name, str(draw), setting=setting)
             if one is None and time.monotonic() < until:
-                one = cell(name, backbone, draw, steps=steps, stores=stores)
+                one = cell(ground, backbone, draw, steps=steps)
                 work.keep(name, str(draw), setting=setting, result=one)
                 spent = {way: round(told["seconds"], 1) for way, told in one.items()}
                 print(f"{name}, draw {draw}: {spent}", file=sys.stderr)

@@ -148,7 +148,7 @@ def test_where_nobody_can_take_part_it_is_an_error_and_no_empty_table(tmp_path):
     assert error.value.code == "config.unsupported_method"
     assert "embeddings + logistic regression: it cannot do tasks of kind generate" in error.value.message
     assert "none: then those that fit take part" in str(error.value)
-    assert not (tmp_path / "a" / "table.json").exists()
+    assert not (tmp_path / "a").exists()
 
 
 def test_a_contender_that_fails_stays_in_the_table_and_nobody_else_suffers(tmp_path):

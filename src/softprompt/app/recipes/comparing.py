@@ -113,10 +113,8 @@ def hold_all(
     work = _Work(config, ready, folder, watcher, further=read_beside(ready, rows, config.compare.contenders or ()))
     if fresh:
         work.kept.clear()
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = config.model_dump(mode="json", exclude={"output", "track"})
-    write_whole(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).encode())
     lines = work.run()
+    work.begin()
     content = sealed_hash(ready.splits["test"], fields=ready.template.fields)
     looks = note_look(folder, content, by="compare") if work.fresh else len(looks_at(folder, content))
     warnings += [*_said_of(ready, lines), *([warning(looks)] if looks > 1 else [])]
@@ -203,7 +201,15 @@ class _Work:
 
     # --- telling
 
+    def begin(self) -> None:
+        """The folder with the settings; none where nobody can begin."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        settings = self.config.model_dump(mode="json", exclude={"output", "track"})
+        text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+        write_whole(self.folder / "config.yaml", text.encode())
+
     def starts(self, name: str) -> None:
+        self.begin()
         self._under_way, self._told = name, ("", "")
         self.watcher.stage(name)
 

@@ -261,6 +261,9 @@ def parse_entrant(value: Any) -> Any:
     >>> parse_entrant("lorra")
     Traceback (most recent call last):
     softprompt.core.errors.ConfigError: no contender is called 'lorra'; did you mean 'lora'? ...
+    >>> parse_entrant("{text} Topic:")
+    Traceback (most recent call last):
+    softprompt.core.errors.ConfigError: '{text} Topic:' is neither a contender nor a text prompt: it has no {answer} ...
     >>> parse_entrant("api")
     Traceback (most recent call last):
     softprompt.core.errors.ConfigError: the contender 'api' needs more than its name ...
@@ -286,6 +289,9 @@ def parse_entrant(value: Any) -> Any:
 
 def _unknown(value: str) -> ConfigError:
     known = dict.fromkeys((*KINDS, *WORDS, *METHODS))
+    if "{" in value:
+        message = f"{value!r} is neither a contender nor a text prompt: it has no {{answer}}"
+        return ConfigError("config.unknown_name", message, cure="write {answer} where the model is to answer")
     return ConfigError("config.unknown_name", f"no contender is called {value!r}; {nearest(value, known)}")
 
 

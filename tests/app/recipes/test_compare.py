@@ -139,6 +139,11 @@ def test_too_few_rows_for_a_verdict_are_said(tmp_path, count, said):
     assert any(said in one for one in table.warnings)
 
 
+def test_two_seeds_are_few_and_that_is_said(held, tmp_path):
+    assert any("two seeds hardly tell" in one for one in held[0].table.warnings)
+    assert not any("seeds" in one for one in run(tmp_path / "a", ("majority",)).table.warnings)
+
+
 def test_where_nobody_can_take_part_it_is_an_error_and_no_empty_table(tmp_path):
     task = {"kind": "generate", "target": "label"}
     config = {"output": tmp_path / "a", "data": {"train": "given"}, "task": task, "max_tokens": 64}

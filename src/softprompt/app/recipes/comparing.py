@@ -309,6 +309,8 @@ def _said_of(ready: Prepared, lines: Sequence[Line]) -> list[str]:
     elif (least := minimum_detectable_difference(n)) > HOPED_FOR:
         points = "no difference" if least > 1 else f"only differences of about {100 * least:.0f} points"
         found.append(f"{n} test rows are few: {points} would be shown four times in five; more test rows decide more")
+    if any(len(line.runs) == 2 for line in lines):
+        found.append("two seeds hardly tell how seeds differ, and intervals over them are wide: a third tells more")
     for line in lines:
         stopped = {one for run in line.runs for one in ("time", "diverged") if f"({one})" in run.note}
         found += [f"{line.name}: a training ended early ({', '.join(sorted(stopped))})"] if stopped else []

@@ -95,7 +95,7 @@ def _card(document: Mapping[str, object]) -> str:
     prompts = [run["prompt"] for run in runs if run["prompt"]]
     if len(prompts) != 1:
         message = f"a model card is of one saved prompt, these runs have {len(prompts)}"
-        raise ConfigError("config.invalid", message, cure="name the one run that softprompt tune made")
+        raise ConfigError("config.invalid", message, cure="name one run of softprompt tune, beside others if you like")
     try:
         prompt = Prompt.load(prompts[0])
     except PromptError as error:

@@ -156,6 +156,21 @@ def test_where_nobody_can_take_part_it_is_an_error_and_no_empty_table(tmp_path):
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [(4, "12 test rows in 4 groups: no difference could be shown"), (8, "12 test rows in 8 groups are few: only")],
+)
+def test_rows_of_one_group_are_counted_as_what_they_show(tmp_path, groups, said):
+    test = [{**row, "customer": f"t{n % groups}"} for n, row in enumerate(rows(12, 50))]
+    train = [{**row, "customer": f"c{n}"} for n, row in enumerate(rows(24))]
+    data = {"train": "given", "roles": {"group": "customer"}}
+    config = RunConfig.parse(
+        {"output": tmp_path / "a", "data": data, "max_tokens": 64, "compare": {"contenders": ["majority"]}}
+    )
+    table = compare(config, sources={"train": train, "test": test}, backbone=BACKBONE).table
+    assert any(one.startswith(said) for one in table.warnings)
+
+
 def test_a_contender_that_fails_stays_in_the_table_and_nobody_else_suffers(tmp_path):
     api = {"kind": "api", "url": "http://127.0.0.1:9/v1", "model": "m", "key_env": "NO_SUCH_KEY_IS_SET"}
     report = run(tmp_path / "a", (api, {"kind": "soft", "template": "{text} is {answer}"}, "majority"))

@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 
 from softprompt.core.errors import DataError, ExtraError
+from softprompt.core.metrics import make_metric
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.lab.comparison import Majority
-from softprompt.lab.learning_curve import CurveSettings, LearningCurve, Rows, learning_curve
+from softprompt.lab.learning_curve import CurveSettings, LearningCurve, Point, Rows, learning_curve
+from softprompt.lab.learning_curve.document import Curve
+from softprompt.lab.learning_curve.forecasts import forecast
 from softprompt.lab.learning_curve.subsets import nested, sizes
 from softprompt.model.prediction import Prediction
 
@@ -106,6 +109,15 @@ def test_draws_differ_and_a_draw_does_not():
 def test_answers_that_are_no_labels_are_drawn_too():
     data = Dataset(tuple(Example({"text": str(n)}, target=f"answer {n}") for n in range(40)))
     assert len({row.target for row in nested(data, draw=0)}) == 40
+
+
+def test_who_learns_nothing_gets_no_forecast():
+    points = tuple(Point(n, draw, 0.7, 1.0) for n in (16, 32, 64) for draw in (0, 1))
+    found = forecast(Curve("text prompt", points), make_metric("accuracy"), to=(114, 128))
+    assert found.forecasts == ()
+    assert found.note.startswith("the same score after any number of labels")
+    moved = forecast(Curve("a", (*points, Point(128, 0, 0.71, 1.0))), make_metric("accuracy"), to=(178,))
+    assert moved.forecasts
 
 
 def measured(kept=None, **settings):

@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +16,21 @@ import yaml
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.columns import Beside, read_beside
 from softprompt.app.recipes.dividing import Sources
-from softprompt.app.recipes.folder import environment
 from softprompt.app.recipes.heard import STAGES
 from softprompt.app.recipes.ledger import enter
 from softprompt.app.recipes.prepare import Prepared, prepare
 from softprompt.app.recipes.rows import read_rows
 from softprompt.app.recipes.saved import make_prompt
 from softprompt.app.recipes.sealed import looks_at, note_look, sealed_hash, warning
+from softprompt.app.recipes.tabulating import make_table, said_of
 from softprompt.app.watch import Point, Watcher
 from softprompt.core.errors import ConfigError, DataError, PromptError, SoftpromptError, nearest
 from softprompt.core.files import portable_name, write_whole
-from softprompt.core.stats import minimum_detectable_difference
 from softprompt.core.tensors import PromptTensors
 from softprompt.core.words import duration
 from softprompt.data.dataset import Dataset
 from softprompt.data.duplicates import text_key
 from softprompt.lab.comparison.contest import Kept, hold
-from softprompt.lab.comparison.deciding import FEWEST_ROWS, decide, metric_of, verdict_of
 from softprompt.lab.comparison.endpoint import Purse
 from softprompt.lab.comparison.entrants import Entrant, default_entrants, entrant_of
 from softprompt.lab.comparison.settings import EntrantSettings, SoftSettings
@@ -46,9 +43,6 @@ from softprompt.model.prompts.prompt import Prompt
 from softprompt.model.templates import RowBuilder, Template
 
 __all__ = ["Held", "divided", "hold_all", "template_of"]
-
-#: A difference that a reader hopes to see; where the rows show none as small, the table says so.
-HOPED_FOR = 0.1
 
 #: Test rows that are named when they stand in train, too.
 SHOWN = 3
@@ -117,8 +111,8 @@ def hold_all(
     work.begin()
     content = sealed_hash(ready.splits["test"], fields=ready.template.fields)
     looks = note_look(folder, content, by="compare") if work.fresh else len(looks_at(folder, content))
-    warnings += [*_said_of(ready, lines), *([warning(looks)] if looks > 1 else [])]
-    table = _table(config, ready, work.stage, lines, (*ready.notes, *ready.page.warnings, *warnings))
+    warnings += [*said_of(ready, lines), *([warning(looks)] if looks > 1 else [])]
+    table = make_table(config, ready, work.stage, lines, (*ready.notes, *ready.page.warnings, *warnings))
     return Held(table, tuple(work.fresh), not work.failed, content, looks)
 
 
@@ -297,64 +291,3 @@ def _repeated(found: Mapping[str, Dataset], *, force: bool) -> list[str]:
         cure = "take them out of one of the files; or --force: train goes without them, and the table says so"
         raise DataError("data.test_in_train", count, cure=cure)
     return [f"{count}: forced; the training side was learnt from without them"]
-
-
-def _said_of(ready: Prepared, lines: Sequence[Line]) -> list[str]:
-    """What has to be read with the numbers."""
-    n, found = len(ready.splits["test"]), []
-    if n < FEWEST_ROWS:
-        found.append(
-            f"{n} test rows: no difference could be shown on them, whatever it is; from {FEWEST_ROWS} on one can"
-        )
-    elif (least := minimum_detectable_difference(n)) > HOPED_FOR:
-        points = "no difference" if least > 1 else f"only differences of about {100 * least:.0f} points"
-        found.append(f"{n} test rows are few: {points} would be shown four times in five; more test rows decide more")
-    if any(len(line.runs) == 2 for line in lines):
-        found.append("two seeds hardly tell how seeds differ, and intervals over them are wide: a third tells more")
-    for line in lines:
-        stopped = {one for run in line.runs for one in ("time", "diverged") if f"({one})" in run.note}
-        found += [f"{line.name}: a training ended early ({', '.join(sorted(stopped))})"] if stopped else []
-    return found
-
-
-def _table(
-    config: RunConfig, ready: Prepared, stage: Stage, lines: Sequence[Line], warnings: Sequence[str]
-) -> ComparisonTable:
-    judged = [line for line in lines if line.runs]
-    metric = metric_of(judged[0]) if judged else next(iter(ready.task.metrics))
-    reference, asked = "", config.compare.reference
-    if judged:
-        names = [line.name for line in judged]
-        soft = [line.name for line in judged if line.kind == "soft"]
-        reference = asked if asked in names else (soft or names)[0]
-    if asked is not None and reference != asked:
-        warnings = (*warnings, f"the reference {asked!r} has no numbers: {reference or 'nothing'} stands in its place")
-    against = decide(judged, reference=reference, metric=metric) if judged else ()
-    training = stage.training
-    return ComparisonTable(
-        name=config.name,
-        task={
-            "kind": config.task.kind,
-            "metrics": list(ready.task.metrics),
-            "labels": list(ready.task.names),
-            "template": str(ready.template),
-        },
-        metric=metric,
-        reference=reference,
-        rows={name: _described(ready, name) for name in ("train", "validation", "test")},
-        budget=config.compare.budget.given or {"steps": training.steps or 0},
-        seeds=stage.seeds,
-        contenders=tuple(lines),
-        verdicts=against,
-        verdict=verdict_of(reference, against) if judged else "no contender has numbers",
-        warnings=tuple(dict.fromkeys(warnings)),
-        environment=environment(ready.backbone.spec),
-        config=config.model_dump(mode="json", exclude={"output", "track"}),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-
-
-def _described(ready: Prepared, name: str) -> dict[str, Any]:
-    rows = ready.splits[name]
-    labels = {str(label): count for label, count in rows.labels().items()} if rows.classes else {}
-    return {"count": len(rows), "hash": rows.hash, "labels": labels}

@@ -89,7 +89,7 @@ def _said_of_size(rows: Dataset) -> list[str]:
     >>> from softprompt.core.records import Example
     >>> rows = Dataset(tuple(Example({"text": "a"}, group=f"customer {n % 20}") for n in range(60)))
     >>> _said_of_size(rows)[0].partition(" would")[0]
-    '60 test rows in 20 groups are few: only differences of about 16 to 28 points'
+    '60 test rows in 20 groups are few: only differences of about 16 to 35 points'
     """
     units = len({("row", str(n)) if row.group is None else ("group", row.group) for n, row in enumerate(rows)})
     told = counted(len(rows), "test row") + (f" in {counted(units, 'group')}" if units < len(rows) else "")

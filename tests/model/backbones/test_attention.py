@@ -201,12 +201,29 @@ def test_a_processor_without_bf16_products_keeps_torchs(monkeypatch: pytest.Monk
         plain(low, low, low)
 
 
+@pytest.mark.usefixtures("asked")
+def test_few_queries_are_its_own_where_there_is_a_way_back() -> None:
+    """Torch's way back for few queries is ten times as slow: keys and values that are learnt count as well."""
+    few, keys = draw(1, 2, 1, 4, dtype=torch.bfloat16), draw(1, 2, 9, 4, dtype=torch.bfloat16)
+    learnt = keys.clone().requires_grad_()
+    with FastAttention():
+        for arguments in ((few.clone().requires_grad_(), keys, keys), (few, learnt, keys), (few, keys, learnt)):
+            with pytest.raises(Called):
+                plain(*arguments)
+            with torch.no_grad():
+                plain(*arguments)
+        plain(few, keys, keys)
+
+
 def test_where_no_call_can_fit_nothing_is_watched() -> None:
-    watched = [
-        isinstance(fast_attention(torch.zeros(2, length, 4, dtype=dtype)), FastAttention)
-        for length, dtype in ((9, torch.bfloat16), (1, torch.bfloat16), (9, torch.float32))
-    ]
-    assert watched == [True, False, False]
+    shapes = ((9, torch.bfloat16), (1, torch.bfloat16), (9, torch.float32))
+
+    def watched() -> list[bool]:
+        return [isinstance(fast_attention(torch.zeros(2, n, 4, dtype=dtype)), FastAttention) for n, dtype in shapes]
+
+    assert watched() == [True, True, False]
+    with torch.no_grad():
+        assert watched() == [True, False, False]
 
 
 def test_it_is_inactive_after_a_call() -> None:

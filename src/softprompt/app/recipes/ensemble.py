@@ -203,6 +203,10 @@ def _require_alike(prompts: Sequence[Prompt]) -> None:
         if difference := _difference(first.manifest.task, one.manifest.task):
             message = f"{one.name!r} is asked something else than {first.name!r}: {difference}"
             raise PromptError("prompt.other_members", message, cure="join prompts of one task")
+    hashes = [one.content_hash for one in prompts]
+    if twice := [one.name for one, content in zip(prompts, hashes, strict=True) if hashes.count(content) > 1]:
+        message = f"{twice[0]!r} is named twice: a copy of a prompt adds its cost and no answer"
+        raise PromptError("prompt.other_members", message, cure="name every prompt once")
 
 
 def _difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:

@@ -136,7 +136,7 @@ CATALOGUE: dict[str, str] = {
     "prompt.shape_mismatch": "The manifest and the tensor file disagree about names, shapes or dtypes.",
     "prompt.not_finite": "A tensor holds NaN or infinity.",
     "prompt.other_model": "The prompt was trained with another model.",
-    "prompt.other_members": "Prompts that cannot be one ensemble: of other tasks or fields, one twice, or an ensemble already.",
+    "prompt.other_members": "No ensemble: of other tasks or fields, one of them twice, or an ensemble already.",
     "prompt.other_reading": "Prompts in one call read texts differently: some without their HTML.",
     "prompt.other_tokenizer": "The prompt was trained with another tokenizer.",
     "prompt.other_slots": "The saved prompt to start from has other slots, another length or another width.",

@@ -32,6 +32,15 @@ def test_there_and_back_is_the_same_prompt(cli, prompts) -> None:
     assert cli("import", "out", "--out", "back", "--overwrite").status == 0
 
 
+def test_a_place_that_is_taken_is_refused_before_a_model_is_loaded(cli, prompts) -> None:
+    Path("taken").mkdir()
+    Path("taken", "thesis.tex").write_text("years")
+    words = [["export", prompts["good"], "--to", "vllm"], ["convert", prompts["good"], "--to-model", "nowhere"]]
+    for one in [*words, ["import", "nowhere"]]:
+        done = cli(*one, "--out", "taken")
+        assert (done.status, "[prompt.exists]" in done.err, "model" in done.err) == (6, True, False)
+
+
 def test_import_with_words_of_ones_own_is_marked(cli, prompts) -> None:
     cli("export", prompts["good"], "--to", "npy", "--out", "out")
     text = "{text}<soft 4> Tone: {answer}"

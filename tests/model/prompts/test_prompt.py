@@ -304,3 +304,12 @@ def test_a_manifest_needs_a_fingerprint():
     model = {"id": "a", "fingerprint": "", "tokenizer": "t"}
     with pytest.raises(PromptError, match=r"model.fingerprint.*prompt.bad_manifest"):
         Manifest.from_dict({"schema": 1, "task": {}, "template": {}, "method": {"name": "plain"}, "model": model})
+
+
+@pytest.mark.parametrize("name", ["tone", "tone.zip"])
+def test_a_place_that_is_taken_is_refused_before_the_work(prompt: Prompt, tmp_path: Path, name: str):
+    Prompt.require_room(tmp_path / name)
+    prompt.save(tmp_path / name)
+    with pytest.raises(PromptError, match=r"exists \[prompt.exists\]; .*--overwrite"):
+        Prompt.require_room(tmp_path / name)
+    Prompt.require_room(tmp_path / name, overwrite=True)

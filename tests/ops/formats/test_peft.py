@@ -11,6 +11,7 @@ from softprompt.app.recipes.formats import import_prompt
 from softprompt.core.errors import PromptError
 from softprompt.core.tensors import PromptTensors, SlotTensors
 from softprompt.model.prompts.prompt import Prompt
+from softprompt.model.templates.windows import WindowSettings
 from softprompt.ops.formats.table import export, read
 from softprompt.testing import FAMILIES, tiny
 from tests.ops.formats.samples import (
@@ -268,3 +269,26 @@ def test_the_page_says_which_text_to_give(tmp_path: Path) -> None:
     assert "the beginning of sequence, 4 trained vectors (`soft`)" in page
     assert "`' good'`, `' bad'`" in page
     assert FIELDS["text"] not in page
+
+
+def test_a_damaged_file_is_named_with_a_cure_of_its_own(adapter: Path) -> None:
+    weights = adapter / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:200])
+    with pytest.raises(PromptError, match=r"adapter_model.safetensors cannot be read") as caught:
+        import_prompt(adapter)
+    assert (caught.value.code, "let PEFT write it again" in caught.value.cure) == ("prompt.bad_tensors", True)
+    (adapter / "adapter_config.json").write_text('{"peft_type": "PROM')
+    with pytest.raises(PromptError, match=r"adapter_config.json is not valid JSON"):
+        import_prompt(adapter)
+
+
+def test_a_prefix_of_words_keeps_how_texts_are_read(tmp_path: Path) -> None:
+    backbone = tiny()
+    prompt = build(backbone, "It says<soft 4>{text} It was {answer}")
+    read_as = {"keep": {"text": "windows"}, "windows": WindowSettings(most=3).model_dump()}
+    read_as |= {"strip_html": True, "max_tokens": 50}
+    described = {**prompt.manifest.template, **read_as}
+    whole = Prompt(prompt.tensors, prompt.manifest.model_copy(update={"template": described}))
+    back = import_prompt(exported(whole, "peft", tmp_path / "prefix", backbone, kind="CARTRIDGE"))
+    assert str(back.manifest.template["text"]).startswith("<soft ")
+    assert {name: back.manifest.template[name] for name in read_as} == read_as

@@ -68,6 +68,7 @@ def import_(
         asked = task_of(task, labels, target)
         from softprompt.app.recipes.formats import import_prompt
 
+        require_room(out, overwrite=overwrite)
         made = import_prompt(source, model=model, task=asked, template=template, name=name, watcher=face.watcher)
         show_saved(face, made, out, overwrite=overwrite)
 
@@ -91,6 +92,7 @@ def convert(
         (path,) = prompt_paths([prompt])
         from softprompt.app.recipes.convert import convert_prompt
 
+        require_room(out, overwrite=overwrite)
         made = convert_prompt(path, to_model, template=template, name=name, model=model, watcher=face.watcher)
         show_saved(face, made, out, overwrite=overwrite)
 
@@ -111,6 +113,13 @@ def task_of(kind: str | None, labels: str | None, target: str | None) -> dict[st
     said: dict[str, Any] = {"kind": kind or "classify"}
     said |= {} if labels is None else {"labels": parse_labels(labels)}
     return said | ({} if target is None else {"target": target})
+
+
+def require_room(out: Path, *, overwrite: bool) -> None:
+    """Refuse a place that is taken before a model is loaded for what would go there."""
+    from softprompt.model.prompts.prompt import Prompt
+
+    Prompt.require_room(out, overwrite=overwrite)
 
 
 def show_saved(face: Face, prompt: Any, out: Path, *, overwrite: bool) -> None:

@@ -15,7 +15,7 @@ from softprompt.core.tasks import Task, parse_task
 from softprompt.model.backbones.base import Backbone, Spec
 from softprompt.model.prompts.manifest import Manifest, MethodRecord, Origin
 from softprompt.model.prompts.prompt import Prompt
-from softprompt.model.prompts.storage import write_folder
+from softprompt.model.prompts.storage import require_room, write_folder
 from softprompt.model.templates import Described, Template
 from softprompt.model.templates.parts import Decoder, Slot
 from softprompt.ops.formats.format import Foreign
@@ -74,6 +74,7 @@ def export_prompt(
         ConfigError: ``config.unknown_name``.
     """
     watcher = watcher or Watcher()
+    require_room(Path(out), cure="choose another folder")
     saved = prompt if isinstance(prompt, Prompt) else Prompt.load(prompt)
 
     def backbone() -> Backbone:

@@ -51,8 +51,12 @@ def encode_document(document: Mapping[str, Any]) -> bytes:
         raise PromptError("prompt.bad_manifest", f"the manifest cannot be written as JSON: {error}") from None
 
 
-def decode_document(data: bytes) -> dict[str, Any]:
-    """Content of manifest.json.
+def decode_document(data: bytes, *, name: str = "the manifest") -> dict[str, Any]:
+    """Content of manifest.json, or of another file that holds one object.
+
+    Args:
+        data: Of the file.
+        name: What it is called in messages.
 
     Raises:
         PromptError: ``prompt.too_large``, ``prompt.bad_manifest``.
@@ -62,20 +66,20 @@ def decode_document(data: bytes) -> dict[str, Any]:
     softprompt.core.errors.PromptError: the manifest is not valid JSON: key 'schema' stands twice ...
     """
     if len(data) > MAX_MANIFEST_BYTES:
-        raise PromptError("prompt.too_large", f"the manifest has {len(data):,} bytes, at most {MAX_MANIFEST_BYTES:,}")
+        raise PromptError("prompt.too_large", f"{name} has {len(data):,} bytes, at most {MAX_MANIFEST_BYTES:,}")
     try:
         document = json.loads(
             data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
         )
         json.dumps(document, ensure_ascii=False).encode()  # a lone surrogate could be read, but never written again
     except RecursionError:
-        raise PromptError("prompt.bad_manifest", "the manifest is nested too deeply") from None
+        raise PromptError("prompt.bad_manifest", f"{name} is nested too deeply") from None
     except ValueError as error:  # UnicodeError and JSONDecodeError are ValueErrors
         raise PromptError(
-            "prompt.bad_manifest", f"the manifest is not valid JSON: {error}", cure="restore the file from a copy"
+            "prompt.bad_manifest", f"{name} is not valid JSON: {error}", cure="restore the file from a copy"
         ) from None
     if not isinstance(document, dict):
-        raise PromptError("prompt.bad_manifest", f"the manifest is a {type(document).__name__}, an object is needed")
+        raise PromptError("prompt.bad_manifest", f"{name} is a {type(document).__name__}, an object is needed")
     return document
 
 

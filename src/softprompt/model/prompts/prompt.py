@@ -19,7 +19,17 @@ from softprompt.core.errors import PromptError
 from softprompt.core.tensors import PromptTensors
 from softprompt.model.prompts.document import check_seal, decode_document, encode_document, migrate, seal
 from softprompt.model.prompts.manifest import Manifest, ModelIdentity
-from softprompt.model.prompts.storage import MANIFEST, MAX_BYTES, TENSORS, pack, read, unpack, write_file, write_folder
+from softprompt.model.prompts.storage import (
+    MANIFEST,
+    MAX_BYTES,
+    TENSORS,
+    pack,
+    read,
+    require_room,
+    unpack,
+    write_file,
+    write_folder,
+)
 from softprompt.model.prompts.tensorfile import check_tensors, decode_tensors, describe_tensors, encode_tensors
 
 __all__ = ["Prompt"]
@@ -76,11 +86,20 @@ class Prompt:
                 ``prompt.unwritable``, ``prompt.bad_manifest``.
         """
         path = Path(path)
-        if path.suffix.lower() == ".zip":
+        if _is_zip(path):
             write_file(path, self.to_bytes(), overwrite=overwrite)
         else:
             write_folder(path, self._files(), overwrite=overwrite)
         return path
+
+    @staticmethod
+    def require_room(path: str | Path, *, overwrite: bool = False) -> None:
+        """Refuse a path that :meth:`save` would refuse for what stands there, before the work is done.
+
+        Raises:
+            PromptError: ``prompt.exists``.
+        """
+        require_room(Path(path), overwrite=overwrite, folder=not _is_zip(Path(path)))
 
     @classmethod
     def load(cls, path: str | Path, *, max_bytes: int = MAX_BYTES) -> Self:
@@ -216,3 +235,8 @@ def _short(value: str) -> str:
     """A hash as people compare it; names stay whole."""
     is_hash = len(value) > 20 and set(value) <= set("0123456789abcdef")
     return f"{value[:12]}…" if is_hash else value
+
+
+def _is_zip(path: Path) -> bool:
+    """Whether a prompt of this name is one file."""
+    return path.suffix.lower() == ".zip"

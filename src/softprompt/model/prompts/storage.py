@@ -23,7 +23,18 @@ from softprompt.core.errors import PromptError
 from softprompt.core.files import beside, move, sync_folder, write_new
 from softprompt.model.prompts.document import MAX_MANIFEST_BYTES
 
-__all__ = ["MANIFEST", "MAX_BYTES", "TENSORS", "pack", "read", "read_file", "unpack", "write_file", "write_folder"]
+__all__ = [
+    "MANIFEST",
+    "MAX_BYTES",
+    "TENSORS",
+    "pack",
+    "read",
+    "read_file",
+    "require_room",
+    "unpack",
+    "write_file",
+    "write_folder",
+]
 
 MANIFEST = "manifest.json"
 TENSORS = "prompt.safetensors"
@@ -34,7 +45,7 @@ MAX_BYTES = 512 * 2**20
 _MAX_ENTRIES = 8
 _SHOWN = 4  # saved prompts that are named where a folder holds several
 _MAX_DIRECTORY_BYTES = 2**16
-_OVERWRITE = "choose another path, or pass overwrite=True"
+_OVERWRITE = "choose another path, or replace what is there: --overwrite, overwrite=True"
 _END = struct.Struct("<4s4H2LH")  # the end-of-central-directory record of a zip file
 _ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError, OverflowError)
 
@@ -178,6 +189,32 @@ def pack(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
+def require_room(path: Path, *, overwrite: bool = False, folder: bool = True, cure: str = _OVERWRITE) -> None:
+    """Refuse a place at which something stands that would be lost; asked before the work is done, not after it.
+
+    Args:
+        path: Where something is to be written.
+        overwrite: Whether a saved prompt there may be replaced.
+        folder: Whether a folder is to be written; an empty one may be there.
+        cure: What to do.
+
+    Raises:
+        PromptError: ``prompt.exists``.
+    """
+    if not path.exists():
+        return
+    if not folder:
+        if path.is_dir():
+            raise _exists(path, " and is a folder")
+        if not overwrite:
+            raise _exists(path, cure=cure)
+        return
+    if not path.is_dir():
+        raise _exists(path, " and is a file", cure="choose another path, or one that ends in .zip")
+    if not _replaceable(path, overwrite=overwrite):
+        raise _exists(path, cure=cure)
+
+
 def write_file(path: Path, data: bytes, *, overwrite: bool) -> None:
     """A file that is whole or not there.
 
@@ -185,10 +222,7 @@ def write_file(path: Path, data: bytes, *, overwrite: bool) -> None:
         PromptError: ``prompt.exists``, ``prompt.unwritable``; what stood at ``path`` is untouched.
     """
     with _beside(path) as fresh:
-        if path.is_dir():
-            raise _exists(path, " and is a folder")
-        if path.exists() and not overwrite:
-            raise _exists(path, cure=_OVERWRITE)
+        require_room(path, overwrite=overwrite, folder=False)
         write_new(fresh, data)
         move(fresh, path)
 
@@ -200,10 +234,7 @@ def write_folder(path: Path, files: Mapping[str, bytes], *, overwrite: bool) -> 
         PromptError: ``prompt.exists``, ``prompt.unwritable``; what stood at ``path`` is untouched.
     """
     with _beside(path) as fresh:
-        if path.exists() and not path.is_dir():
-            raise _exists(path, " and is a file", cure="choose another path, or one that ends in .zip")
-        if path.exists() and not _replaceable(path, overwrite=overwrite):
-            raise _exists(path, cure=_OVERWRITE)
+        require_room(path, overwrite=overwrite)
         fresh.mkdir()
         for name, data in files.items():
             write_new(fresh / name, data)

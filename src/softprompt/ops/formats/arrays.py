@@ -30,6 +30,7 @@ __all__ = ["NPY", "RAW"]
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _MAX_NPY_HEADER = 4096
+_AGAIN = "copy the file again, or save it again: np.save(path, vectors)"
 
 _Encode = Callable[[Tensor], bytes]
 _Decode = Callable[[bytes, list[int]], np.ndarray]
@@ -61,7 +62,7 @@ def from_npy(data: bytes, shape: list[int] | None = None) -> np.ndarray:
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
         found, by_column, dtype = read(buffer, max_header_size=_MAX_NPY_HEADER)
     except (ValueError, KeyError, EOFError) as error:
-        raise PromptError("prompt.bad_tensors", f"not a .npy file of version 1 or 2: {error}") from None
+        raise PromptError("prompt.bad_tensors", f"not a .npy file of version 1 or 2: {error}", cure=_AGAIN) from None
     if dtype.hasobject:
         message = "the .npy file holds Python objects, which are pickled and can run code"
         raise PromptError("prompt.pickled", message, cure="save numbers: np.save(path, vectors.astype('float32'))")
@@ -69,7 +70,8 @@ def from_npy(data: bytes, shape: list[int] | None = None) -> np.ndarray:
         message = f"the .npy file holds {dtype}; float16, float32 and float64 are read"
         raise PromptError("prompt.bad_dtype", message, cure="save it with .astype('float32')")
     if len(data) - buffer.tell() != math.prod(found) * dtype.itemsize:
-        raise PromptError("prompt.bad_tensors", f"the .npy file promises {list(found)} and has another size")
+        message = f"the .npy file promises {list(found)} and has another size"
+        raise PromptError("prompt.bad_tensors", message, cure=_AGAIN)
     if shape is not None and list(found) != shape:
         raise _other_shape(shape, list(found))
     array = np.frombuffer(data, dtype=dtype, offset=buffer.tell()).reshape(found, order="F" if by_column else "C")

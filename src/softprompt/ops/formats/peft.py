@@ -174,7 +174,7 @@ def read(path: Path, max_bytes: int) -> Foreign:
         PromptError: ``prompt.incomplete``, ``prompt.pickled``, ``prompt.unsupported_import``, ``prompt.bad_manifest``,
             ``prompt.bad_tensors``, ``prompt.shape_mismatch``.
     """
-    config = decode_document(read_part(path, CONFIG, max_bytes=MAX_MANIFEST_BYTES))
+    config = decode_document(read_part(path, CONFIG, max_bytes=MAX_MANIFEST_BYTES), name=CONFIG)
     kind = str(config.get("peft_type"))
     _require_prompt(config, kind)
     if not (path / WEIGHTS).exists() and (path / PICKLED).exists():
@@ -245,7 +245,8 @@ def _numbers(data: bytes, config: dict[str, Any]) -> Float[Tensor, "P N"]:
     try:
         found = safetensors.torch.load(data)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise PromptError("prompt.bad_tensors", f"{WEIGHTS} cannot be read: {error}") from None
+        cure = "copy the folder again, or let PEFT write it again"
+        raise PromptError("prompt.bad_tensors", f"{WEIGHTS} cannot be read: {error}", cure=cure) from None
     if others := sorted(set(found) - {"prompt_embeddings"}):
         message = f"the adapter also holds {', '.join(others[:3])}: other weights of the model were trained with it"
         cure = "a prompt cannot carry them; train without modules_to_save, or use it with PEFT"

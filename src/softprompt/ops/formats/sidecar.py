@@ -66,7 +66,7 @@ class Sidecar:
         """
         if not (folder / SIDECAR).exists():
             return None
-        document = decode_document(read_file(folder / SIDECAR, max_bytes=MAX_MANIFEST_BYTES))
+        document = decode_document(read_file(folder / SIDECAR, max_bytes=MAX_MANIFEST_BYTES), name=SIDECAR)
         if document.get("softprompt_export") != _VERSION:
             message = f"{SIDECAR} is of version {document.get('softprompt_export')!r}, this release reads {_VERSION}"
             raise PromptError("prompt.unknown_schema", message, cure="upgrade softprompt")

@@ -209,6 +209,7 @@ def test_one_item_says_nothing_about_the_spread():
     interval = bootstrap([[1.0, 1.0]], mean)
     assert (interval.estimate, interval.low, interval.high) == (1, -math.inf, math.inf)
     assert interval.as_dict()["low"] is None
+    assert bootstrap([[1.0, 1.0]], mean, bounds=(0.0, 1.0)).low == pytest.approx(clopper_pearson(1, 1).low)
     grouped = bootstrap([[1.0, 1.0], [0.0, 1.0]], mean, groups=["a", "a"])
     assert (grouped.estimate, grouped.low) == (0.5, -math.inf)
 

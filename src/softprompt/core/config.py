@@ -4,12 +4,13 @@ Each settings class stands beside the code that it sets; :mod:`softprompt.app.co
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from softprompt.core.errors import ConfigError, nearest
+from softprompt.core.words import counted
 
 __all__ = ["Settings"]
 
@@ -44,10 +45,21 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            faults = [_describe(cls, fault) for fault in error.errors()]
+            faults = [_describe(cls, fault) for fault in _own(error.errors())]
             code = "config.unknown_key" if all("unknown key" in fault for fault in faults) else "config.invalid"
             message = faults[0] if len(faults) == 1 else f"{len(faults)} faults:\n  " + "\n  ".join(faults)
             raise (ConfigError(code, message).at(where) if where else ConfigError(code, message)) from None
+
+
+def _own(faults: Sequence[Any]) -> list[Any]:
+    """Without lists that are only too short because what stands in them is wrong."""
+    places = [fault["loc"] for fault in faults]
+
+    def follows(fault: Any) -> bool:
+        place = fault["loc"]
+        return fault["type"] == "too_short" and any(one[: len(place)] == place != one for one in places)
+
+    return [fault for fault in faults if not follows(fault)]
 
 
 def _describe(cls: type[BaseModel], fault: Any) -> str:
@@ -59,6 +71,8 @@ def _describe(cls: type[BaseModel], fault: Any) -> str:
         return f"{'.'.join(path)}: unknown key; {nearest(path[-1], known)}"
     again = fault["type"] == "value_error" and isinstance(fault["input"], Mapping)  # a whole section, or all settings
     came = "" if fault["type"] == "missing" or not path or again else f", got {fault['input']!r}"
+    if fault["type"] == "too_short":
+        return f"{'.'.join(path)}: {counted(fault['ctx']['min_length'], 'item')} or more wanted{came}"
     message = _SHAPES.sub(lambda found: _SHAPE[found[1]], fault["msg"].removeprefix("Value error, "))
     return f"{'.'.join(path) or 'settings'}: {message[0].lower() + message[1:]}{came}"
 

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from functools import partial
 from pathlib import Path
 
@@ -129,6 +130,14 @@ def test_what_windows_says_of_a_broken_pipe_is_quiet_and_a_bad_path_is_not(capsy
     assert capsys.readouterr() == ("", "")
     assert fail(OSError(errno.EINVAL, "Invalid argument", "a?b.csv")) == 1
     assert "a?b.csv" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [errno.EEXIST, errno.ENOTDIR, errno.EACCES, errno.EROFS])
+def test_a_place_that_cannot_be_written_to_is_no_bug(capsys: pytest.CaptureFixture[str], number: int) -> None:
+    assert fail(OSError(number, os.strerror(number), "rows.csv/x")) == 8
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: rows.csv/x is no place to write to: {os.strerror(number).lower()}")
+    assert "[resource.write_failed]" in told
 
 
 def test_full_disk_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from softprompt.app.cli import check, data, template, tune
 from softprompt.app.cli.options import KEYS, changes_in, changes_of, columns_of
 from softprompt.app.cli.settings import parse_labels, parse_seconds, parse_sets, read_config, with_changes
+from softprompt.app.config import RunConfig
 from softprompt.core.errors import ConfigError
 
 FILE = """
@@ -97,6 +98,15 @@ def test_wrong_settings_are_named(path: Path, change: str, code: str, words: str
         read_config(path, changes_of([change]))
     assert caught.value.code == code
     assert words in str(caught.value)
+
+
+def test_a_wrong_item_does_not_make_its_list_too_short_as_well() -> None:
+    with pytest.raises(ConfigError) as caught:
+        RunConfig.parse({"data": {"train": "a.csv"}, "compare": {"contenders": [{"kind": "soft", "lenght": 4}]}})
+    assert caught.value.message.startswith("compare.contenders.0.soft.lenght: unknown key; did you mean 'length'?")
+    assert caught.value.code == "config.unknown_key"
+    with pytest.raises(ConfigError, match="compare.contenders: 1 item or more wanted, got \\[\\]"):
+        RunConfig.parse({"data": {"train": "a.csv"}, "compare": {"contenders": []}})
 
 
 def test_all_faults_are_reported_at_once_with_the_file(path: Path) -> None:

@@ -41,6 +41,10 @@ from softprompt.core.errors import ConfigError, ResourceError, SoftpromptError, 
 __all__ = ["Face", "Screen", "to_json"]
 
 
+#: A file where a folder is wanted, the other way round, or no right to write.
+_NO_PLACE = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS)
+
+
 class Screen(Console):
     """A rich console that takes text literally and leaves a broken pipe to its caller."""
 
@@ -155,6 +159,9 @@ class Face:
             case OSError(errno=errno.ENOSPC):
                 message = f"no room is left for {error.filename or 'the output'}"
                 self._fail(ResourceError("resource.disk_full", message, cure="make room, or write elsewhere"))
+            case OSError() if error.filename and error.errno in _NO_PLACE:
+                what = f"{error.filename} is no place to write to: {str(error.strerror).lower()}"
+                self._fail(ResourceError("resource.write_failed", what, cure="choose another, or mend this one"))
             case OSError(errno=errno.ENAMETOOLONG):
                 path = str(error.filename or "")
                 message = f"{path[:40]!r}... is no path: it has {len(path):,} characters"

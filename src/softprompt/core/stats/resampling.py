@@ -71,11 +71,11 @@ def bootstrap(
     sums = clusters.sum(axis=0)
     estimate = float(total(sums))
     name = f"bootstrap-{method}" + ("" if groups is None else "-clustered")
-    if n == 1:
-        return Interval(estimate, -math.inf, math.inf, level, name)
     rows, counts = np.unique(clusters, axis=0, return_counts=True)
     if len(rows) == 1 and bounds is not None:
         return reaching(estimate, bounds, n=n, level=level, method=name)
+    if n == 1:
+        return Interval(estimate, -math.inf, math.inf, level, name)
     values = np.array([total(resampled) for resampled in _resampled_sums(rows, counts, resamples, seed)])
     values = values[~np.isnan(values)]
     if not len(values):

@@ -105,7 +105,7 @@ def test_a_wrong_item_does_not_make_its_list_too_short_as_well() -> None:
         RunConfig.parse({"data": {"train": "a.csv"}, "compare": {"contenders": [{"kind": "soft", "lenght": 4}]}})
     assert caught.value.message.startswith("compare.contenders.0.soft.lenght: unknown key; did you mean 'length'?")
     assert caught.value.code == "config.unknown_key"
-    with pytest.raises(ConfigError, match="compare.contenders: 1 item or more wanted, got \\[\\]"):
+    with pytest.raises(ConfigError, match=r"compare.contenders: 1 item or more wanted, got \[\]"):
         RunConfig.parse({"data": {"train": "a.csv"}, "compare": {"contenders": []}})
 
 

@@ -6,7 +6,7 @@ from softprompt.app.config import RunConfig
 from softprompt.app.recipes.columns import named_by
 from softprompt.app.recipes.compare import CompareReport, compare
 from softprompt.app.recipes.curve import CurveReport, curve
-from softprompt.core.errors import DataError, SoftpromptError, TemplateError
+from softprompt.core.errors import ConfigError, DataError, SoftpromptError, TemplateError
 from softprompt.core.records import Example
 from softprompt.data.sources import load
 from softprompt.lab.comparison.settings import SoftSettings, TextSettings
@@ -68,9 +68,10 @@ def test_a_column_that_one_contender_names_is_read_for_it_alone(tmp_path, asked)
     assert ids[0] == ids[2]  # so that pairs can be compared
 
 
-def measure(folder, *contenders, train=None) -> CurveReport:
+def measure(folder, *contenders, train=None, **more) -> CurveReport:
+    training = {"steps": 1, "rate": 0.1}
     config = RunConfig.parse(
-        {"output": folder, "data": {"train": "given"}, "training": {"steps": 1, "rate": 0.1}, "max_tokens": 64}
+        {"output": folder, "data": {"train": "given"}, "training": training, "max_tokens": 64, **more}
     )
     settings = CurveSettings(first=8, draws=1)
     sources = {"train": train or rows(16), "test": rows(8, 50)}
@@ -141,6 +142,14 @@ def test_a_field_that_is_no_column_is_refused_before_anything_runs(tmp_path, tem
         run(tmp_path / "a", "majority", {"kind": "text", "template": template, "name": "ours"})
     assert raised.value.code == code
     assert str(raised.value).startswith("ours: ")
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("call", [run, measure], ids=["compare", "curve"])
+def test_a_place_for_a_template_that_is_written_out_is_refused_by_its_name(tmp_path, call) -> None:
+    written = {"template": "{text}<soft 2> was {answer}"}
+    with pytest.raises(ConfigError, match=r"^soft prompt after: place and length are for presets"):
+        call(tmp_path / "a", "majority", "after", **written)
     assert not (tmp_path / "a").exists()
 
 

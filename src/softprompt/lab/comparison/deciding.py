@@ -203,12 +203,22 @@ def _sentence(
 
 
 def _amount(interval: Interval, *, points: bool, magnitude: bool) -> str:
+    """A difference with its interval: in points of a hundred, else with as many digits as its size asks for.
+
+    >>> _amount(Interval(-0.0624, -0.1421, 0.017, 0.95, "any"), points=False, magnitude=False)
+    '-0.062 [-0.142, +0.017]'
+    """
     factor = 100 if points else 1
     values = [factor * one for one in (interval.estimate, interval.low, interval.high)]
     if magnitude and values[0] < 0:
         values = [-values[0], -values[2], -values[1]]
     sign = "" if magnitude else "+"
-    shown = [format(round(one, 1) + 0.0, f"{sign}.3g") for one in values]
+    if points:
+        shown = [format(round(one, 1) + 0.0, f"{sign}.3g") for one in values]
+    else:
+        widest = max((abs(one) for one in values if math.isfinite(one)), default=0.0)
+        digits = max(0, 2 - math.floor(math.log10(widest))) if widest else 0
+        shown = [format(round(one, digits) + 0.0, f"{sign}.{digits}f") for one in values]
     return f"{shown[0]}{' points' if points else ''} [{shown[1]}, {shown[2]}]"
 
 

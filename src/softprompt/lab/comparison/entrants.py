@@ -85,6 +85,9 @@ def entrant_of(settings: EntrantSettings, stage: Stage, *, others: Sequence[Entr
         settings: Of one contender.
         stage: Where it stands.
         others: All settings of the table, for those that are made of others.
+
+    Raises:
+        ConfigError, TemplateError: A template of its own cannot be built.
     """
     backbone, template, longest = stage.backbone, stage.builder.template, stage.builder.max_tokens
     match settings:
@@ -139,8 +142,9 @@ def _asking(stage: Stage, settings: EntrantSettings, contender: ZeroShot) -> Sim
 
 
 def _soft(stage: Stage, settings: SoftSettings) -> Soft:
-    own = settings.template is not None
-    return Soft(stage.reading(stage.template_of(settings).fields) if own else stage, settings)
+    """A soft prompt; a template that cannot be built is refused here."""
+    fields = stage.template_of(settings).fields
+    return Soft(stage if settings.template is None else stage.reading(fields), settings)
 
 
 def reason_against(entrant: Entrant) -> str:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from softprompt.core.errors import DataError
+from softprompt.core.errors import DataError, SoftpromptError
 from softprompt.core.tasks import Task
 from softprompt.data.balance import balanced
 from softprompt.data.dataset import Dataset
@@ -49,8 +49,16 @@ class Entering:
 
     @property
     def unfit(self) -> str:
-        """Why it takes no part; empty where it does."""
-        return reason_against(entrant_of(self.settings, self.stage))
+        """Why it takes no part; empty where it does.
+
+        Raises:
+            ConfigError, TemplateError: Its settings are wrong, with its name.
+        """
+        try:
+            entrant = entrant_of(self.settings, self.stage)
+        except SoftpromptError as error:
+            raise error.at(self.name) from None
+        return reason_against(entrant)
 
     @property
     def splits(self) -> Mapping[str, Dataset]:

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from softprompt.app.cli import check, data, template, tune
 from softprompt.app.cli.options import KEYS, changes_in, changes_of, columns_of
 from softprompt.app.cli.settings import parse_labels, parse_seconds, parse_sets, read_config, with_changes
 from softprompt.app.config import RunConfig
+from softprompt.app.yaml import parse_yaml
 from softprompt.core.errors import ConfigError
 
 FILE = """
@@ -98,6 +100,29 @@ def test_wrong_settings_are_named(path: Path, change: str, code: str, words: str
         read_config(path, changes_of([change]))
     assert caught.value.code == code
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"template": "{text}<soft 3> is {answer}"},
+        {"template": {"chat": {"user": "{text}<soft 3>"}}},
+        {"template": {"keep": "windows"}},
+        {"task": {"kind": "generate", "decoding": {"num_beams": 4}}},
+        {"task": {"targets": ["topic", "tone"]}},
+        {"task": {"kind": "score", "scale": [1, 5]}},
+        {"training": {"rates": [0.1, 0.3], "seeds": [1, 2]}},
+        {"sweep": {"space": {"rate": [0.1, 0.3]}}},
+        {"compare": {"contenders": ["after", "few-shot", "{text} {answer}"], "budget": {"steps": 3}}},
+    ],
+    ids=lambda changes: " ".join(map(str, changes)) or "none",
+)
+def test_settings_that_a_run_wrote_are_read_again_as_they_were(changes: dict[str, object]) -> None:
+    config = RunConfig.parse({"data": {"train": "rows.csv"}, **changes})
+    written = yaml.safe_dump(config.model_dump(mode="json", exclude={"output", "track"}), allow_unicode=True)
+    again = RunConfig.parse(parse_yaml(written))
+    assert again.model_dump(mode="json") == config.model_dump(mode="json")
 
 
 def test_a_wrong_item_does_not_make_its_list_too_short_as_well() -> None:

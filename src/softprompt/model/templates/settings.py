@@ -60,9 +60,11 @@ class TemplateSettings(Settings):
             raise ValueError("text and chat exclude each other")
         if self.turns != "auto" and (self.text is not None or self.chat is not None):
             raise ValueError("turns: only for a preset; a template of your own reads the conversation as lines")
-        of_preset = {"place", "length", "start_text"} & self.model_fields_set
+        # the settings of a run are written whole and read again: what says nothing contradicts nothing
+        fields = type(self).model_fields
+        of_preset = [name for name in ("length", "place", "start_text") if getattr(self, name) != fields[name].default]
         if of_preset and (self.text is not None or self.chat is not None):
-            raise ValueError(f"{', '.join(sorted(of_preset))}: only for a preset; write <soft 20> where it shall stand")
+            raise ValueError(f"{', '.join(of_preset)}: only for a preset; write <soft 20> where it shall stand")
         return self
 
     @classmethod

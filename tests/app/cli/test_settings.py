@@ -116,7 +116,7 @@ def test_wrong_settings_are_named(path: Path, change: str, code: str, words: str
         {"sweep": {"space": {"rate": [0.1, 0.3]}}},
         {"compare": {"contenders": ["after", "few-shot", "{text} {answer}"], "budget": {"steps": 3}}},
     ],
-    ids=lambda changes: " ".join(map(str, changes)) or "none",
+    ids=["none", "text", "chat", "keep", "beams", "targets", "scale", "training", "sweep", "compare"],
 )
 def test_settings_that_a_run_wrote_are_read_again_as_they_were(changes: dict[str, object]) -> None:
     config = RunConfig.parse({"data": {"train": "rows.csv"}, **changes})

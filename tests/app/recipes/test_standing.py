@@ -1,5 +1,6 @@
 """A finished comparison is read back while nothing has changed that it depends on, and only then, without its model."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -196,6 +197,37 @@ def test_what_cannot_be_compared_by_content_leaves_no_mark(place: Path) -> None:
     assert depends(settings(place), {"train": [{"text": "a", "label": "b"}]}) is None
     for changes in ({"model.name": "owner/name"}, {"data.train": "-"}, {"data.train": "hub:owner/name:train"}):
         assert depends(settings(place, **changes)) is None
+
+
+def test_a_large_file_is_read_again_only_when_the_system_says_that_it_changed(place: Path, monkeypatch) -> None:
+    weights, mark = place / "model" / "model.safetensors", place / "runs" / "small" / "stands.json"
+    before = weights.read_bytes()
+    read: list[str] = []
+    digest = hashlib.file_digest
+
+    def noting(file, name):
+        read.append(Path(file.name).name)
+        return digest(file, name)
+
+    monkeypatch.setattr("softprompt.app.recipes.standing.hashlib.file_digest", noting)
+    monkeypatch.setattr("softprompt.app.recipes.standing.LARGE", len(before))
+    mark.unlink()
+    run(place)
+    assert json.loads(mark.read_text())["files"] == {}, "just written: its times say nothing yet"
+    monkeypatch.setattr("softprompt.app.recipes.standing.OLD", 0)
+    mark.unlink()
+    run(place)
+    assert list(json.loads(mark.read_text())["files"]) == [str(weights)]
+    read.clear()
+    assert stands(place)
+    assert "model.safetensors" not in read
+    assert "train.jsonl" in read
+    weights.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))  # of the same length
+    assert not stands(place)
+    weights.write_bytes(before)
+    assert stands(place)
+    mark.write_text(mark.read_text().replace('"files": {', '"files": {"other": 7, '))
+    assert stands(place)
 
 
 def test_data_frames_are_rows_in_memory() -> None:

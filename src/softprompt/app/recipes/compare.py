@@ -77,7 +77,7 @@ def compare(
         KeyboardInterrupt: Complete lines and checkpoints are kept.
     """
     watcher, begun, folder = watcher or Watcher(), time.perf_counter(), config.beside("compare")
-    depended = depends(config, sources) if backbone is None else None
+    depended = depends(config, sources, folder=folder) if backbone is None else None
     ran: tuple[str, ...] = ()
     table = None if fresh or depended is None else standing(folder, depended)
     if table is not None:

@@ -34,7 +34,7 @@ from benchmarks.contest.outcomes import Clock, Work
 from benchmarks.rig.machine import load_average, sentence
 from benchmarks.rig.results import parser_of, publish
 from benchmarks.rig.rows import example_file, public_file, rows_in
-from benchmarks.survey.findings import difference, score
+from benchmarks.survey.findings import paired, score
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.prepare import Prepared, prepare
 from softprompt.app.recipes.several import aligned
@@ -219,7 +219,7 @@ def page(found: Mapping[str, Sequence[Mapping[str, Any]]], *, steps: int, load: 
             base = table_of(cells, BASE, task)
             alone, row = score(base), []
             for way in shared:
-                less = difference(table_of(cells, way, task), base)
+                less = paired(table_of(cells, way, task), base)
                 said[way][verdict(less)] += 1
                 row.append(f"{100 * less.estimate:+.1f} [{100 * less.low:+.1f}, {100 * less.high:+.1f}]")
             plain = f"{100 * alone.estimate:.1f} [{100 * alone.low:.1f}, {100 * alone.high:.1f}]"
@@ -235,11 +235,12 @@ def page(found: Mapping[str, Sequence[Mapping[str, Any]]], *, steps: int, load: 
     missing = [name for name in GROUNDS if name not in found]
     about = [
         f"First table: percent right of {BASE}, every task by itself, and points more or less than that. Intervals of "
-        f"95 % count draws and judged rows; differences are paired by row. {_draws(found)} {steps} steps of 16 rows of "
-        "each text, 20 tokens after it, label vectors, a fixed rate. Messages are judged by 300 others, public sets by "
-        f"{JUDGED} rows.",
-        "Second table: processor seconds of training one draw of all tasks, reading and teachers included, and the "
-        "numbers that are moved, teachers not counted. Saved prompts are of one size whatever the way.",
+        f"95 % count draws and judged rows; differences are paired by draw and row. {_draws(found)} {steps} steps of "
+        "16 rows, 20 soft tokens after the text, label vectors, the rate 0.1. Messages are judged by 300 others, "
+        f"public sets by {JUDGED} rows. All together, a step takes 16 texts for tasks that ask the same ones (of which "
+        "a task with few rows answers few), and 16 a task where each has its own.",
+        "Second table: processor seconds of training one draw of all tasks (reading and teachers included), and the "
+        "numbers that are moved (teachers not counted). Saved prompts are of one size whatever the way.",
         *([f"Not measured: {'; '.join(missing)}."] if missing else []),
         sentence(load),
     ]

@@ -28,7 +28,7 @@ from benchmarks.methods import TRAINING
 from benchmarks.quality import problems_of
 from benchmarks.rig.machine import load_average, sentence
 from benchmarks.rig.results import RESULTS, parser_of, publish
-from benchmarks.survey.findings import difference, score
+from benchmarks.survey.findings import paired, score
 from benchmarks.survey.trials import Trial
 from benchmarks.survey.ways import WAYS, Way
 from softprompt.core.stats import verdict
@@ -101,7 +101,7 @@ def page(
             less = None
             if told is not None:
                 right = np.array([[mark == "1" for mark in line] for line in told["right"]])
-                less = difference(outcome.table, right)
+                less = paired(outcome.table, right)
                 words.append(verdict(less))
             cells = [
                 problem,
@@ -119,9 +119,9 @@ def page(
     missing = sorted({f"{name} on {problem}" for problem in DATASETS for name in WIDTHS} - _there(found))
     about = (
         f"Percent right with 300 labelled rows and {steps} steps, three seeds; intervals of 95 % count seeds and "
-        "judged rows. The defaults are those of [methods](methods.md): residual with a bottleneck of 128, deep without "
-        "one, p-tuning with 128 hidden. *Learnt* and *train* (processor seconds) are of one seed, label "
-        "vectors included."
+        "judged rows, differences are paired by both. The defaults are those of [methods](methods.md): residual with a "
+        "bottleneck of 128, deep without one, p-tuning with 128 hidden. *Learnt* and *train* (processor seconds) are "
+        "of one seed, label vectors included."
     )
     left = [f"Not measured: {'; '.join(missing)}."] if missing else []
     return "\n".join([*lines, "", f"Against the default: {counts}.", "", about, "", *left, "", sentence(load), ""])

@@ -17,7 +17,7 @@ from softprompt.core.stats import Interval, difference_over_seeds, mean_over_see
 
 from .ways import BASE, WAYS
 
-__all__ = ["Finding", "difference", "findings", "replaces", "score", "settled"]
+__all__ = ["Finding", "difference", "findings", "paired", "replaces", "score", "settled"]
 
 #: What is told of one way on one problem.
 Finding = dict[str, Any]
@@ -43,6 +43,18 @@ def difference(first: Bool[np.ndarray, "S N"], second: Bool[np.ndarray, "R N"]) 
     0.250 [0.189, 0.311]
     """
     return difference_over_seeds(_items(first), _items(second), _share).interval(bounds=(-1.0, 1.0))
+
+
+def paired(first: Bool[np.ndarray, "S N"], second: Bool[np.ndarray, "S N"]) -> Interval:
+    """Mean score of the first less that of the second, where both had the same seeds, or draws, in the same order.
+
+    >>> always, mostly = np.ones((3, 200), bool), np.tile(np.arange(200) % 4 > 0, (3, 1))
+    >>> print(paired(always, mostly))
+    0.250 [0.189, 0.311]
+    """
+    less = first.astype(float) - second.astype(float)
+    items = np.stack([less, np.ones_like(less)], axis=-1)
+    return mean_over_seeds(items, _share).interval(bounds=(-1.0, 1.0))
 
 
 def findings(outcomes: Mapping[str, Outcome], *, base: str = BASE) -> dict[str, Finding]:

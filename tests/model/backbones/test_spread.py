@@ -136,6 +136,7 @@ def test_what_needs_all_weights_is_refused(offloaded):
         ({"model": "attic"}, "model.no_device"),
         ({"model": 99}, "model.no_device"),
         ({"encoder": "cpu", "decoder.block.0": "disk"}, "model.bad_device_map"),
+        ({"encodre": "cpu"}, "model.bad_device_map"),
     ],
 )
 def test_bad_maps_are_one_line(tmp_path, places, code):

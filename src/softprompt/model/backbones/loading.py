@@ -44,7 +44,13 @@ from softprompt.model.backbones.places import embedded_folder, model_folder
 from softprompt.model.backbones.quantised import quantisation_of, quiet
 from softprompt.model.backbones.seq2seq import Seq2SeqBackbone
 from softprompt.model.backbones.sides import Frame
-from softprompt.model.backbones.spread import DeviceMap, checked_map, inputs_device, require_one_device
+from softprompt.model.backbones.spread import (
+    DeviceMap,
+    checked_map,
+    inputs_device,
+    require_one_device,
+    require_parts,
+)
 from softprompt.model.backbones.tokenizer import TextTokenizer
 
 __all__ = ["DTYPES", "embedded_folder", "fastest_dtype", "load", "pick_device", "wrap"]
@@ -113,6 +119,8 @@ def load(
     except Exception as error:  # transformers raises OSError, ValueError, RuntimeError, safetensors and hub errors
         raise _explain(error, str(name), local=local, config=_config(source, options)) from error
     _refuse_missing(report, str(name))
+    if device_map is not None:
+        require_parts(model, device_map)
     resolved = None if local else getattr(config, "_commit_hash", None)
     said: dict[str, Any] = {
         "name": str(name),

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from softprompt.core.errors import ExtraError, ModelError
+from softprompt.core.errors import ExtraError, ModelError, nearest
 from softprompt.model.backbones.devices import pick_device
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "is_spread",
     "present",
     "require_one_device",
+    "require_parts",
     "require_whole",
 ]
 
@@ -62,6 +63,25 @@ def checked_map(device_map: DeviceMap) -> DeviceMap | dict[str, Any]:
         elif part == "":
             raise ModelError("model.bad_device_map", "device_map puts the whole model on the disk", cure="write auto")
     return dict(device_map)
+
+
+def require_parts(model: nn.Module, device_map: DeviceMap) -> None:
+    """Refuse a map that names what the model does not have: accelerate passes over it.
+
+    Raises:
+        ModelError: ``model.bad_device_map``.
+
+    >>> require_parts(nn.Sequential(nn.Linear(2, 2)), {"0": "cpu", "1": "cpu"})
+    Traceback (most recent call last):
+    softprompt.core.errors.ModelError: device_map names '1', which is no part of Sequential; known: 0 ...
+    """
+    if isinstance(device_map, str):
+        return
+    known = {name for name, _ in (*model.named_modules(), *model.named_parameters(), *model.named_buffers())}
+    if strange := next((part for part in device_map if part not in known), None):
+        large = [name for name, _ in model.named_modules() if name and name.count(".") < 2]
+        message = f"device_map names {strange!r}, which is no part of {type(model).__name__}; {nearest(strange, large)}"
+        raise ModelError("model.bad_device_map", message, cure="name its parts, or write auto")
 
 
 def is_spread(model: nn.Module) -> bool:

@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.columns import Beside, read_beside
 from softprompt.app.recipes.dividing import Sources
+from softprompt.app.recipes.folder import settings_text
 from softprompt.app.recipes.heard import STAGES
 from softprompt.app.recipes.ledger import enter
 from softprompt.app.recipes.prepare import Prepared, prepare
@@ -198,9 +197,7 @@ class _Work:
     def begin(self) -> None:
         """The folder with the settings; none where nobody can begin."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        settings = self.config.model_dump(mode="json", exclude={"output", "track"})
-        text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
-        write_whole(self.folder / "config.yaml", text.encode())
+        write_whole(self.folder / "config.yaml", settings_text(self.config).encode())
 
     def starts(self, name: str) -> None:
         self.begin()

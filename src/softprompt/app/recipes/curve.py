@@ -16,13 +16,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.columns import read_beside
 from softprompt.app.recipes.comparing import divided, template_of
 from softprompt.app.recipes.dividing import Sources, load_task
-from softprompt.app.recipes.folder import environment
+from softprompt.app.recipes.folder import environment, settings_text
 from softprompt.app.recipes.prepare import Prepared, prepare
 from softprompt.app.recipes.rows import read_rows
 from softprompt.app.watch import Watcher
@@ -116,10 +114,7 @@ def curve(
     if not able:
         raise nobody(unfit)
     folder.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(
-        config.model_dump(mode="json", exclude={"output", "track"}), sort_keys=False, allow_unicode=True
-    )
-    write_whole(folder / "config.yaml", text.encode())
+    write_whole(folder / "config.yaml", settings_text(config).encode())
     points, telling = _Points(folder), _Telling(folder, watcher)
     whole = replace(ready, splits={"train": pool_of(ready.splits), "test": ready.splits["test"]})
     splits = {name: one.splits for name, one in able.items()}

@@ -35,10 +35,20 @@ from softprompt.core.machine import num_cores
 from softprompt.lab.distillation import TEACHERS
 from softprompt.model.backbones.base import Spec
 
-__all__ = ["SECOND", "RunFolder", "environment", "installed", "machine"]
+__all__ = ["SECOND", "RunFolder", "environment", "installed", "machine", "settings_text"]
 
 #: Where a second round of training keeps its checkpoints and decisions.
 SECOND = "second"
+
+
+def settings_text(config: RunConfig) -> str:
+    """The settings of a run as its folder keeps them: all but where it lies and who is told of it.
+
+    >>> settings_text(RunConfig.parse({"name": "topic", "data": {"train": "rows.csv"}})).splitlines()[:2]
+    ['name: topic', 'model:']
+    """
+    settings = config.model_dump(mode="json", exclude={"output", "track"})
+    return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
 
 
 class RunFolder:
@@ -55,9 +65,7 @@ class RunFolder:
 
     def __init__(self, path: Path, config: RunConfig, *, fresh: bool = False) -> None:
         self.path = path
-        text = yaml.safe_dump(
-            config.model_dump(mode="json", exclude={"output", "track"}), sort_keys=False, allow_unicode=True
-        )
+        text = settings_text(config)
         there = path / "config.yaml"
         if fresh:
             for old in (there, path / "log.jsonl", path / "tracking.json"):

@@ -21,6 +21,7 @@ import yaml
 
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.dividing import Sources
+from softprompt.app.recipes.folder import settings_text
 from softprompt.app.recipes.prepare import Prepared, prepare
 from softprompt.app.recipes.runs import REPORT
 from softprompt.app.recipes.searching import STUDY, Searching
@@ -119,8 +120,7 @@ def sweep(
         for name in (STUDY, FOUND):
             (folder / name).unlink(missing_ok=True)
     work = Searching(ready, folder, watcher, sources=sources, fresh=fresh)
-    whole = config.model_dump(mode="json", exclude={"output", "track"})
-    write_whole(folder / "config.yaml", yaml.safe_dump(whole, sort_keys=False, allow_unicode=True).encode())
+    write_whole(folder / "config.yaml", settings_text(config).encode())
     notes = work.search(adopt=True)
     trials = tuple(work.study.trials())
     done = [one for one in trials if one.state == "complete" and one.score is not None]
@@ -199,11 +199,7 @@ def _report_of(folder: Path) -> dict[str, Any] | None:
 
 def _same(path: Path, winner: RunConfig) -> bool:
     """Whether a run folder is of these settings."""
-    return bool(read_yaml(path) == yaml.safe_load(_dumped(winner)))
-
-
-def _dumped(config: RunConfig) -> str:
-    return yaml.safe_dump(config.model_dump(mode="json", exclude={"output", "track"}), sort_keys=False)
+    return bool(read_yaml(path) == yaml.safe_load(settings_text(winner)))
 
 
 def _settings_text(winner: RunConfig) -> str:

@@ -41,7 +41,7 @@ def forecast(curve: Curve, metric: Metric, *, to: Sequence[int], seed: int = 0) 
             losses[draws.index(point.draw), steps.index(point.rows)] = sign * (best - point.score)
     seen = losses[~np.isnan(losses)]
     if (seen == seen[0]).all():
-        return replace(curve, note="the same score after any number of labels: it does not learn from them")
+        return replace(curve, note="the same score after any number of labels: more of them move nothing")
     found = []
     for rows in to:
         loss, gain = extrapolate(np.array(steps, dtype=np.float64), losses, to=rows, seed=seed)

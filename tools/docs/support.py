@@ -31,7 +31,7 @@ from softprompt.model.methods.table import METHODS, REFUSED, parse_method, start
 from softprompt.model.methods.vocabulary import Vocabulary
 from softprompt.model.prompts.manifest import Origin
 from softprompt.model.prompts.prompt import Prompt
-from softprompt.model.templates import RowBuilder, Template
+from softprompt.model.templates import Described, RowBuilder, Template
 from softprompt.model.templates.presets import Place, preset_text
 from softprompt.ops.formats.table import FORMATS, export
 
@@ -125,9 +125,9 @@ class Stage:
     def prompt(self, tensors: PromptTensors) -> Prompt:
         """The tensors as a saved prompt."""
         answers = AnswerSettings(form="words" if tensors.head is None else "vectors")
-        origin, template = Origin(kind="imported"), self.template
+        origin, described = Origin(kind="imported"), Described(self.template)
         manifest = fresh_manifest(
-            self.backbone, name="prompt", task=TASK, template=template, answers=answers, origin=origin
+            self.backbone, name="prompt", task=TASK, described=described, answers=answers, origin=origin
         )
         return Prompt(tensors.detach(), manifest)
 

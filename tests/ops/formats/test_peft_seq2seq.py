@@ -103,7 +103,7 @@ def test_without_words_the_decoder_writes_the_answer(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("template", "kind", "reason"),
     [
-        ("{text}<decoder><soft 4>{answer}", None, "after the text, PEFT puts them in front"),
+        ("{text}<decoder><soft 4>{answer}", None, "on the decoder's side, PEFT puts them in front of the encoder's"),
         ("Read<decoder><soft 4>{answer}", None, "on the decoder's side, PEFT puts them in front of the encoder's"),
         ("Read: <soft 4>{text}<decoder>{answer}", None, "words before its soft tokens"),
         (SIDED, "CARTRIDGE", "CARTRIDGE of an encoder-decoder stands in front of the decoder"),

@@ -56,16 +56,16 @@ class Opening:
             message = f"{prompt.name!r} writes the turns of conversations in a chat format, which {format} cannot"
             raise PromptError("prompt.unsupported_export", message, cure="serve it: softprompt serve")
         slots = [n for n, part in enumerate(template.parts) if isinstance(part, Slot)]
-        if any(isinstance(part, Field | OptionalPart) for part in template.parts[: slots[-1]]):
-            place = "between two texts" if template.placement == "before" else f"{template.placement} the text"
-            message = f"{prompt.name!r} has soft tokens {place}, {format} puts them in front of it"
-            cure = "tune one with soft tokens before the text (--place before), or export to npy, raw or vllm"
-            raise PromptError("prompt.unsupported_export", message, cure=cure)
         if any(isinstance(part, Decoder) for part in template.parts[: slots[-1]]):
             message = (
                 f"{prompt.name!r} has soft tokens on the decoder's side, {format} puts them in front of the encoder's"
             )
             cure = "tune one with soft tokens on the encoder's side (--place before), or export to npy or raw"
+            raise PromptError("prompt.unsupported_export", message, cure=cure)
+        if any(isinstance(part, Field | OptionalPart) for part in template.parts[: slots[-1]]):
+            place = "between two texts" if template.placement == "before" else f"{template.placement} the text"
+            message = f"{prompt.name!r} has soft tokens {place}, {format} puts them in front of it"
+            cure = "tune one with soft tokens before the text (--place before), or export to npy, raw or vllm"
             raise PromptError("prompt.unsupported_export", message, cure=cure)
         marked = {name: f"{{{name}}}" for name in template.fields}
         pieces, lead = assemble(resolve(template.parts, marked), marked, template.slots_in_place)

@@ -148,7 +148,6 @@ class _Call:
             and (not self.causal or (mask is None and query.shape[2] == key.shape[2]))
         )
 
-
     def goes_back(self) -> bool:
         """Whether a gradient will be asked for."""
         tensors = (self.query, self.key, self.value)

@@ -1,5 +1,6 @@
 """From a run's settings to everything a run needs: rows first, because they fail fastest, then the model."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,6 +19,7 @@ from softprompt.data.balance import balanced, imbalance
 from softprompt.data.dataset import Dataset
 from softprompt.data.page import DataPage
 from softprompt.data.splits import Fold
+from softprompt.lab.training.settings import TrainingSettings
 from softprompt.model.backbones import loading
 from softprompt.model.backbones.base import Backbone, Spec
 from softprompt.model.backbones.cloze import cannot_write, no_mask_head
@@ -32,6 +34,9 @@ __all__ = ["Prepared", "load_backbone", "prepare"]
 #: Rows of the most frequent label for each of the rarest from which labels are uneven, and how far scores are then
 #: corrected. Measured on the field urgent of the example messages, see docs/few-labels.md.
 UNEVEN, HALF = 2.0, 0.5
+
+#: Passes over the rows below which more steps were better, and after which they brought little: see docs/training.md.
+SELDOM, OFTEN = 3, 5
 
 #: What is said of a loaded model, by kind; most are causal.
 _KINDS = {"causal": "", "seq2seq": "encoder-decoder, ", "masked": "encoder, "}
@@ -228,6 +233,7 @@ def prepare(
     answers = _with_prior(config, answers, task, splits["train"])
     if answers.offsets and config.answers.prior == "auto" and not config.answers.offsets:
         notes.append(f"uneven labels: their scores are corrected for their shares by half (answers.prior: {HALF:g})")
+    notes.extend(_say_visits(config.training, len(splits["train"])))
     limit = min(config.max_tokens or backbone.spec.max_positions, backbone.spec.max_positions)
     form: Answers = "vectors" if answers.form == "vectors" else "words"
     builder = RowBuilder(template, task, backbone.tokenizer, max_tokens=limit, answers=form)
@@ -261,6 +267,21 @@ def _say_masks(task: Task, answers: AnswerSettings, spec: Spec) -> list[str]:
     if spec.kind != "masked" or answers.form == "vectors":
         return []
     return ["answers are scored by their pseudo-log-likelihood, at masks and from left to right (a masked model)"]
+
+
+def _say_visits(training: TrainingSettings, num_rows: int) -> list[str]:
+    """That an effort's steps see so many rows too seldom, in a note; none where they see each three times at least.
+
+    >>> _say_visits(TrainingSettings(effort="quick"), 1600)[0]
+    '150 steps of 16 rows see each of the 1,600 rows 1.5 times; 500 may score more: training.steps, or more effort'
+    >>> _say_visits(TrainingSettings(), 1600)
+    []
+    """
+    steps, size = training.resolved().steps, training.batch_size
+    if training.steps is not None or not steps or steps * size >= SELDOM * num_rows:
+        return []
+    seen = f"{steps} steps of {size} rows see each of the {num_rows:,} rows {steps * size / num_rows:.2g} times"
+    return [f"{seen}; {math.ceil(OFTEN * num_rows / size):,} may score more: training.steps, or more effort"]
 
 
 def _say_turns(config: RunConfig, template: Template, splits: Mapping[str, Dataset]) -> list[str]:

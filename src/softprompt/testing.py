@@ -15,8 +15,8 @@ import transformers as hf
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 from softprompt.model.backbones.base import Backbone
-from softprompt.model.backbones.devices import cast
 from softprompt.model.backbones.loading import wrap
+from softprompt.model.backbones.weights.devices import cast
 
 __all__ = ["ENCODERS", "FAMILIES", "MORE", "SEQ2SEQ", "tiny", "tiny_tokenizer"]
 

@@ -24,8 +24,8 @@ from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.model.backbones.base import Backbone
-from softprompt.model.backbones.fingerprint import fingerprint
 from softprompt.model.backbones.loading import load
+from softprompt.model.backbones.weights.fingerprint import fingerprint
 from softprompt.testing import tiny
 
 WORDS = {"good": ("fine", "lovely", "great"), "bad": ("awful", "broken", "late")}

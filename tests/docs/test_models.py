@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from softprompt.model.backbones.encoders import ENCODERS, REFUSED
-from softprompt.model.backbones.kinds import SEQ2SEQ
+from softprompt.model.backbones.finding.kinds import SEQ2SEQ
 from softprompt.testing import tiny, tiny_tokenizer
 from tests.app.cli.conftest import cli
 

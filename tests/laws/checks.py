@@ -8,8 +8,8 @@ import torch
 from softprompt.core.records import Batch, Node, Row, Soft, Text
 from softprompt.core.tensors import PromptTensors
 from softprompt.model.backbones.base import Backbone, Want
-from softprompt.model.backbones.fingerprint import fingerprint
-from softprompt.model.backbones.quantised import parts_of
+from softprompt.model.backbones.weights.fingerprint import fingerprint
+from softprompt.model.backbones.weights.quantised import parts_of
 from tests.laws.examples import text_of
 from tests.laws.oracle import greedy, oracle
 from tests.laws.roads import ROADS, Seen, assert_equal, assert_gradients_equal, gradients, travel

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from softprompt.core.errors import ModelError
 from softprompt.core.records import Batch, Node, Row, Soft, Text
 from softprompt.core.tensors import PromptTensors, SlotTensors, State
-from softprompt.model.backbones import asides, causal, entering, slots, splice
+from softprompt.model.backbones import causal, entering
 from softprompt.model.backbones.base import Want
+from softprompt.model.backbones.splicing import asides, slots, splice
 from softprompt.testing import FAMILIES, tiny
 from tests.laws.checks import check_checkpoint, check_frozen, check_gradients, check_mates, check_roads
 from tests.laws.examples import MIXED, ask, text_of

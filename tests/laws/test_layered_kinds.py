@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from softprompt.core.errors import ModelError
 from softprompt.core.records import Answer, Batch, Node, Readout, Row, Soft, Text
 from softprompt.core.tensors import PromptTensors, SlotTensors
-from softprompt.model.backbones import encdec, entering, leading, masked, observers, seq2seq
+from softprompt.model.backbones import encdec, entering, masked, observers, seq2seq
 from softprompt.model.backbones.base import Backbone, Want
+from softprompt.model.backbones.splicing import leading
 from softprompt.testing import ENCODERS, SEQ2SEQ, tiny
 from tests.laws import checks
 from tests.laws.cloze_oracle import cloze_oracle

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from softprompt.model.backbones import cloze, masked, observers
+from softprompt.model.backbones import masked, observers
 from softprompt.model.backbones.encoders import Encoder
-from softprompt.model.backbones.lines import Read
+from softprompt.model.backbones.splicing import cloze
+from softprompt.model.backbones.splicing.lines import Read
 from softprompt.testing import tiny
 from tests.lab.training.small import Interrupt, problem, same, trainer
 from tests.laws import checks

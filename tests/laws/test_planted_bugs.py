@@ -12,10 +12,11 @@ import torch
 from transformers import DynamicCache
 
 from softprompt.core.tensors import State
-from softprompt.model.backbones import calls, causal, lowering, splice
-from softprompt.model.backbones.fingerprint import fingerprint
-from softprompt.model.backbones.lines import Candidate
+from softprompt.model.backbones import calls, causal
 from softprompt.model.backbones.readers import Readers
+from softprompt.model.backbones.splicing import lowering, splice
+from softprompt.model.backbones.splicing.lines import Candidate
+from softprompt.model.backbones.weights.fingerprint import fingerprint
 from softprompt.testing import tiny
 from tests.laws import checks
 from tests.laws.examples import MIXED, TEXTS

@@ -12,9 +12,9 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 from softprompt.core.errors import ModelError
 from softprompt.lab.comparison.adapters import add_adapters
 from softprompt.lab.comparison.settings import LoraSettings
-from softprompt.model.backbones.copies import module_of, trainable_copy, unchanged
 from softprompt.model.backbones.loading import load, wrap
-from softprompt.model.backbones.quantised import EXACT, SCHEMES
+from softprompt.model.backbones.weights.copies import module_of, trainable_copy, unchanged
+from softprompt.model.backbones.weights.quantised import EXACT, SCHEMES
 from softprompt.testing import tiny_tokenizer
 from tests.laws import checks
 from tests.laws.examples import MIXED, TEXTS

@@ -22,7 +22,7 @@ from softprompt.lab.training.outcome import Outcome
 from softprompt.lab.training.perturbations import Adversary
 from softprompt.lab.training.problem import Problem
 from softprompt.lab.training.trainer import Trainer
-from softprompt.model.backbones.fingerprint import fingerprint
+from softprompt.model.backbones.weights.fingerprint import fingerprint
 from softprompt.model.methods.table import METHODS
 from softprompt.testing import tiny
 from tests.lab.training.small import SETTINGS, Interrupt, bits, filled, problem, same, trainer

@@ -12,8 +12,8 @@ from softprompt.core.records import Batch
 from softprompt.core.tensors import State
 from softprompt.lab.training.outcome import Outcome
 from softprompt.model.backbones import encdec, seq2seq
-from softprompt.model.backbones.fingerprint import fingerprint
-from softprompt.model.backbones.sides import Sides
+from softprompt.model.backbones.splicing.sides import Sides
+from softprompt.model.backbones.weights.fingerprint import fingerprint
 from softprompt.model.states import Budget, StateStore
 from softprompt.testing import tiny
 from tests.lab.training.small import SETTINGS, Interrupt, filled, problem, rows, same, trainer

@@ -23,9 +23,10 @@ from softprompt.core.errors import SoftpromptError
 from softprompt.core.records import Batch, Example
 from softprompt.core.tasks import parse_task
 from softprompt.core.tensors import Head, PromptTensors, SlotTensors
-from softprompt.model.backbones import encoders, families, kinds
+from softprompt.model.backbones import encoders, families
+from softprompt.model.backbones.finding import kinds
 from softprompt.model.backbones.base import Backbone, Want
-from softprompt.model.backbones.quantised import EXACT, SCHEMES
+from softprompt.model.backbones.weights.quantised import EXACT, SCHEMES
 from softprompt.model.methods.starts import Layers, Start, from_vocabulary, start_prompt
 from softprompt.model.methods.table import METHODS, REFUSED, parse_method, start_method
 from softprompt.model.methods.vocabulary import Vocabulary

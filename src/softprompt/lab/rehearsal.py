@@ -16,7 +16,7 @@ from softprompt.lab.lessons import Learner, Lesson, vocabulary_of
 from softprompt.lab.training.perturbations import require_vectors
 from softprompt.lab.training.settings import TrainingSettings
 from softprompt.model.backbones.base import Backbone
-from softprompt.model.backbones.quantised import require_training
+from softprompt.model.backbones.weights.quantised import require_training
 from softprompt.model.methods.base import MethodSettings
 from softprompt.model.methods.table import start_method
 from softprompt.model.prompted import PromptedModel, num_tokens

@@ -17,7 +17,7 @@ from torch import Tensor
 from softprompt.core.records import Batch, Readout, Row
 from softprompt.core.tensors import PromptTensors, State
 from softprompt.model.backbones.base import Backbone, Output
-from softprompt.model.backbones.lowering import Frozen
+from softprompt.model.backbones.splicing.lowering import Frozen
 from softprompt.model.states import StateStore
 
 __all__ = ["PromptedModel", "Scores", "token_batches"]

@@ -7,7 +7,7 @@ import pytest
 from softprompt.core.errors import ConfigError, ModelError
 from softprompt.lab.comparison.adapters import add_adapters, require_trainable
 from softprompt.lab.comparison.settings import FullSettings, LoraSettings
-from softprompt.model.backbones.copies import exact_hash, module_of, trainable_copy
+from softprompt.model.backbones.weights.copies import exact_hash, module_of, trainable_copy
 from softprompt.testing import tiny
 
 TARGETS = {"llama": ("q_proj", "v_proj"), "gpt2": ("c_attn",), "t5": ("q", "v")}

@@ -17,7 +17,7 @@ from softprompt.lab.comparison.entrants import default_entrants, entrant_of
 from softprompt.lab.comparison.settings import BudgetSettings, CompareSettings
 from softprompt.lab.comparison.stage import Stage
 from softprompt.lab.training.settings import TrainingSettings
-from softprompt.model.backbones.copies import module_of
+from softprompt.model.backbones.weights.copies import module_of
 from softprompt.model.methods.plain import PlainSettings
 from softprompt.model.methods.residual import ResidualSettings
 from softprompt.model.templates import RowBuilder, Template

@@ -14,7 +14,7 @@ from softprompt.lab.comparison import weights as subject
 from softprompt.lab.comparison.settings import FullSettings, LoraSettings
 from softprompt.lab.comparison.weights import WeightsLearning, learn_weights
 from softprompt.lab.training.settings import TrainingSettings
-from softprompt.model.backbones.copies import exact_hash, module_of
+from softprompt.model.backbones.weights.copies import exact_hash, module_of
 from softprompt.model.templates import RowBuilder, Template
 from softprompt.testing import tiny
 

@@ -14,9 +14,10 @@ from transformers.utils import logging as hf_logging
 
 from softprompt.core.errors import ModelError
 from softprompt.core.records import Batch, Node, Row, Text
-from softprompt.model.backbones import devices, holding, loading
+from softprompt.model.backbones import loading
 from softprompt.model.backbones.base import Want
 from softprompt.model.backbones.loading import embedded_folder, load, wrap
+from softprompt.model.backbones.weights import devices, holding
 from softprompt.testing import tiny, tiny_tokenizer
 
 

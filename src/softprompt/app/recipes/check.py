@@ -14,7 +14,7 @@ from softprompt.data.profile.language import Language, detect_language
 from softprompt.lab.evaluation import as_text
 from softprompt.lab.fluency import Fluency, read_reference, reading_cost
 from softprompt.model.backbones.base import Backbone, Kind
-from softprompt.model.backbones.places import model_folder
+from softprompt.model.backbones.finding.places import model_folder
 from softprompt.model.templates import TemplateView
 from softprompt.model.templates import show as show_template
 

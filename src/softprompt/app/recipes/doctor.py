@@ -25,7 +25,7 @@ from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.lab.training.memory import available_bytes
 from softprompt.model.backbones import loading
-from softprompt.model.backbones.devices import fastest_dtype, pick_device
+from softprompt.model.backbones.weights.devices import fastest_dtype, pick_device
 from softprompt.model.prediction import Ask, Predictor
 from softprompt.model.states import default_folder
 from softprompt.model.templates import RowBuilder, Template

@@ -36,8 +36,8 @@ from softprompt.data.profile.labels import Labels, look_at_labels
 from softprompt.data.profile.objects import objects_in
 from softprompt.data.reading import read_source
 from softprompt.data.sources import load
-from softprompt.model.backbones.cloze import cannot_write
-from softprompt.model.backbones.peek import peek_kind, require_there
+from softprompt.model.backbones.finding.peek import peek_kind, require_there
+from softprompt.model.backbones.splicing.cloze import cannot_write
 from softprompt.model.templates.presets import KEPT, preset_text
 
 __all__ = ["Ask", "Decision", "Draft", "Question", "Wishes", "check_free", "init", "save"]

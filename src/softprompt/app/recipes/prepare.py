@@ -22,9 +22,9 @@ from softprompt.data.splits import Fold
 from softprompt.lab.training.settings import TrainingSettings
 from softprompt.model.backbones import loading
 from softprompt.model.backbones.base import Backbone, Spec
-from softprompt.model.backbones.cloze import cannot_write, no_mask_head
-from softprompt.model.backbones.copies import module_of
-from softprompt.model.backbones.quantised import EXACT, SCHEMES, share_of
+from softprompt.model.backbones.splicing.cloze import cannot_write, no_mask_head
+from softprompt.model.backbones.weights.copies import module_of
+from softprompt.model.backbones.weights.quantised import EXACT, SCHEMES, share_of
 from softprompt.model.prediction import Ask
 from softprompt.model.templates import RowBuilder, Template
 from softprompt.model.templates.rows import Answers

@@ -27,8 +27,8 @@ from softprompt.app.recipes.sealed import looks_at
 from softprompt.core.files import write_whole
 from softprompt.data.sources import Source
 from softprompt.lab.comparison.table import CODE, SCHEMA, ComparisonTable
-from softprompt.model.backbones.devices import pick_device
-from softprompt.model.backbones.places import model_folder
+from softprompt.model.backbones.finding.places import model_folder
+from softprompt.model.backbones.weights.devices import pick_device
 
 __all__ = ["MARK", "TABLE", "Depends", "depends", "mark", "standing"]
 

@@ -27,7 +27,7 @@ from softprompt.core.tasks import Task, parse_task
 from softprompt.lab.second import TeacherSettings
 from softprompt.model.backbones import loading
 from softprompt.model.backbones.base import Backbone
-from softprompt.model.backbones.places import model_folder
+from softprompt.model.backbones.finding.places import model_folder
 from softprompt.model.prediction import Ask, Predictor
 from softprompt.model.prompts.prompt import Prompt
 from softprompt.model.templates import RowBuilder

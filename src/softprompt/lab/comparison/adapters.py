@@ -12,7 +12,7 @@ from torch import nn
 from softprompt.core.errors import ConfigError, ExtraError, nearest
 from softprompt.lab.comparison.settings import FullSettings, LoraSettings
 from softprompt.model.backbones.base import Backbone
-from softprompt.model.backbones.copies import module_of, require_copy, trainable_copy
+from softprompt.model.backbones.weights.copies import module_of, require_copy, trainable_copy
 
 __all__ = ["add_adapters", "require_trainable"]
 

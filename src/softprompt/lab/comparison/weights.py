@@ -33,7 +33,7 @@ from softprompt.lab.training.problem import Problem
 from softprompt.lab.training.settings import TrainingSettings
 from softprompt.lab.training.trainer import Trainer
 from softprompt.model.backbones.base import Backbone
-from softprompt.model.backbones.copies import module_of, trainable_copy, unchanged
+from softprompt.model.backbones.weights.copies import module_of, trainable_copy, unchanged
 from softprompt.model.methods.base import Method, MethodSettings, NoSlots, Parametrisation
 from softprompt.model.methods.starts import Start
 from softprompt.model.prediction import Ask

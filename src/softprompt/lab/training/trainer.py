@@ -30,7 +30,7 @@ from softprompt.lab.training.optimisers import PromptOptimiser, scheduled
 from softprompt.lab.training.outcome import Event, Outcome, Progress, Stop
 from softprompt.lab.training.problem import Problem
 from softprompt.lab.training.settings import TrainingSettings
-from softprompt.model.backbones.quantised import require_training
+from softprompt.model.backbones.weights.quantised import require_training
 from softprompt.model.methods.base import Method
 from softprompt.model.prompted import PromptedModel
 from softprompt.model.states import StateStore

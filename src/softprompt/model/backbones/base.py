@@ -15,8 +15,8 @@ from torch import Tensor
 from softprompt.core.records import Batch, Node, Row, Soft, Text
 from softprompt.core.tensors import PromptTensors, SlotTensors, State
 from softprompt.core.tokens import Tokenizer
-from softprompt.model.backbones.lines import Trunk
-from softprompt.model.backbones.lowering import Frozen
+from softprompt.model.backbones.splicing.lines import Trunk
+from softprompt.model.backbones.splicing.lowering import Frozen
 
 __all__ = ["AnswerScores", "Backbone", "Hidden", "Kind", "Output", "Plan", "Spec", "Want"]
 

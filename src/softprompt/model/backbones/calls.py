@@ -20,7 +20,7 @@ from transformers.cache_utils import DynamicLayer
 from softprompt.core.tensors import State
 from softprompt.model.backbones.attention import fast_attention
 from softprompt.model.backbones.families import Family
-from softprompt.model.backbones.splice import Inputs, tree_mask
+from softprompt.model.backbones.splicing.splice import Inputs, tree_mask
 
 __all__ = ["cache_of", "call", "checkpointed", "layers_of", "mask_for", "tensors_of"]
 

@@ -16,17 +16,17 @@ from softprompt.core.errors import ModelError
 from softprompt.core.records import Batch, Node, Row, Soft, Text
 from softprompt.core.tensors import PromptTensors, SlotTensors, State
 from softprompt.core.tokens import Tokenizer
-from softprompt.model.backbones.asides import require_states, set_aside
 from softprompt.model.backbones.base import Backbone, Hidden, Output, Plan, Spec, Want
 from softprompt.model.backbones.calls import cache_of, call, checkpointed, layers_of, mask_for, tensors_of
 from softprompt.model.backbones.entering import entering, going_into, layered_cache
 from softprompt.model.backbones.families import Family
-from softprompt.model.backbones.lines import Line, Lowered, Trunk
-from softprompt.model.backbones.lowering import Frozen, chain, lower, trunks
 from softprompt.model.backbones.readers import Readers
-from softprompt.model.backbones.slots import Layered, enters_layers, layered
-from softprompt.model.backbones.splice import Inputs, by_line, insert, lay_out, roll
-from softprompt.model.backbones.spread import at_hand
+from softprompt.model.backbones.splicing.asides import require_states, set_aside
+from softprompt.model.backbones.splicing.lines import Line, Lowered, Trunk
+from softprompt.model.backbones.splicing.lowering import Frozen, chain, lower, trunks
+from softprompt.model.backbones.splicing.slots import Layered, enters_layers, layered
+from softprompt.model.backbones.splicing.splice import Inputs, by_line, insert, lay_out, roll
+from softprompt.model.backbones.weights.spread import at_hand
 
 __all__ = ["CausalBackbone"]
 

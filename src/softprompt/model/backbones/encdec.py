@@ -27,8 +27,8 @@ from softprompt.core.tensors import State
 from softprompt.model.backbones.attention import fast_attention
 from softprompt.model.backbones.calls import cache_of, checkpointed, tensors_of
 from softprompt.model.backbones.entering import entering
-from softprompt.model.backbones.slots import Layered, Written
-from softprompt.model.backbones.splice import Inputs, roll
+from softprompt.model.backbones.splicing.slots import Layered, Written
+from softprompt.model.backbones.splicing.splice import Inputs, roll
 
 __all__ = [
     "cross_states",

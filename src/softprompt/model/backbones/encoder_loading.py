@@ -16,13 +16,13 @@ from transformers import AutoModel, AutoModelForMaskedLM, PreTrainedModel, PreTr
 from softprompt.core.errors import ModelError
 from softprompt.model.backbones.base import Spec
 from softprompt.model.backbones.encoders import encoder_of, mask_head_of
-from softprompt.model.backbones.holding import hold
-from softprompt.model.backbones.lines import Line
 from softprompt.model.backbones.masked import ROOM, MaskedBackbone, encode
 from softprompt.model.backbones.observers import View
-from softprompt.model.backbones.splice import lay_out
-from softprompt.model.backbones.spread import inputs_device, require_one_device
+from softprompt.model.backbones.splicing.lines import Line
+from softprompt.model.backbones.splicing.splice import lay_out
 from softprompt.model.backbones.tokenizer import TextTokenizer
+from softprompt.model.backbones.weights.holding import hold
+from softprompt.model.backbones.weights.spread import inputs_device, require_one_device
 
 __all__ = ["read_encoder", "wrap_encoder"]
 

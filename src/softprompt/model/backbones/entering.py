@@ -19,7 +19,7 @@ from transformers.cache_utils import DynamicLayer
 
 from softprompt.core.errors import ModelError
 from softprompt.core.tensors import State
-from softprompt.model.backbones.slots import Layered, Vectors, Written
+from softprompt.model.backbones.splicing.slots import Layered, Vectors, Written
 
 __all__ = ["enter", "entering", "going_into", "layered_cache", "write"]
 

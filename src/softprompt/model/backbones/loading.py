@@ -31,27 +31,27 @@ from softprompt.core.errors import ModelError, SoftpromptError
 from softprompt.model.backbones.base import Backbone, Spec
 from softprompt.model.backbones.calls import cache_of, call, layers_of, tensors_of
 from softprompt.model.backbones.causal import CausalBackbone
-from softprompt.model.backbones.compiling import compile_blocks
-from softprompt.model.backbones.devices import DTYPES, dtype_of, fastest_dtype, pick_device
 from softprompt.model.backbones.encoder_loading import read_encoder, wrap_encoder
 from softprompt.model.backbones.encoders import is_encoder
 from softprompt.model.backbones.families import Family, family_of
-from softprompt.model.backbones.holding import hold
-from softprompt.model.backbones.hub import require_reachable
-from softprompt.model.backbones.kinds import auto_class, frame_of, kind_of, measure_seq2seq, positions_of
-from softprompt.model.backbones.live import require_live, require_name
-from softprompt.model.backbones.places import embedded_folder, model_folder
-from softprompt.model.backbones.quantised import quantisation_of, quiet
+from softprompt.model.backbones.finding.hub import require_reachable
+from softprompt.model.backbones.finding.kinds import auto_class, frame_of, kind_of, measure_seq2seq, positions_of
+from softprompt.model.backbones.finding.live import require_live, require_name
+from softprompt.model.backbones.finding.places import embedded_folder, model_folder
 from softprompt.model.backbones.seq2seq import Seq2SeqBackbone
-from softprompt.model.backbones.sides import Frame
-from softprompt.model.backbones.spread import (
+from softprompt.model.backbones.splicing.sides import Frame
+from softprompt.model.backbones.tokenizer import TextTokenizer
+from softprompt.model.backbones.weights.compiling import compile_blocks
+from softprompt.model.backbones.weights.devices import DTYPES, dtype_of, fastest_dtype, pick_device
+from softprompt.model.backbones.weights.holding import hold
+from softprompt.model.backbones.weights.quantised import quantisation_of, quiet
+from softprompt.model.backbones.weights.spread import (
     DeviceMap,
     checked_map,
     inputs_device,
     require_one_device,
     require_parts,
 )
-from softprompt.model.backbones.tokenizer import TextTokenizer
 
 __all__ = ["DTYPES", "embedded_folder", "fastest_dtype", "load", "pick_device", "wrap"]
 

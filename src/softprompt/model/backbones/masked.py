@@ -1,9 +1,9 @@
 """Masked language models and bare encoders of transformers, driven through their own forward.
 
-Rows become lines with masks (:mod:`~softprompt.model.backbones.cloze`), texts before soft tokens are read once and
-observed (:mod:`~softprompt.model.backbones.observers`), and so are keys and values that lines begin with
-(:mod:`~softprompt.model.backbones.leading`). The mask head works where something is read. An encoder without a trained
-mask head has label vectors only.
+Rows become lines with masks (:mod:`~softprompt.model.backbones.splicing.cloze`), texts before soft tokens are read
+once and observed (:mod:`~softprompt.model.backbones.observers`), and so are keys and values that lines begin with
+(:mod:`~softprompt.model.backbones.splicing.leading`). The mask head works where something is read. An encoder without
+a trained mask head has label vectors only.
 """
 
 from collections.abc import Sequence
@@ -19,19 +19,19 @@ from softprompt.core.errors import ModelError
 from softprompt.core.records import Batch
 from softprompt.core.tensors import PromptTensors, SlotTensors, State
 from softprompt.core.tokens import Tokenizer
-from softprompt.model.backbones.asides import require_states
 from softprompt.model.backbones.attention import fast_attention
 from softprompt.model.backbones.base import Backbone, Hidden, Output, Plan, Spec, Want
-from softprompt.model.backbones.cloze import Marks, cannot_write, cloze, cloze_trunks, no_mask_head
 from softprompt.model.backbones.encoders import encoder_of, mask_head_of
-from softprompt.model.backbones.leading import lead
-from softprompt.model.backbones.lines import Line, SoftRun, Trunk
-from softprompt.model.backbones.lowering import Frozen
 from softprompt.model.backbones.observers import View, observing
 from softprompt.model.backbones.readers import Readers
-from softprompt.model.backbones.slots import Layered, enters_layers, layered
-from softprompt.model.backbones.splice import by_line, insert, lay_out, roll
-from softprompt.model.backbones.spread import at_hand
+from softprompt.model.backbones.splicing.asides import require_states
+from softprompt.model.backbones.splicing.cloze import Marks, cannot_write, cloze, cloze_trunks, no_mask_head
+from softprompt.model.backbones.splicing.leading import lead
+from softprompt.model.backbones.splicing.lines import Line, SoftRun, Trunk
+from softprompt.model.backbones.splicing.lowering import Frozen
+from softprompt.model.backbones.splicing.slots import Layered, enters_layers, layered
+from softprompt.model.backbones.splicing.splice import by_line, insert, lay_out, roll
+from softprompt.model.backbones.weights.spread import at_hand
 
 __all__ = ["ROOM", "MaskedBackbone", "encode"]
 

@@ -34,8 +34,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from softprompt.core.tensors import State
 from softprompt.model.backbones.disentangled import ATTENTIONS
 from softprompt.model.backbones.entering import enter, write
-from softprompt.model.backbones.slots import Layered
-from softprompt.model.backbones.splice import Inputs
+from softprompt.model.backbones.splicing.slots import Layered
+from softprompt.model.backbones.splicing.splice import Inputs
 
 __all__ = ["View", "encoder_layers", "observing"]
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from softprompt.model.backbones.base import AnswerScores, Hidden, Want
-from softprompt.model.backbones.lines import Lowered
+from softprompt.model.backbones.splicing.lines import Lowered
 
 __all__ = ["Readers"]
 

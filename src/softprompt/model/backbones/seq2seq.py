@@ -2,8 +2,8 @@
 
 An encoder reads a text as a whole, so a soft slot anywhere in it makes all of it live. Slots on the decoder's side
 leave the encoder frozen: its output is computed once per text and kept, alone or as the cross keys and values that are
-made of it (splice rule 10). Rows are taken apart by :mod:`~softprompt.model.backbones.sides`; lines, splice and readers
-are those of causal models.
+made of it (splice rule 10). Rows are taken apart by :mod:`~softprompt.model.backbones.splicing.sides`; lines, splice
+and readers are those of causal models.
 
 Keys and values, and vectors of later layers, stand on either side: in the encoder among its tokens; at the decoder's
 beginning before its opening, as what it has read already, and further on among its tokens.
@@ -23,19 +23,19 @@ from softprompt.core.errors import ModelError
 from softprompt.core.records import Batch, Node, Row, Soft, Text
 from softprompt.core.tensors import PromptTensors, SlotTensors, State
 from softprompt.core.tokens import Tokenizer
-from softprompt.model.backbones.asides import require_states
 from softprompt.model.backbones.base import Backbone, Hidden, Output, Plan, Spec, Want
 from softprompt.model.backbones.calls import cache_of, tensors_of
 from softprompt.model.backbones.encdec import cross_states, decode, encode, encoder_shapes, keys_values, layers_of
 from softprompt.model.backbones.entering import entering, going_into, layered_cache
-from softprompt.model.backbones.leading import lead
-from softprompt.model.backbones.lines import Line, Lowered, Trunk
-from softprompt.model.backbones.lowering import Frozen
 from softprompt.model.backbones.readers import Readers
-from softprompt.model.backbones.sides import Frame, Reading, Sides, split
-from softprompt.model.backbones.slots import Layered, Shapes, enters_layers, layered
-from softprompt.model.backbones.splice import Inputs, insert, lay_out, roll
-from softprompt.model.backbones.spread import at_hand
+from softprompt.model.backbones.splicing.asides import require_states
+from softprompt.model.backbones.splicing.leading import lead
+from softprompt.model.backbones.splicing.lines import Line, Lowered, Trunk
+from softprompt.model.backbones.splicing.lowering import Frozen
+from softprompt.model.backbones.splicing.sides import Frame, Reading, Sides, split
+from softprompt.model.backbones.splicing.slots import Layered, Shapes, enters_layers, layered
+from softprompt.model.backbones.splicing.splice import Inputs, insert, lay_out, roll
+from softprompt.model.backbones.weights.spread import at_hand
 
 __all__ = ["Seq2SeqBackbone"]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from softprompt.core.records import Answer, Batch, Node, Readout, Row, Soft
 from softprompt.core.tensors import PromptTensors, State
 from softprompt.model.backbones.base import Backbone, Want
-from softprompt.model.backbones.lines import Trunk
+from softprompt.model.backbones.splicing.lines import Trunk
 
 __all__ = ["Branch", "Prefilled", "prefill"]
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from softprompt.core.errors import ModelError
-from softprompt.model.backbones import compiling
 from softprompt.model.backbones.calls import layers_of
-from softprompt.model.backbones.compiling import bucket, compile_blocks
 from softprompt.model.backbones.loading import wrap
+from softprompt.model.backbones.weights import compiling
+from softprompt.model.backbones.weights.compiling import bucket, compile_blocks
 from softprompt.testing import tiny, tiny_tokenizer
 from tests.laws import checks
 from tests.laws.examples import MIXED

@@ -1,7 +1,8 @@
 """Sequences of tokens as they go through a model, and the places in them that are read.
 
-Plain data between :mod:`~softprompt.model.backbones.lowering`, which makes it from row trees, and
-:mod:`~softprompt.model.backbones.splice` and :mod:`~softprompt.model.backbones.readers`, which make tensors of it.
+Plain data between :mod:`~softprompt.model.backbones.splicing.lowering`, which makes it from row trees, and
+:mod:`~softprompt.model.backbones.splicing.splice` and :mod:`~softprompt.model.backbones.readers`, which make tensors
+of it.
 """
 
 from collections.abc import Sequence

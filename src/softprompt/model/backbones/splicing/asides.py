@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from softprompt.core.errors import ModelError
 from softprompt.core.tensors import PromptTensors
-from softprompt.model.backbones.lines import Aside, Line, Lowered, Place
-from softprompt.model.backbones.splice import slot_of
+from softprompt.model.backbones.splicing.lines import Aside, Line, Lowered, Place
+from softprompt.model.backbones.splicing.splice import slot_of
 
 __all__ = ["require_states", "set_aside"]
 

@@ -18,7 +18,7 @@ from typing import Literal
 
 from softprompt.core.errors import ModelError
 from softprompt.core.records import Answer, Readout, Row, Segment, Soft, Text
-from softprompt.model.backbones.lines import Candidate, Line, Lowered, Place, Read, SoftRun, Trunk
+from softprompt.model.backbones.splicing.lines import Candidate, Line, Lowered, Place, Read, SoftRun, Trunk
 
 __all__ = ["Frozen", "chain", "lower", "trunks"]
 

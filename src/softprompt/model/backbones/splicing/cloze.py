@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 
 from softprompt.core.errors import ModelError
 from softprompt.core.records import Answer, Readout, Row, Soft, Text
-from softprompt.model.backbones.lines import Candidate, Line, Lowered, Place, Read, SoftRun, Trunk
+from softprompt.model.backbones.splicing.lines import Candidate, Line, Lowered, Place, Read, SoftRun, Trunk
 
 __all__ = ["Marks", "cannot_write", "cloze", "cloze_trunks", "no_mask_head"]
 

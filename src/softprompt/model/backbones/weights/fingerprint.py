@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from softprompt.model.backbones.quantised import parts_of
-from softprompt.model.backbones.spread import present
+from softprompt.model.backbones.weights.quantised import parts_of
+from softprompt.model.backbones.weights.spread import present
 
 __all__ = ["fingerprint"]
 

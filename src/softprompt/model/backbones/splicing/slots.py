@@ -8,10 +8,10 @@ A slot of P tokens takes P logical positions in every layer, whatever it is made
 * or are keys and values, of every layer from ``since`` on, and nothing else.
 
 Keys and values compute nothing: their tokens need no query. Where a tree mask is taken, they stand beside the live
-tokens and cost next to nothing (:mod:`~softprompt.model.backbones.asides`), and so they do where lines begin with them
-(:mod:`~softprompt.model.backbones.leading`). Elsewhere they stand among them, with their keys and values written over:
-models without a tree mask count columns, for windows and for ALiBi. Nothing can be read directly behind such a slot,
-because there is no state to be read.
+tokens and cost next to nothing (:mod:`~softprompt.model.backbones.splicing.asides`), and so they do where lines begin
+with them (:mod:`~softprompt.model.backbones.splicing.leading`). Elsewhere they stand among them, with their keys and
+values written over: models without a tree mask count columns, for windows and for ALiBi. Nothing can be read directly
+behind such a slot, because there is no state to be read.
 
 Knows lines and tensors, no architecture.
 """
@@ -26,8 +26,8 @@ from torch import Tensor
 
 from softprompt.core.errors import ModelError
 from softprompt.core.tensors import PromptTensors, SlotTensors, State
-from softprompt.model.backbones.lines import Line, SoftRun
-from softprompt.model.backbones.splice import Inputs, slot_of
+from softprompt.model.backbones.splicing.lines import Line, SoftRun
+from softprompt.model.backbones.splicing.splice import Inputs, slot_of
 
 __all__ = ["Layered", "Shapes", "Vectors", "Written", "checked", "enters_layers", "layered"]
 

@@ -18,8 +18,8 @@ from itertools import groupby
 
 from softprompt.core.errors import ModelError
 from softprompt.core.records import Answer, Node, Readout, Row, Soft, Text
-from softprompt.model.backbones.lines import Line, Lowered, Trunk
-from softprompt.model.backbones.lowering import Frozen, chain, lower
+from softprompt.model.backbones.splicing.lines import Line, Lowered, Trunk
+from softprompt.model.backbones.splicing.lowering import Frozen, chain, lower
 
 __all__ = ["Frame", "Reading", "Sides", "is_decoder", "split"]
 

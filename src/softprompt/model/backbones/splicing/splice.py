@@ -25,7 +25,7 @@ from torch import Tensor
 
 from softprompt.core.errors import ModelError
 from softprompt.core.tensors import PromptTensors, SlotTensors, State
-from softprompt.model.backbones.lines import Line, SoftRun
+from softprompt.model.backbones.splicing.lines import Line, SoftRun
 
 __all__ = ["Beside", "Inputs", "by_line", "insert", "lay_out", "roll", "slot_of", "tree_mask"]
 

@@ -4,7 +4,7 @@ import pytest
 
 from softprompt.core.errors import ModelError
 from softprompt.core.records import Answer, Node, Readout, Row, Soft, Text
-from softprompt.model.backbones.cloze import Marks, cloze, cloze_trunks
+from softprompt.model.backbones.splicing.cloze import Marks, cloze, cloze_trunks
 
 MARKS = Marks(close=0, mask=1)
 BARE = Marks(close=0, mask=None)

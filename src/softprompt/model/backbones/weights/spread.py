@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from softprompt.core.errors import ExtraError, ModelError, nearest
-from softprompt.model.backbones.devices import pick_device
+from softprompt.model.backbones.weights.devices import pick_device
 
 __all__ = [
     "DeviceMap",

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from softprompt.core.errors import ModelError
 from softprompt.model.backbones.base import Backbone
-from softprompt.model.backbones.quantised import parts_of, require_training
-from softprompt.model.backbones.spread import require_whole
+from softprompt.model.backbones.weights.quantised import parts_of, require_training
+from softprompt.model.backbones.weights.spread import require_whole
 
 __all__ = ["exact_hash", "module_of", "require_copy", "trainable_copy", "unchanged"]
 

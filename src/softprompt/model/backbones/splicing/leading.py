@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from softprompt.core.tensors import PromptTensors, SlotTensors, State
-from softprompt.model.backbones.lines import Line, Lowered, Place, SoftRun
-from softprompt.model.backbones.slots import Shapes, checked
-from softprompt.model.backbones.splice import slot_of
+from softprompt.model.backbones.splicing.lines import Line, Lowered, Place, SoftRun
+from softprompt.model.backbones.splicing.slots import Shapes, checked
+from softprompt.model.backbones.splicing.splice import slot_of
 
 __all__ = ["lead"]
 

@@ -9,8 +9,8 @@ import pytest
 import softprompt as sp
 from softprompt.core.errors import ModelError
 from softprompt.model.backbones import loading
-from softprompt.model.backbones.copies import module_of
-from softprompt.model.backbones.live import require_live, require_name
+from softprompt.model.backbones.finding.live import require_live, require_name
+from softprompt.model.backbones.weights.copies import module_of
 from softprompt.testing import tiny, tiny_tokenizer
 
 

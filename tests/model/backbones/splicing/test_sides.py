@@ -4,7 +4,7 @@ import pytest
 
 from softprompt.core.errors import ModelError
 from softprompt.core.records import Answer, Node, Readout, Row, Soft, Text, merge
-from softprompt.model.backbones.sides import Frame, split
+from softprompt.model.backbones.splicing.sides import Frame, split
 
 FRAME = Frame(closing=(1,), opening=(0,))
 

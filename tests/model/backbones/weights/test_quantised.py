@@ -10,9 +10,9 @@ from torch import nn
 
 from softprompt.app.config import ModelSettings
 from softprompt.core.errors import ExtraError, ModelError, PromptError
-from softprompt.model.backbones.copies import trainable_copy
-from softprompt.model.backbones.fingerprint import fingerprint
-from softprompt.model.backbones.quantised import SCHEMES, quantisation_of, require_training, scheme_of
+from softprompt.model.backbones.weights.copies import trainable_copy
+from softprompt.model.backbones.weights.fingerprint import fingerprint
+from softprompt.model.backbones.weights.quantised import SCHEMES, quantisation_of, require_training, scheme_of
 from softprompt.model.prompts.manifest import ModelIdentity
 from softprompt.model.prompts.prompt import Prompt
 from softprompt.testing import tiny

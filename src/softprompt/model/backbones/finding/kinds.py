@@ -13,8 +13,8 @@ from softprompt.core.errors import ModelError
 from softprompt.core.tensors import State
 from softprompt.model.backbones.base import Kind
 from softprompt.model.backbones.encdec import cross_states
-from softprompt.model.backbones.sides import Frame
-from softprompt.model.backbones.spread import inputs_device
+from softprompt.model.backbones.splicing.sides import Frame
+from softprompt.model.backbones.weights.spread import inputs_device
 
 __all__ = ["SEQ2SEQ", "auto_class", "frame_of", "kind_of", "measure_seq2seq", "positions_of"]
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from softprompt.core.tensors import PromptTensors, SlotTensors, State
-from softprompt.model.backbones.lines import Line, SoftRun
-from softprompt.model.backbones.lowering import lower
-from softprompt.model.backbones.splice import by_line, insert, lay_out, roll, tree_mask
+from softprompt.model.backbones.splicing.lines import Line, SoftRun
+from softprompt.model.backbones.splicing.lowering import lower
+from softprompt.model.backbones.splicing.splice import by_line, insert, lay_out, roll, tree_mask
 from tests.laws.strategies import rows_of, sketches
 
 CPU = torch.device("cpu")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from softprompt.model.backbones.peek import peek_kind
+from softprompt.model.backbones.finding.peek import peek_kind
 from softprompt.testing import tiny
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from softprompt.core.errors import ModelError
 from softprompt.core.records import Answer, Node, Readout, Row, Soft, Text
-from softprompt.model.backbones.lines import Line
-from softprompt.model.backbones.lowering import chain, lower, trunks
+from softprompt.model.backbones.splicing.lines import Line
+from softprompt.model.backbones.splicing.lowering import chain, lower, trunks
 from tests.laws.examples import MIXED
 from tests.laws.strategies import rows_of, sketches
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import torch
 from transformers import PreTrainedModel
 
-from softprompt.model.backbones.devices import cast, dtype_of, fastest_dtype
-from softprompt.model.backbones.fingerprint import fingerprint
-from softprompt.model.backbones.quantised import num_numbers, scheme_of, steady
-from softprompt.model.backbones.spread import inputs_device, is_spread
+from softprompt.model.backbones.weights.devices import cast, dtype_of, fastest_dtype
+from softprompt.model.backbones.weights.fingerprint import fingerprint
+from softprompt.model.backbones.weights.quantised import num_numbers, scheme_of, steady
+from softprompt.model.backbones.weights.spread import inputs_device, is_spread
 
 __all__ = ["Held", "hold"]
 

@@ -6,7 +6,7 @@ import pytest
 from huggingface_hub.errors import HfHubHTTPError
 
 from softprompt.core.errors import ModelError
-from softprompt.model.backbones import hub
+from softprompt.model.backbones.finding import hub
 from softprompt.model.backbones.loading import load
 
 

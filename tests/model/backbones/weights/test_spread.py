@@ -13,8 +13,8 @@ from softprompt.core.records import Batch
 from softprompt.model.backbones import calls
 from softprompt.model.backbones.base import Want
 from softprompt.model.backbones.calls import layers_of
-from softprompt.model.backbones.copies import trainable_copy
 from softprompt.model.backbones.loading import load
+from softprompt.model.backbones.weights.copies import trainable_copy
 from softprompt.testing import tiny
 from tests.laws import checks
 from tests.laws.examples import MIXED, TEXTS

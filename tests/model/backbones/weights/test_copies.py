@@ -5,7 +5,7 @@ import torch
 
 from softprompt.core.errors import ModelError
 from softprompt.core.records import Answer, Batch, Node, Row, Text
-from softprompt.model.backbones.copies import exact_hash, module_of, trainable_copy, unchanged
+from softprompt.model.backbones.weights.copies import exact_hash, module_of, trainable_copy, unchanged
 from softprompt.testing import tiny
 
 ROW = Row((Node(Text((5, 6, 7), "text")), Node(Answer((9, 257), 0), 0), Node(Answer((8, 257), 1), 0)))

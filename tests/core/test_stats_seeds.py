@@ -135,6 +135,21 @@ def test_differences_of_equals_are_significant_as_often_as_is_said():
     assert np.mean(np.array(p) <= 0.5) == pytest.approx(0.5, abs=0.06)
 
 
+def test_seeds_that_agree_by_luck_leave_no_endless_interval():
+    """Rows that hardly differ, and seeds that differ as little: the parts of the variance nearly cancel out."""
+    rng, held, widths = np.random.default_rng(8), [], []
+    for _ in range(300):
+        hard = rng.standard_normal((1, 50))
+        a, b = (with_ones((0.9 + hard + 0.1 * rng.standard_normal((3, 50)) > 0).astype(float)) for _ in range(2))
+        found = difference_over_seeds(a, b, mean)
+        assert found.df >= 2
+        interval = found.interval()
+        held.append(interval.low <= 0 <= interval.high)
+        widths.append(interval.high - interval.low)
+    assert np.mean(held) >= 0.95
+    assert max(widths) < 0.5
+
+
 def test_scores_that_are_no_mean_get_the_width_of_the_bootstrap():
     rng = np.random.default_rng(6)
     truth = rng.random(400) < 0.4

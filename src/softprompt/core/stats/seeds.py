@@ -6,8 +6,9 @@ over all of it varies by
     V = var(seed) / S + var(row) / n + var(rest) / (S n)
 
 whose parts come from the mean squares of the table, and an interval from Student's t with Satterthwaite's degrees of
-freedom: two where three seeds differ much, many where they do not. A bootstrap of three seeds never draws one that was
-not trained, and where seeds differ much it holds the truth in some 70 % of the cases (benchmarks/coverage.py).
+freedom: two where three seeds differ much and never fewer, many where they do not. A bootstrap of three seeds never
+draws one that was not trained, and where seeds differ much it holds the truth in some 70 % of the cases
+(benchmarks/coverage.py).
 For scores that are no mean, y_sr is the jackknife pseudo-value of row r for seed s.
 
 Source: Searle, Casella, McCulloch, Variance Components (1992), 4.7 (the crossed table); Satterthwaite, Biometrics
@@ -221,7 +222,9 @@ def _estimate(value: float, tables: Sequence[np.ndarray], by_row: Float[np.ndarr
     if variance <= (ROUNDING * max(1.0, float(np.abs(by_row).max()))) ** 2:  # all agree, but for the last bits
         return Estimate(value, 0.0, float(n - 1), n, method)
     doubt = sum(parts)
-    return Estimate(value, variance, variance**2 / doubt if doubt else float(n - 1), n, method)
+    # no part is known with fewer degrees; without this, what is taken off for the rest may leave less than one
+    fewest = min([n, *(len(table) for table in tables if len(table) > 1)]) - 1.0
+    return Estimate(value, variance, max(variance**2 / doubt, fewest) if doubt else float(n - 1), n, method)
 
 
 def _pseudo(

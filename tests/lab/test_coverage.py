@@ -173,6 +173,14 @@ def test_as_many_rows_as_it_asks_for_would_do():
     assert choose_threshold([0.8] * needed, more, precision=0.95).threshold is not None
 
 
+@given(st.integers(30, 150), st.integers(0, 99))
+def test_what_it_asks_for_is_more_than_there_is(rows: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    sure = np.sqrt(rng.random(rows))
+    choice = choose_threshold(sure.tolist(), (rng.random(rows) < sure).tolist(), precision=0.8)
+    assert choice.rows_needed is None or choice.rows_needed > rows
+
+
 @pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
 def test_fewest_rows_is_the_smallest_number(level):
     n = fewest_rows(0.95, level=level)

@@ -338,20 +338,24 @@ def _furthest(pvalues: np.ndarray, answered: np.ndarray, starts: Sequence[int], 
 
 
 def _rows_needed(answered: np.ndarray, wrong: np.ndarray, rows: int, precision: float, level: float) -> int | None:
-    """Rows with the same shares answered and wrong that would prove some threshold; None for no number of them."""
-    hopeful = (answered >= SERIOUS) & (wrong < (1 - precision) * answered)
-    totals = np.unique(np.geomspace(rows, MOST_ROWS, 400).astype(int))
-    needed: list[int] = []
-    largest = {int(w): int(n) for n, w in zip(answered[hopeful], wrong[hopeful], strict=True)}  # n only grows
-    for w, n in largest.items():
-        if n == rows and not w:
-            needed.append(max(rows + 1, fewest_rows(precision, level=level)))
-            continue
-        given = totals * n // rows
-        proved = stats.binom.cdf(np.ceil(given * w / n), given, 1 - precision) <= (1 - level) / len(STARTS)
-        if proved.any():
-            needed.append(int(totals[proved.argmax()]))
-    return min(needed, default=None)
+    """About so many rows with the same shares answered and wrong would prove some threshold; None for no number."""
+    if not ((answered >= SERIOUS) & (wrong < (1 - precision) * answered)).any():
+        return None
+
+    def first(totals: np.ndarray) -> tuple[int, int] | None:
+        """The first total that would do, and the one before it."""
+        before = rows
+        for total in np.unique(totals.astype(int)).tolist():
+            given, missed = answered * total // rows, np.ceil(wrong * total / rows)
+            pvalues = np.where(given > 0, stats.binom.cdf(missed, given, 1 - precision), 1.0)
+            if _furthest(pvalues, given, _starts(total, precision, level), level) >= 0:
+                return before, total
+            before = total
+        return None
+
+    near = first(np.geomspace(rows + 1, MOST_ROWS, 60))
+    found = near and first(np.linspace(near[0] + 1, near[1], 50))
+    return found[1] if found else None
 
 
 def share(value: float) -> str:

@@ -27,6 +27,7 @@ from softprompt.core.metrics import compare, make_metric
 from softprompt.core.records import Example
 from softprompt.core.stats import Interval, widened
 from softprompt.core.tasks import Task
+from softprompt.core.words import counted
 from softprompt.lab.coverage import Choice, share
 from softprompt.lab.evaluation import Evaluation, groups
 from softprompt.model.prediction import Prediction
@@ -178,7 +179,8 @@ class SecondRound:
     @property
     def sentences(self) -> tuple[str, ...]:
         """What was done and what came of it, in words."""
-        said = [f"{self.repeated:,} unlabelled rows repeat a labelled text and were left out"] if self.repeated else []
+        verbs = "repeats a labelled text and was" if self.repeated == 1 else "repeat a labelled text and were"
+        said = [f"{counted(self.repeated, 'unlabelled row')} {verbs} left out"] if self.repeated else []
         said += [self._made_of]
         if self.stopped:
             said.append(f"second round: {self.stopped}; the first is saved")

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from softprompt.core.errors import ModelError
-from softprompt.lab.comparison.adapters import add_adapters
+from softprompt.lab.comparison.finetuning.adapters import add_adapters
 from softprompt.lab.comparison.settings import LoraSettings
 from softprompt.model.backbones.loading import load, wrap
 from softprompt.model.backbones.weights.copies import module_of, trainable_copy, unchanged

@@ -9,8 +9,8 @@ from softprompt.app.recipes.curve import CurveReport, curve
 from softprompt.core.errors import ConfigError, DataError, SoftpromptError, TemplateError
 from softprompt.core.records import Example
 from softprompt.data.sources import load
+from softprompt.lab.comparison.prompting.text_prompts import ZeroShot
 from softprompt.lab.comparison.settings import SoftSettings, TextSettings
-from softprompt.lab.comparison.text_prompts import ZeroShot
 from softprompt.lab.learning_curve import CurveSettings
 from softprompt.testing import tiny
 

@@ -19,7 +19,7 @@ from softprompt.lab.comparison import (
     contend,
     judge,
 )
-from softprompt.lab.comparison.logistic import sklearn
+from softprompt.lab.comparison.scikit_learn import sklearn
 from softprompt.model.prediction import Ask
 
 __all__ = ["asks_of", "baselines", "judged"]

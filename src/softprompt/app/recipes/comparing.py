@@ -30,8 +30,8 @@ from softprompt.core.words import duration
 from softprompt.data.dataset import Dataset
 from softprompt.data.duplicates import text_key
 from softprompt.lab.comparison.contest import Kept, hold
-from softprompt.lab.comparison.endpoint import Purse
 from softprompt.lab.comparison.entrants import Entrant, default_entrants, entrant_of
+from softprompt.lab.comparison.prompting.endpoint import Purse
 from softprompt.lab.comparison.settings import EntrantSettings, SoftSettings
 from softprompt.lab.comparison.stage import Stage
 from softprompt.lab.comparison.table import ComparisonTable, Line

@@ -29,7 +29,7 @@ from softprompt.core.files import write_whole
 from softprompt.core.metrics import make_metric
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
-from softprompt.lab.comparison.contest import nobody
+from softprompt.lab.comparison.entrants import nobody_fits
 from softprompt.lab.comparison.settings import (
     ApiSettings,
     CompareSettings,
@@ -112,7 +112,7 @@ def curve(
     unfit = {one.name: why for one in entering if (why := one.unfit)}
     able = {one.name: one for one in entering if one.name not in unfit}
     if not able:
-        raise nobody(unfit)
+        raise nobody_fits(unfit)
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "config.yaml", settings_text(config).encode())
     points, telling = _Points(folder), _Telling(folder, watcher)

@@ -1,13 +1,20 @@
-"""What a soft prompt is honestly compared with: baselines tuned as carefully, on the same rows, and the verdict.
+"""What a soft prompt is honestly compared with: contenders tuned as carefully, on the same rows, and the verdict.
 
-scikit-learn enters the package here and nowhere else, when a baseline that needs it is fitted.
+    settings -> entrants -> attempts -> contest -> table      who takes part, is fitted, judged and kept, line by line
+    baselines | prompting | finetuning                        what stands beside a soft prompt; none knows another
+    measuring                                                 what each of them took
+    contenders, deciding, verdicts                            the protocol of all, and what the lines allow to say
+
+scikit-learn enters the package here and nowhere else, through ``scikit_learn``, when somebody needs it.
 """
 
-from softprompt.lab.comparison.baselines import Majority, TfidfLogistic
-from softprompt.lab.comparison.contenders import Asked, Contender, Fitted, Standing, contend, judge
-from softprompt.lab.comparison.probe import LinearProbe
+from softprompt.lab.comparison.asked import Asked
+from softprompt.lab.comparison.baselines.linear_probe import LinearProbe
+from softprompt.lab.comparison.baselines.majority import Majority
+from softprompt.lab.comparison.baselines.tfidf import TfidfLogistic
+from softprompt.lab.comparison.contenders import Contender, Fitted, Standing, contend, judge
+from softprompt.lab.comparison.prompting.text_prompts import FewShot, ZeroShot
 from softprompt.lab.comparison.table import Against, ComparisonTable, Cost, Line, RunRecord
-from softprompt.lab.comparison.text_prompts import FewShot, ZeroShot
 from softprompt.lab.comparison.verdicts import Comparison, Difference, compare
 
 __all__ = [

@@ -13,8 +13,10 @@ from typing import Any
 
 from softprompt.core.records import Batch
 from softprompt.core.tensors import PromptTensors
-from softprompt.lab.comparison.adapters import require_trainable
-from softprompt.lab.comparison.contenders import Asked, Contender, Fitted
+from softprompt.lab.comparison.asked import Asked
+from softprompt.lab.comparison.contenders import Contender, Fitted
+from softprompt.lab.comparison.finetuning.adapters import require_trainable
+from softprompt.lab.comparison.finetuning.weights import WeightsLearning, learn_weights
 from softprompt.lab.comparison.settings import (
     EnsembleSettings,
     EntrantSettings,
@@ -23,7 +25,6 @@ from softprompt.lab.comparison.settings import (
     SoftSettings,
 )
 from softprompt.lab.comparison.stage import Attempt, Stage
-from softprompt.lab.comparison.weights import WeightsLearning, learn_weights
 from softprompt.lab.lessons import Lesson
 from softprompt.lab.rehearsal import rehearse
 from softprompt.lab.training.outcome import Outcome

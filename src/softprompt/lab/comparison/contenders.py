@@ -5,22 +5,19 @@ Knows no particular contender: what fits on training rows and predicts test rows
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain
+from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 import numpy as np
 from jaxtyping import Float
 
-from softprompt.core.records import Example, merge
+from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.lab.evaluation import Evaluation, evaluate
-from softprompt.model.backbones.base import Backbone
-from softprompt.model.prediction import Ask, Prediction, Predictor, candidate_names
-from softprompt.model.prompted import num_tokens as count_tokens
+from softprompt.model.prediction import Prediction, candidate_names
 
-__all__ = ["Asked", "Contender", "Fitted", "Standing", "contend", "judge", "label_predictions"]
+__all__ = ["Contender", "Fitted", "Standing", "contend", "judge", "label_predictions"]
 
 
 class Fitted(Protocol):
@@ -119,71 +116,6 @@ class Standing:
         return cls(Evaluation.from_dict(data["evaluation"]), **own)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """Prompts of one task as one system: the mean of their probabilities; of written answers the first prompt's.
-
-    A tuned prompt, several of its seeds together, or text prompts.
-
-    Attributes:
-        backbone: The frozen model.
-        asks: All of one task.
-        num_trained: Learnt numbers.
-        num_bytes: Of the saved numbers.
-        note: For people.
-        batch_tokens: As in :class:`Predictor`.
-    """
-
-    backbone: Backbone
-    asks: tuple[Ask, ...]
-    num_trained: int = 0
-    num_bytes: int = 0
-    note: str = ""
-    batch_tokens: int = 4096
-
-    def predict(self, examples: Sequence[Example]) -> list[Prediction]:
-        # Prompts share one reading of the text; each text prompt has a beginning of its own, read once for all rows.
-        parts = [
-            Predictor(self.backbone, asks, batch_tokens=self.batch_tokens).predict(examples) for asks in self._together
-        ]
-        task = self.asks[0].task
-        rows = (tuple(chain.from_iterable(row)) for row in zip(*parts, strict=True))
-        return [
-            _mean(row, example, task) if len(row) > 1 and row[0].probabilities is not None else row[0]
-            for row, example in zip(rows, examples, strict=True)
-        ]
-
-    def num_tokens(self, example: Example) -> int:
-        """Tokens that the model reads for one request, candidate answers included; prompts after one text read it once.
-
-        >>> from softprompt.model.templates import RowBuilder, Template
-        >>> from softprompt.testing import tiny
-        >>> model, task = tiny(), Task.classify(["no", "yes"])
-        >>> builder = RowBuilder(Template.parse("{text}<soft 3> is {answer}"), task, model.tokenizer, max_tokens=64)
-        >>> one, two = (Asked(backbone=model, asks=(Ask(builder),) * k) for k in (1, 2))
-        >>> two.num_tokens(Example({"text": "abcd"})) < 2 * one.num_tokens(Example({"text": "abcd"}))
-        True
-        """
-        blank = Example(example.fields, id=example.id, candidates=example.candidates)
-        total = 0
-        for asks in self._together:
-            parts = [ask.builder.windows(blank) for ask in asks]
-            for n in range(max(map(len, parts))):
-                rows = [
-                    ask.builder.row(mine[n], prompt_index=k, target=False)
-                    for k, (ask, mine) in enumerate(zip(asks, parts, strict=True))
-                    if n < len(mine)
-                ]
-                total += count_tokens(merge(rows))
-        return total
-
-    @property
-    def _together(self) -> list[tuple[Ask, ...]]:
-        """Those that are asked over one reading."""
-        soft = all(ask.builder.template.slots for ask in self.asks)
-        return [self.asks] if soft else [(ask,) for ask in self.asks]
-
-
 def contend(
     contenders: Iterable[Contender],
     task: Task,
@@ -238,12 +170,3 @@ def label_predictions(
         )
         for row, example in zip(probabilities.tolist(), examples, strict=True)
     ]
-
-
-def _mean(row: Sequence[Prediction], example: Example, task: Task) -> Prediction:
-    probabilities = [one.probabilities for one in row if one.probabilities is not None]
-    p = np.mean([list(found.values()) for found in probabilities], axis=0).tolist()
-    named = dict(zip(probabilities[0], p, strict=True))
-    most = max(row, key=lambda one: one.cut)
-    mean = Prediction(example.id, task.decode(p, example), named, task.confidence(p))
-    return replace(mean, cut=most.cut, ends=most.ends, windows=most.windows)

@@ -19,20 +19,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from softprompt.core.errors import ConfigError, ModelError, SoftpromptError
+from softprompt.core.errors import ModelError, SoftpromptError
 from softprompt.core.files import remove, write_whole
 from softprompt.core.records import Example
-from softprompt.lab.comparison.contenders import Asked, Fitted
+from softprompt.lab.comparison.asked import Asked
+from softprompt.lab.comparison.contenders import Fitted
 from softprompt.lab.comparison.deciding import score_of, spread_of
-from softprompt.lab.comparison.entrants import Entrant, reason_against, said_of
-from softprompt.lab.comparison.meter import Meter
+from softprompt.lab.comparison.entrants import Entrant, nobody_fits, reason_against, said_of
+from softprompt.lab.comparison.measuring.meter import Meter
 from softprompt.lab.comparison.stage import Attempt, Stage
 from softprompt.lab.comparison.table import CODE, Cost, Line, RunRecord
 from softprompt.lab.evaluation import Evaluation, evaluate
 from softprompt.lab.settling import decided, settled
 from softprompt.model.prediction import Prediction
 
-__all__ = ["Kept", "hold", "key_of", "nobody"]
+__all__ = ["Kept", "hold", "key_of"]
 
 #: Requests that are sent alone to see how long one takes, and seconds that this may last.
 ALONE, ALONE_SECONDS = 8, 5.0
@@ -144,7 +145,7 @@ def hold(
         else:
             open_.append(place)
     if entrants and not open_ and not any(line.runs for line in lines.values()):
-        raise nobody({line.name: line.left_out for line in lines.values()})
+        raise nobody_fits({line.name: line.left_out for line in lines.values()})
     # what is made of other lines comes after them
     for place in sorted(open_, key=lambda n: bool(entrants[n].made_of)):
         entrant = entrants[place]
@@ -156,17 +157,6 @@ def hold(
         lines[place] = line
         on_line(line, True)
     return tuple(lines[place] for place in range(len(entrants)))
-
-
-def nobody(reasons: Mapping[str, str]) -> ConfigError:
-    """What to say where every contender is left out.
-
-    >>> nobody({"LoRA": "it needs peft"}).message
-    'nobody takes part (LoRA: it needs peft)'
-    """
-    told = "; ".join(f"{name}: {why}" for name, why in reasons.items())
-    cure = "name others (-c), or none: then those that fit take part"
-    return ConfigError("config.unsupported_method", f"nobody takes part ({told})", cure=cure)
 
 
 def _empty(entrant: Entrant) -> Line:

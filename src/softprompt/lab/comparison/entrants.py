@@ -12,11 +12,14 @@ from typing import Any, Protocol
 
 from softprompt.core.answers import AnswerSettings
 from softprompt.core.errors import ConfigError, SoftpromptError, TemplateError
-from softprompt.lab.comparison.api import ApiContender
 from softprompt.lab.comparison.attempts import ByWeights, Ensemble, Simple, Soft
-from softprompt.lab.comparison.baselines import Majority, TfidfLogistic
-from softprompt.lab.comparison.endpoint import Endpoint
-from softprompt.lab.comparison.probe import LinearProbe
+from softprompt.lab.comparison.baselines.linear_probe import LinearProbe
+from softprompt.lab.comparison.baselines.majority import Majority
+from softprompt.lab.comparison.baselines.tfidf import TfidfLogistic
+from softprompt.lab.comparison.prompting.api import ApiContender
+from softprompt.lab.comparison.prompting.endpoint import Endpoint
+from softprompt.lab.comparison.prompting.similar import SimilarShots
+from softprompt.lab.comparison.prompting.text_prompts import FewShot, ZeroShot
 from softprompt.lab.comparison.settings import (
     ApiSettings,
     EnsembleSettings,
@@ -28,12 +31,10 @@ from softprompt.lab.comparison.settings import (
     SoftSettings,
     TextSettings,
 )
-from softprompt.lab.comparison.similar import SimilarShots
 from softprompt.lab.comparison.stage import Attempt, Stage
-from softprompt.lab.comparison.text_prompts import FewShot, ZeroShot
 from softprompt.model.templates import Template
 
-__all__ = ["Entrant", "default_entrants", "entrant_of", "reason_against", "said_of"]
+__all__ = ["Entrant", "default_entrants", "entrant_of", "nobody_fits", "reason_against", "said_of"]
 
 #: Parameters up to which full fine-tuning takes part unasked without an accelerator: 16 bytes each, and the copy.
 SMALL_MODEL = 150_000_000
@@ -159,6 +160,20 @@ def reason_against(entrant: Entrant) -> str:
         raise error.at(entrant.settings.called) from None
     except SoftpromptError as error:
         return said_of(error)
+
+
+def nobody_fits(reasons: Mapping[str, str]) -> ConfigError:
+    """The error where every contender is left out.
+
+    Args:
+        reasons: What :func:`reason_against` says, by name.
+
+    >>> nobody_fits({"LoRA": "it needs peft"}).message
+    'nobody takes part (LoRA: it needs peft)'
+    """
+    told = "; ".join(f"{name}: {why}" for name, why in reasons.items())
+    cure = "name others (-c), or none: then those that fit take part"
+    return ConfigError("config.unsupported_method", f"nobody takes part ({told})", cure=cure)
 
 
 def default_entrants(stage: Stage, *, places: bool = True) -> tuple[EntrantSettings, ...]:

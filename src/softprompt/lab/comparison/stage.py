@@ -14,7 +14,7 @@ from softprompt.core.records import Batch, Example, Row
 from softprompt.core.tensors import PromptTensors
 from softprompt.data.dataset import Dataset
 from softprompt.lab.comparison.contenders import Fitted
-from softprompt.lab.comparison.endpoint import Purse
+from softprompt.lab.comparison.prompting.endpoint import Purse
 from softprompt.lab.comparison.settings import BudgetSettings, SoftSettings
 from softprompt.lab.training import checkpoint
 from softprompt.lab.training.outcome import Event, Outcome

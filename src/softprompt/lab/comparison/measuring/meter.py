@@ -12,7 +12,7 @@ from typing import Self
 
 import torch
 
-from softprompt.lab.comparison.energy import Nvml, Rapl
+from softprompt.lab.comparison.measuring.energy import Nvml, Rapl
 from softprompt.lab.training.memory import memory_in_use
 
 __all__ = ["Meter", "Taken"]

@@ -13,8 +13,8 @@ from softprompt.core.errors import ConfigError, ResourceError
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
-from softprompt.lab.comparison.api import ApiContender, read_label
-from softprompt.lab.comparison.endpoint import Endpoint, Purse
+from softprompt.lab.comparison.prompting.api import ApiContender, read_label
+from softprompt.lab.comparison.prompting.endpoint import Endpoint, Purse
 from softprompt.lab.comparison.settings import ApiSettings
 from softprompt.model.templates import Template
 

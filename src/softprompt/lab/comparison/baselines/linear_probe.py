@@ -14,10 +14,10 @@ from jaxtyping import Float, Int
 from softprompt.core.records import Batch, Example, Node, Readout, Row, Text
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
-from softprompt.lab.comparison.classifying import classified, said_of
+from softprompt.lab.comparison.baselines.classifier import classified, said_of
+from softprompt.lab.comparison.baselines.logistic import NUMBER_BYTES, Logistic
+from softprompt.lab.comparison.baselines.one_vs_rest import OneVsRest
 from softprompt.lab.comparison.contenders import Fitted, label_predictions
-from softprompt.lab.comparison.logistic import NUMBER_BYTES, Logistic
-from softprompt.lab.comparison.one_vs_rest import OneVsRest
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.prediction import Prediction
 from softprompt.model.prompted import token_batches
@@ -41,7 +41,7 @@ class LinearProbe:
         template: Soft slots are left out of it.
         max_tokens: Longest row; None: the model's context.
         strengths: Values of C.
-        offsets: As in :class:`~softprompt.lab.comparison.baselines.TfidfLogistic`.
+        offsets: As in :class:`~softprompt.lab.comparison.baselines.tfidf.TfidfLogistic`.
         batch_tokens: Padded tokens a batch at most.
     """
 

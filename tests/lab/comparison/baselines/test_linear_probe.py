@@ -14,7 +14,7 @@ from softprompt.model.backbones.loading import load
 from softprompt.model.templates import RowBuilder, Template
 from softprompt.model.templates.windows import WindowSettings
 from softprompt.testing import tiny
-from tests.lab.comparison.test_baselines import TASK, reviews
+from tests.lab.comparison.baselines.reviews import TASK, reviews
 
 
 def hidden_after(backbone, ids):

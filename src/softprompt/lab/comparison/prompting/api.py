@@ -4,7 +4,7 @@ The request is the task's instruction and the template's own words without soft 
 what every other text prompt asks. What comes back is read as a label where exactly one is meant; an answer that names
 none counts as wrong and is counted in the note. There are no probabilities.
 
-Knows templates and tasks; HTTP and money stand in :mod:`~softprompt.lab.comparison.endpoint`.
+Knows templates and tasks; HTTP and money stand in :mod:`~softprompt.lab.comparison.prompting.endpoint`.
 """
 
 import random
@@ -17,10 +17,10 @@ from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.data.duplicates import fold
 from softprompt.lab.comparison.contenders import Fitted
-from softprompt.lab.comparison.endpoint import Answered, Endpoint
+from softprompt.lab.comparison.prompting.endpoint import Answered, Endpoint
+from softprompt.lab.comparison.prompting.similar import BETWEEN, Nearest
+from softprompt.lab.comparison.prompting.text_prompts import answer_text, in_words
 from softprompt.lab.comparison.settings import ApiSettings
-from softprompt.lab.comparison.similar import BETWEEN, Nearest
-from softprompt.lab.comparison.text_prompts import answer_text, in_words
 from softprompt.model.prediction import Prediction, candidate_names
 from softprompt.model.templates import Template
 

@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from softprompt.lab.comparison.meter import EVERY, Meter
+from softprompt.lab.comparison.measuring.meter import EVERY, Meter
 
 CPU = torch.device("cpu")
 

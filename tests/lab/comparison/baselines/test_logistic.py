@@ -6,8 +6,8 @@ import scipy.sparse
 from sklearn.linear_model import LogisticRegression
 
 from softprompt.core.errors import ExtraError
-from softprompt.lab.comparison import logistic
-from softprompt.lab.comparison.logistic import fit_logistic
+from softprompt.lab.comparison import scikit_learn
+from softprompt.lab.comparison.baselines.logistic import fit_logistic
 
 
 def problem(*, rows=40, columns=90, labels=3, seed=0):
@@ -76,6 +76,6 @@ def test_without_scikit_learn_the_cure_is_named(monkeypatch):
     def absent(name):
         raise ImportError(name)
 
-    monkeypatch.setattr(logistic.importlib, "import_module", absent)
+    monkeypatch.setattr(scikit_learn.importlib, "import_module", absent)
     with pytest.raises(ExtraError, match=r"pip install 'softprompt\[compare\]'"):
         fit_logistic({"x": np.eye(4)}, np.array([0, 1, 0, 1]), num_labels=2, strengths=[1.0])

@@ -1,4 +1,4 @@
-"""Logistic regression whose strength of regularisation is chosen, not guessed: the door to scikit-learn.
+"""Logistic regression whose strength of regularisation is chosen, not guessed.
 
 Chosen by log-loss, which is steadier than accuracy on a few hundred rows, on the validation rows or by cross-validation
 inside the training rows; learnt from the training rows alone, as a soft prompt is.
@@ -8,19 +8,17 @@ computed in the coordinates of that span, which keep all inner products: the sam
 instead of d.
 """
 
-import importlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from softprompt.core.errors import ExtraError
+from softprompt.lab.comparison.scikit_learn import sklearn
 
-__all__ = ["NUMBER_BYTES", "Logistic", "Matrix", "Span", "fit_logistic", "fit_weights", "sklearn"]
+__all__ = ["NUMBER_BYTES", "Logistic", "Matrix", "Span", "fit_logistic", "fit_weights"]
 
 #: Features by row: a dense array or scipy's sparse array.
 Matrix = Any
@@ -68,18 +66,6 @@ class Logistic:
     def probabilities(self, features: Matrix) -> Float[np.ndarray, "n C"]:
         """Probability of every label; 0 for one without a training row."""
         return _softmax(np.asarray(features @ self.weight.T) + self.bias)
-
-
-def sklearn(name: str, *, purpose: str) -> ModuleType:
-    """A module of scikit-learn, imported when it is needed.
-
-    Raises:
-        ExtraError: ``extra.missing``.
-    """
-    try:
-        return importlib.import_module(f"sklearn.{name}")
-    except ImportError:
-        raise ExtraError.needs("scikit-learn", extra="compare", purpose=purpose) from None
 
 
 def fit_logistic(

@@ -1,52 +1,16 @@
-"""Baselines: what they answer on data where the right answer is known, and what they are allowed to see."""
+"""TF-IDF and logistic regression: what it learns where a word decides, and what it is allowed to see."""
 
-import numpy as np
 import pytest
 
 from softprompt.core.answers import prior_offsets
 from softprompt.core.errors import DataError
 from softprompt.core.records import Example
-from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
-from softprompt.lab.comparison import LinearProbe, Majority, TfidfLogistic, contend
+from softprompt.lab.comparison import LinearProbe, TfidfLogistic
 from softprompt.lab.evaluation import evaluate
 from softprompt.model.templates import Template
 from softprompt.testing import tiny
-
-TASK = Task.classify(["good", "bad"])
-GOOD = ["lovely", "great", "wonderful", "perfect", "delightful"]
-BAD = ["broken", "awful", "terrible", "useless", "horrible"]
-THINGS = ["lamp", "kettle", "chair", "parcel", "table", "mug"]
-
-
-def reviews(count, *, seed=0, name="rows"):
-    rng = np.random.default_rng(seed)
-    rows = []
-    for n in range(count):
-        label = ("good", "bad")[n % 2]
-        word, thing = rng.choice(GOOD if label == "good" else BAD), rng.choice(THINGS)
-        rows.append(Example({"text": f"The {thing} was {word}."}, target=label, id=f"{name}-{n}"))
-    return Dataset(tuple(rows), name, TASK.names)
-
-
-def test_majority_says_what_was_most_frequent():
-    rows = Dataset(tuple(Example({"text": "x"}, target=label) for label in ["bad", "bad", "bad", "good"]))
-    (found,) = Majority().fit(rows, None, TASK).predict([Example({"text": "y"}, id="1")])
-    assert (found.text, dict(found.probabilities), found.id) == ("bad", {"good": 0.25, "bad": 0.75}, "1")
-
-
-def test_majority_of_a_choice_is_the_most_frequent_place():
-    task = Task.choose()
-    rows = Dataset(tuple(Example({}, target=t, candidates=("a", "b", "c")) for t in ["c", "c", "a"]))
-    fitted = Majority().fit(rows, None, task)
-    three, two = Example({}, candidates=("x", "y", "z")), Example({}, candidates=("x", "y"))
-    assert [one.text for one in fitted.predict([three, two])] == ["z", "x"]
-
-
-def test_majority_of_free_text_is_the_most_frequent_answer():
-    rows = Dataset(tuple(Example({"text": "x"}, target=t) for t in ["yes", ["no", "nope"], "no"]))
-    (found,) = Majority().fit(rows, None, Task.generate()).predict([Example({"text": "y"})])
-    assert (found.text, found.probabilities, found.confidence) == ("no", None, pytest.approx(2 / 3))
+from tests.lab.comparison.baselines.reviews import TASK, reviews
 
 
 @pytest.mark.parametrize("validated", [True, False])
@@ -110,29 +74,3 @@ def test_one_label_is_nothing_to_learn():
     for contender in (TfidfLogistic(), LinearProbe(tiny(), Template.parse("{text}{answer}"))):
         with pytest.raises(DataError, match=r"data\.one_label"):
             contender.fit(rows, None, TASK)
-
-
-# --- the run
-
-
-def test_only_contenders_that_can_do_the_task_are_fitted_and_every_line_is_told():
-    told = []
-    rows = Dataset(tuple(Example({"text": "x"}, target="yes", id=str(n)) for n in range(4)))
-    backbone = tiny()
-    contenders = [Majority(), TfidfLogistic(), LinearProbe(backbone, Template.preset("generate"))]
-    task = Task.generate()
-    standings = contend(contenders, task, train=rows, test=rows, on_standing=told.append)
-    assert [one.name for one in standings] == ["majority"]
-    assert told == list(standings)
-    assert standings[0].evaluation.metrics["exact_match"].estimate == 1.0
-    assert (standings[0].num_trained, standings[0].num_bytes) == (0, 0)
-
-
-def test_lines_carry_the_test_scores_times_and_sizes():
-    train, test = reviews(40), reviews(20, seed=2)
-    majority, words = contend([Majority(), TfidfLogistic()], TASK, train=train, test=test)
-    assert majority.evaluation.metrics["accuracy"].estimate == 0.5
-    assert words.evaluation.metrics["accuracy"].estimate == 1.0
-    assert words.fit_seconds > 0 < words.predict_seconds
-    assert words.num_bytes > 8 * words.num_trained > 0
-    assert [item.id for item in words.evaluation.items] == [row.id for row in test]

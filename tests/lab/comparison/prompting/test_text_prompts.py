@@ -9,7 +9,7 @@ from softprompt.core.records import Example, Text
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.lab.comparison import FewShot, ZeroShot
-from softprompt.lab.comparison.text_prompts import draw_demonstrations, with_demonstrations
+from softprompt.lab.comparison.prompting.text_prompts import draw_demonstrations, with_demonstrations
 from softprompt.model.prediction import Predictor
 from softprompt.model.templates import Template
 from softprompt.testing import tiny

@@ -13,7 +13,8 @@ from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.core.tokens import Tokenizer
 from softprompt.data.dataset import Dataset
-from softprompt.lab.comparison.contenders import Asked, Fitted
+from softprompt.lab.comparison.asked import Asked
+from softprompt.lab.comparison.contenders import Fitted
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.prediction import Ask
 from softprompt.model.templates import RowBuilder, Template

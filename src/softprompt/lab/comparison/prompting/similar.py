@@ -21,8 +21,8 @@ from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.lab.comparison.contenders import Fitted
-from softprompt.lab.comparison.logistic import sklearn
-from softprompt.lab.comparison.text_prompts import answer_text, in_words
+from softprompt.lab.comparison.prompting.text_prompts import answer_text, in_words
+from softprompt.lab.comparison.scikit_learn import sklearn
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.prediction import Ask, Prediction, Predictor
 from softprompt.model.templates import RowBuilder, Template

@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
-from softprompt.lab.comparison.logistic import Logistic, Matrix, fit_logistic
-from softprompt.lab.comparison.one_vs_rest import OneVsRest, fit_one_vs_rest
+from softprompt.lab.comparison.baselines.logistic import Logistic, Matrix, fit_logistic
+from softprompt.lab.comparison.baselines.one_vs_rest import OneVsRest, fit_one_vs_rest
 from softprompt.model.prediction import candidate_names
 
 __all__ = ["classified", "said_of"]

@@ -1,7 +1,7 @@
 """A logistic regression a label, for texts with several labels: the strength of regularisation is chosen for all alike.
 
 Each label is told from all rows without it. What the held-out rows got is kept, because thresholds are chosen on it.
-Built on ``logistic``, which is the door to scikit-learn.
+Built on ``logistic``.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from softprompt.lab.comparison.logistic import Matrix, Span, fit_weights, sklearn
+from softprompt.lab.comparison.baselines.logistic import Matrix, Span, fit_weights
+from softprompt.lab.comparison.scikit_learn import sklearn
 
 __all__ = ["OneVsRest", "fit_one_vs_rest"]
 

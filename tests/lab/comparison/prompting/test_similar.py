@@ -5,7 +5,7 @@ import pytest
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
-from softprompt.lab.comparison.similar import Nearest, SimilarShots
+from softprompt.lab.comparison.prompting.similar import Nearest, SimilarShots
 from softprompt.model.templates import Template
 from softprompt.testing import tiny
 

@@ -1,93 +1,26 @@
-"""Baselines that learn without a prompt and without a model: the most frequent answer, words and their parts.
+"""TF-IDF of words and of parts of words, and logistic regression: the baseline that needs no model.
 
-Each sees the fields that the prompt's template reads, learns from the same training rows, and chooses its variants on
-the same validation rows. Knows no prompts and no models; scikit-learn stands behind ``logistic``.
+It sees the fields that the prompt's template reads, learns from the same training rows, and chooses its strength of
+regularisation on the same validation rows. Knows no prompts and no models; counts enter as 1 + log(count) (sublinear
+scaling: Manning, Raghavan & Schütze, Introduction to Information Retrieval, 2008, 6.4.1).
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from softprompt.core.errors import DataError
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
-from softprompt.lab.comparison.classifying import classified, said_of
+from softprompt.lab.comparison.baselines.classifier import classified, said_of
+from softprompt.lab.comparison.baselines.logistic import NUMBER_BYTES, Logistic, Matrix
+from softprompt.lab.comparison.baselines.one_vs_rest import OneVsRest
 from softprompt.lab.comparison.contenders import Fitted, label_predictions
-from softprompt.lab.comparison.logistic import NUMBER_BYTES, Logistic, Matrix, sklearn
-from softprompt.lab.comparison.one_vs_rest import OneVsRest
-from softprompt.model.prediction import Prediction, candidate_names
+from softprompt.lab.comparison.scikit_learn import sklearn
+from softprompt.model.prediction import Prediction
 
-__all__ = ["Majority", "TfidfLogistic"]
-
-
-@dataclass(frozen=True)
-class Majority:
-    """Always the most frequent answer of the training rows, with their shares as probabilities.
-
-    *choose*: the most frequent place among the candidates; *generate*: the most frequent reference; *multilabel*: the
-    labels' shares, and the labels that are best given to every row; *score*: the median.
-
-    >>> rows = Dataset(tuple(Example({"text": "hi"}, target=label) for label in ("no", "no", "yes")))
-    >>> fitted = Majority().fit(rows, None, Task.classify(["yes", "no"]))
-    >>> [(one.text, round(one.confidence, 2)) for one in fitted.predict(rows[:1])]
-    [('no', 0.67)]
-    """
-
-    name: str = "majority"
-
-    def supports(self, task: Task) -> bool:
-        return True
-
-    def fit(self, train: Dataset, validation: Dataset | None, task: Task, *, seed: int = 0) -> Fitted:
-        answers = [task.answer(example) for example in train]
-        counted = [answer for answer in answers if not isinstance(answer, tuple)]
-        if counted:
-            return _FittedMajority(task, Counter(counted))
-        usual = task.usual(train.rows)
-        return _FittedUsual(task.settled([usual] * len(train), train.rows), usual)
-
-
-@dataclass(frozen=True)
-class _FittedMajority:
-    task: Task
-    counts: Counter[int | str]
-    num_trained: int = 0
-    num_bytes: int = 0
-    note: str = ""
-
-    def predict(self, examples: Sequence[Example]) -> list[Prediction]:
-        return [self._one(example) for example in examples]
-
-    def _one(self, example: Example) -> Prediction:
-        names = candidate_names(self.task, example)
-        if not names:
-            text, count = self.counts.most_common(1)[0]
-            return Prediction(example.id, str(text), None, count / self.counts.total())
-        counts = np.array([self.counts[i] for i in range(len(names))], dtype=np.float64)
-        p = (counts / counts.sum() if counts.sum() else np.full(len(names), 1 / len(names))).tolist()
-        return Prediction(example.id, self.task.decode(p, example), dict(zip(names, p, strict=True)), max(p))
-
-
-@dataclass(frozen=True)
-class _FittedUsual:
-    """The same probabilities for every row."""
-
-    task: Task
-    probabilities: tuple[float, ...]
-    num_trained: int = 0
-    num_bytes: int = 0
-
-    @property
-    def note(self) -> str:
-        said = self.task.decode(self.probabilities, Example({}))
-        return f"always {', '.join(said) if isinstance(said, tuple) else f'{said:g}'}"
-
-    def predict(self, examples: Sequence[Example]) -> list[Prediction]:
-        return label_predictions(np.array([self.probabilities] * len(examples)), examples, self.task)
+__all__ = ["TfidfLogistic"]
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from softprompt.core.answers import AnswerSettings
 from softprompt.core.errors import TrainingError
 from softprompt.core.records import Example
 from softprompt.core.tensors import PromptTensors
-from softprompt.lab.comparison.adapters import add_adapters
-from softprompt.lab.comparison.contenders import Asked
+from softprompt.lab.comparison.asked import Asked
+from softprompt.lab.comparison.finetuning.adapters import add_adapters
 from softprompt.lab.comparison.settings import FullSettings, LoraSettings
 from softprompt.lab.lessons import Learner, Lesson, vocabulary_of
 from softprompt.lab.training.decisions import Decisions

@@ -5,8 +5,8 @@ import sys
 import pytest
 import torch
 
-from softprompt.lab.comparison.energy import Nvml, Rapl
-from softprompt.lab.comparison.meter import Meter
+from softprompt.lab.comparison.measuring.energy import Nvml, Rapl
+from softprompt.lab.comparison.measuring.meter import Meter
 
 CPU = torch.device("cpu")
 

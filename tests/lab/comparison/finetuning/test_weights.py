@@ -10,9 +10,9 @@ from softprompt.core.answers import AnswerSettings
 from softprompt.core.errors import ConfigError, ModelError
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
-from softprompt.lab.comparison import weights as subject
+from softprompt.lab.comparison.finetuning import weights as subject
+from softprompt.lab.comparison.finetuning.weights import WeightsLearning, learn_weights
 from softprompt.lab.comparison.settings import FullSettings, LoraSettings
-from softprompt.lab.comparison.weights import WeightsLearning, learn_weights
 from softprompt.lab.training.settings import TrainingSettings
 from softprompt.model.backbones.weights.copies import exact_hash, module_of
 from softprompt.model.templates import RowBuilder, Template

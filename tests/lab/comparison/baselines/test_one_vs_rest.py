@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from softprompt.lab.comparison.one_vs_rest import fit_one_vs_rest
+from softprompt.lab.comparison.baselines.one_vs_rest import fit_one_vs_rest
 
 
 def made(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from softprompt.core.errors import ConfigError, ModelError
-from softprompt.lab.comparison.adapters import add_adapters, require_trainable
+from softprompt.lab.comparison.finetuning.adapters import add_adapters, require_trainable
 from softprompt.lab.comparison.settings import FullSettings, LoraSettings
 from softprompt.model.backbones.weights.copies import exact_hash, module_of, trainable_copy
 from softprompt.testing import tiny

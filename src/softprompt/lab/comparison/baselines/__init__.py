@@ -1,0 +1,1 @@
+"""Learning without a prompt: rows become features, features a classifier, and its probabilities predictions."""

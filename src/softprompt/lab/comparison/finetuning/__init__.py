@@ -1,0 +1,1 @@
+"""Training weights: rows change a copy of the model, wholly or by low-rank updates, and the copy is asked."""

@@ -1,0 +1,1 @@
+"""What work takes: counters of the machine become seconds, bytes and joules. Knows no contender."""

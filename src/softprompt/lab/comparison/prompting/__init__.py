@@ -1,0 +1,1 @@
+"""Asking in words: rows become text prompts, without or with demonstrations, and a model's answers predictions."""

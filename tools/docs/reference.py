@@ -67,7 +67,8 @@ def errors_page(base: type[Exception], catalogue: dict[str, str]) -> str:
         "(the best so far is kept), 141 a pipe whose reader is gone, and 1 a bug of softprompt: "
         "`SOFTPROMPT_TRACEBACK=1` shows where. With `--json` an error is a document too (of `predict`, whose "
         "stdout is a stream of rows, it stands on stderr alone): "
-        '`{"error": {"code": ..., "message": ..., "cure": ..., "where": [...], "exit_status": ...}}`.',
+        '`{"error": {"code": ..., "message": ..., "cure": ..., "where": [...], "exit_status": ...}}`. '
+        "After Ctrl-C its code is `stopped`, and its cure says what is kept.",
     ]
     for kind in sorted(base.__subclasses__(), key=lambda kind: kind.exit_status):  # type: ignore[attr-defined]
         rows = [(f"`{code}`", text) for code, text in sorted(catalogue.items()) if code.startswith(f"{kind.prefix}.")]  # type: ignore[attr-defined]

@@ -91,6 +91,32 @@ def test_interrupt_says_what_is_kept(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr() == ("", "stopped; 12 rows are answered\n")
 
 
+def test_interrupt_with_json_is_a_document_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fail(KeyboardInterrupt(), kept="12 rows are answered", as_json=True) == 130
+    out, err = capsys.readouterr()
+    said = {"code": "stopped", "message": "stopped with Ctrl-C", "cure": "12 rows are answered", "where": []}
+    assert json.loads(out) == {"error": {**said, "exit_status": 130}}
+    assert err == "stopped; 12 rows are answered\n"
+    assert fail(KeyboardInterrupt(), as_json=True, stream=True) == 130
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("late", [KeyboardInterrupt(), OSError(errno.ENOSPC, "full"), KeyError("late")])
+def test_one_document_and_no_second_for_what_comes_after_it(
+    late: BaseException, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> None:
+        with Face(as_json=True) as face:
+            face.show({"score": 1}, lambda out: None)
+            raise late
+
+    with pytest.raises(typer.Exit):
+        command()
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"score": 1}
+    assert err
+
+
 def test_what_is_kept_is_said_after_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert fail(ResourceError("resource.disk_full", "no room"), kept="runs/a keeps it") == 8
     assert capsys.readouterr().err.splitlines()[1] == "runs/a keeps it"

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import typer
 from rich.console import Console, RenderableType
@@ -29,6 +29,7 @@ from softprompt.app.cli.failures import (
     document,
     failure_text,
     status_of,
+    stopped,
     usage_error,
     wants_traceback,
 )
@@ -96,6 +97,7 @@ class Face:
         self.err = Screen(stderr=True)
         self.kept: Callable[[], str] = lambda: ""
         self.before = ""
+        self._shown = False
 
     def keeps(self, kept: Callable[[], str]) -> None:
         """Tell what the run's folder keeps when the command is cut short; what lay there before explains no error."""
@@ -112,9 +114,15 @@ class Face:
         """The result: for programs ``data``, for people what ``render`` prints."""
         self.settle()
         if self.as_json:
-            self.write(to_json(data, indent=2))
+            self._document(data)
         else:
             render(self.out)
+
+    def _document(self, data: Any) -> None:
+        """The one document; what goes wrong after it stands on stderr alone."""
+        if not self._shown and not self.stream:
+            self._shown = True
+            self.write(to_json(data, indent=2))
 
     def write(self, text: str) -> None:
         """A line on stdout as it stands."""
@@ -152,7 +160,7 @@ class Face:
             case None | typer.Exit() | typer.Abort():
                 return
             case KeyboardInterrupt():
-                raise typer.Exit(self.cut_short("; ".join(filter(None, ("stopped", self.kept()))))) from None
+                self._stop(self.kept())
             case OSError() if is_broken_pipe(error):
                 self.settle()
                 raise typer.Exit(BROKEN_PIPE) from None
@@ -169,6 +177,12 @@ class Face:
             case Exception():
                 self._fail(error)
 
+    def _stop(self, kept: str) -> NoReturn:
+        status = self.cut_short("; ".join(filter(None, ("stopped", kept))))
+        if self.as_json:
+            self._document(stopped(kept, status))
+        raise typer.Exit(status) from None
+
     def _fail(self, error: Exception) -> None:
         self.settle()
         if wants_traceback():
@@ -179,8 +193,8 @@ class Face:
         old = "" if isinstance(error, ResourceError) else self.before
         if (kept := self.kept()) != old and kept and not useless:
             self.print_error(Text(kept, style="yellow"))
-        if self.as_json and not self.stream:
-            self.write(to_json(document(error), indent=2))
+        if self.as_json:
+            self._document(document(error))
         raise typer.Exit(status_of(error) if isinstance(error, SoftpromptError) else BUG) from None
 
 

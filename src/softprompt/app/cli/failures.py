@@ -20,6 +20,7 @@ __all__ = [
     "document",
     "failure_text",
     "status_of",
+    "stopped",
     "usage_error",
     "wants_traceback",
 ]
@@ -84,3 +85,13 @@ def document(error: BaseException) -> dict[str, Any]:
     else:
         said = {"code": "bug", "message": f"{type(error).__name__}: {error}", "cure": _REPORT, "where": []}
     return {"error": {**said, "exit_status": status_of(error)}}
+
+
+def stopped(kept: str, exit_status: int = INTERRUPTED) -> dict[str, Any]:
+    """What Ctrl-C leaves for programs: the form of an error, with what is kept as its cure.
+
+    >>> stopped("runs/a keeps 2 lines")["error"]["cure"]
+    'runs/a keeps 2 lines'
+    """
+    said = {"code": "stopped", "message": "stopped with Ctrl-C", "cure": kept or None, "where": []}
+    return {"error": {**said, "exit_status": exit_status}}

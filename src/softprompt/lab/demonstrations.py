@@ -18,9 +18,10 @@ from softprompt.core.tasks import Task
 from softprompt.model.templates.rows import RowBuilder
 from softprompt.model.templates.segments import SlotSpec, join
 
-__all__ = ["Demonstrations", "packed", "said_of"]
+__all__ = ["BETWEEN", "Demonstrations", "packed", "said_of"]
 
-_BETWEEN = "\n\n"  # as in text prompts
+#: Stands after each demonstration, here and in text prompts.
+BETWEEN = "\n\n"
 
 
 class Demonstrations:
@@ -67,7 +68,7 @@ class Demonstrations:
         reading = self.builder.reading(example)
         encode = self.builder.tokenizer.encode
         text = [token for piece, ids in reading.pieces if not isinstance(piece, SlotSpec) for token in ids]
-        ids = (*text, *encode(join(reading.lead, said)), *encode(_BETWEEN))
+        ids = (*text, *encode(join(reading.lead, said)), *encode(BETWEEN))
         return tuple(token for token in ids if token not in self.special)
 
 

@@ -17,9 +17,10 @@ from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.data.duplicates import fold
 from softprompt.lab.comparison.contenders import Fitted
+from softprompt.lab.comparison.prompting.demonstrations import BETWEEN, by_label, demonstration, num_demonstrations
 from softprompt.lab.comparison.prompting.endpoint import Answered, Endpoint
-from softprompt.lab.comparison.prompting.similar import BETWEEN, Nearest
-from softprompt.lab.comparison.prompting.text_prompts import answer_text, in_words
+from softprompt.lab.comparison.prompting.similar import Nearest
+from softprompt.lab.comparison.prompting.text_prompts import in_words
 from softprompt.lab.comparison.settings import ApiSettings
 from softprompt.model.prediction import Prediction, candidate_names
 from softprompt.model.templates import Template
@@ -110,7 +111,7 @@ class _Asking:
     @property
     def _count(self) -> int:
         shots = self.contender.settings.shots
-        return shots * (len(self.task.names) if self.task.fixed_candidates else 1) if self.nearest else len(self.drawn)
+        return num_demonstrations(self.task, shots) if self.nearest else len(self.drawn)
 
     def predict(self, examples: Sequence[Example]) -> list[Prediction]:
         """Raises ``resource.endpoint``, ``resource.budget``."""
@@ -131,7 +132,7 @@ class _Asking:
         return [[self.train[i] for i in reversed(near)] for near in rows]
 
     def _prompt(self, example: Example, shown: Sequence[Example]) -> str:
-        demonstrations = [self.plain.render(one.fields, answer=answer_text(self.task, one)) + BETWEEN for one in shown]
+        demonstrations = [demonstration(self.plain, one, self.task) for one in shown]
         question = self.plain.render(example.fields, answer="").rstrip()
         candidates = self.task.candidates(example)
         choices = ""
@@ -192,9 +193,6 @@ def _instruction(settings: ApiSettings, task: Task) -> str:
 def _drawn(train: Dataset, task: Task, shots: int, seed: int) -> tuple[Example, ...]:
     """Demonstrations, as many of each label, in an order by chance."""
     rng = random.Random(seed)
-    piles: dict[str, list[Example]] = {}
-    for example in rng.sample(train.rows, len(train)):
-        pile = " ".join(task.held(task.reference(example))) if task.fixed_candidates else ""
-        piles.setdefault(pile, []).append(example)
-    chosen = [one for pile in sorted(piles) for one in piles[pile][:shots]]
+    piles = by_label(train, task, rng)
+    chosen = [one for label in sorted(piles) for one in piles[label][:shots]]
     return tuple(rng.sample(chosen, len(chosen)))

@@ -21,7 +21,8 @@ from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.lab.comparison.contenders import Fitted
-from softprompt.lab.comparison.prompting.text_prompts import answer_text, in_words
+from softprompt.lab.comparison.prompting.demonstrations import demonstration, num_demonstrations, room_for
+from softprompt.lab.comparison.prompting.text_prompts import in_words
 from softprompt.lab.comparison.scikit_learn import sklearn
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.prediction import Ask, Prediction, Predictor
@@ -30,11 +31,6 @@ from softprompt.model.templates.grammar import parse
 from softprompt.model.templates.parts import Bos, Part, unparse
 
 __all__ = ["Nearest", "SimilarShots"]
-
-BETWEEN = "\n\n"  # stands after each demonstration
-
-#: Training rows of which demonstrations are rendered to see how long they are.
-_MEASURED_ROWS = 200
 
 #: Below it a probability is rounding.
 _TINY = 1e-12
@@ -107,19 +103,15 @@ class SimilarShots:
         shown = _name_beside(plain.fields)
         with_shots = _behind(plain, shown)
         longest = min(self.max_tokens, self.backbone.spec.max_positions)
-        count = self.shots * (len(task.names) if task.fixed_candidates else 1)
-        builder = RowBuilder(plain, task, self.backbone.tokenizer, max_tokens=longest)
-        lengths = sorted(builder.lengths(one).total for one in train[:_MEASURED_ROWS])
-        room = longest - max(lengths[int(0.95 * (len(lengths) - 1))], longest // 4)
         return _FittedSimilar(
             contender=self,
             task=task,
             builder=RowBuilder(with_shots, task, self.backbone.tokenizer, max_tokens=longest),
             shown=shown,
             nearest=Nearest(train, fields=plain.fields),
-            said=tuple(plain.render(one.fields, answer=answer_text(task, one)) + BETWEEN for one in train),
-            count=count,
-            room=room,
+            said=tuple(demonstration(plain, one, task) for one in train),
+            count=num_demonstrations(task, self.shots),
+            room=room_for(RowBuilder(plain, task, self.backbone.tokenizer, max_tokens=longest), train),
             seed=seed,
             orders=1 if task.candidates(train[0]) is None else self.orders,
         )
@@ -148,8 +140,8 @@ class _FittedSimilar:
 
     def num_tokens(self, example: Example) -> int:
         """Tokens of one request, all orders."""
-        ((rows),) = [self._chosen([example])]
-        return self.orders * self.builder.lengths(self._asked(example, rows[0])).total
+        (rows,) = self._chosen([example])
+        return self.orders * self.builder.lengths(self._asked(example, rows)).total
 
     def predict(self, examples: Sequence[Example]) -> list[Prediction]:
         if not examples:

@@ -66,6 +66,20 @@ def test_every_fault_has_its_sentence() -> None:
     assert found.splits["train"].num_cut == 1
 
 
+def test_groups_count_as_one_row_at_worst_and_are_named_where_they_straddle() -> None:
+    def grouped(groups: str) -> Dataset:
+        rows = (Example({"text": f"{groups} {n}"}, "xyz"[n % 3], group=group) for n, group in enumerate(groups))
+        return Dataset(tuple(rows), classes=("x", "y", "z"))
+
+    found = page(train=grouped("aabbcc" * 4), validation=grouped("ddeeff"), test=grouped("aacdde")).warnings
+    assert "test: 3 rows of 2 groups that train has too: a new one may do worse" in found
+    assert "test: 6 rows in 4 groups judge within ± 40 to 49 points at worst" in found
+    assert "validation: 6 rows in 3 groups judge within ± 40 to 57 points at worst" in found
+    assert sum("too" in line for line in found) == 1
+    many = Dataset(tuple(Example({"text": str(n)}, "x", group="only") for n in range(300)), classes=("x", "y", "z"))
+    assert "test: 300 rows in 1 group judge within ± 6 to 98 points at worst" in page(test=many).warnings
+
+
 def test_one_label_is_said_first() -> None:
     assert page(train=dataset(("a", "x"), ("b", "x"))).warnings[0] == (
         "train: every row has the label 'x': there is nothing to learn"

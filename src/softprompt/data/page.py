@@ -16,6 +16,7 @@ from softprompt.core.cards.views import data_card
 from softprompt.core.cuts import Cuts, Fit
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
+from softprompt.core.words import counted
 from softprompt.data.dataset import Dataset
 from softprompt.data.duplicates import Twins, duplicates
 
@@ -63,6 +64,7 @@ class SplitPage:
         num_skipped: Bad rows that were left out.
         num_twins: Rows that repeat an earlier text of the same split.
         hash: Content hash of the rows.
+        num_units: Rows, those of one group counted as one: what an interval counts.
         lost: What does not fit, in a sentence; empty where every row fits.
         sets: (number of labels, rows that have so many), none too; empty where every row has one.
     """
@@ -75,6 +77,7 @@ class SplitPage:
     num_skipped: int
     num_twins: int
     hash: str
+    num_units: int = 0
     lost: str = ""
     sets: tuple[tuple[int, int], ...] = ()
 
@@ -139,6 +142,7 @@ class DataPage:
         warnings = [
             *(line for name, page in pages.items() for line in _label_warnings(name, page)),
             *_leak_warnings(leaked, conflicting, free_text=not task.fixed_candidates),
+            *_group_warnings(splits),
             *(line for name, page in pages.items() for line in _text_warnings(name, page)),
         ]
         return cls(pages, max_tokens, leaked, conflicting, tuple(warnings), tuple(notes))
@@ -215,6 +219,7 @@ def _split_page(
         num_skipped=len(data.skipped),
         num_twins=sum(repeat for repeat in repeats if repeat > 0),
         hash=data.hash,
+        num_units=len({("row", str(n)) if row.group is None else ("group", row.group) for n, row in enumerate(data)}),
         lost=cuts.sentence,
         sets=_sets(data),
     )
@@ -273,6 +278,18 @@ def _leak_warnings(leaked: Mapping[str, int], conflicting: int, *, free_text: bo
     return lines
 
 
+def _group_warnings(splits: Mapping[str, Dataset]) -> list[str]:
+    """Groups that files bring on two sides; a split that is made here divides none."""
+    known = {row.group for row in splits.get("train", ()) if row.group is not None}
+    lines = []
+    for name, data in splits.items():
+        shared = [row.group for row in data if row.group in known] if name != "train" else []
+        if shared:
+            count = counted(len(set(shared)), "group")
+            lines.append(f"{name}: {_rows(len(shared))} of {count} that train has too: a new one may do worse")
+    return lines
+
+
 def _text_warnings(name: str, page: SplitPage) -> list[str]:
     lines = []
     if page.num_skipped:
@@ -286,9 +303,13 @@ def _text_warnings(name: str, page: SplitPage) -> list[str]:
         lines.append(f"{name}: {page.lost}")
     if page.num_twins:
         lines.append(f"{name}: {_rows(page.num_twins)} repeating an earlier text")
-    if name != "train" and page.rows < SMALL_JUDGE:
-        half = 98 / page.rows**0.5  # points: 1.96 standard errors of a share of one half
-        lines.append(f"{name}: {_rows(page.rows)} judge within ± {half:.0f} points at worst")
+    if name != "train" and 0 < page.num_units < SMALL_JUDGE:
+        # points: 1.96 standard errors of a share of one half; rows of a group may be as good as one row
+        alone, alike = (98 / count**0.5 for count in (page.rows, page.num_units))
+        told, half = _rows(page.rows), f"{alone:.0f}"
+        if page.num_units < page.rows:
+            told, half = f"{told} in {counted(page.num_units, 'group')}", f"{half} to {alike:.0f}"
+        lines.append(f"{name}: {told} judge within ± {half} points at worst")
     return lines
 
 

@@ -30,8 +30,7 @@ from benchmarks.contest.problems import Problem
 from benchmarks.quality import problems_of
 from benchmarks.rig.machine import load_average, sentence
 from benchmarks.rig.results import publish
-from benchmarks.survey.findings import difference, score
-from softprompt.core.stats import Interval, verdict
+from benchmarks.survey.findings import compared, points, score
 from softprompt.model.backbones.base import Backbone
 from softprompt.model.backbones.loading import load
 from softprompt.model.states import Budget, StateStore
@@ -129,16 +128,8 @@ def page(found: Mapping[str, Mapping[str, Outcome]], *, load: float) -> str:
 def _cell(by_name: Mapping[str, Outcome], name: str) -> str:
     if name not in by_name or BASE not in by_name:
         return ""
-    if name == BASE:
-        return _points(score(by_name[name].table), sign="")
-    found = difference(by_name[name].table, by_name[BASE].table)
-    word = verdict(found)
-    return f"{_points(found, sign='+')}{'' if word == 'cannot tell' else f' **{word}**'}"
-
-
-def _points(interval: Interval, *, sign: str) -> str:
-    estimate, low, high = (format(100 * one, f"{sign}.1f") for one in (interval.estimate, interval.low, interval.high))
-    return f"{estimate} [{low}, {high}]"
+    base = by_name[BASE].table
+    return points(score(base)) if name == BASE else compared(by_name[name].table, base)
 
 
 def _tuning(backbone: Backbone, problem: Problem, name: str, work: Work, store: StateStore | None) -> OurTuning:

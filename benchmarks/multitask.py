@@ -34,7 +34,7 @@ from benchmarks.contest.outcomes import Clock, Work
 from benchmarks.rig.machine import load_average, sentence
 from benchmarks.rig.results import parser_of, publish
 from benchmarks.rig.rows import example_file, public_file, rows_in
-from benchmarks.survey.findings import paired, score
+from benchmarks.survey.findings import paired, points, score
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.prepare import Prepared, prepare
 from softprompt.app.recipes.several import aligned
@@ -216,14 +216,12 @@ def page(found: Mapping[str, Sequence[Mapping[str, Any]]], *, steps: int, load: 
     said: dict[str, dict[str, int]] = {way: {"better": 0, "worse": 0, "cannot tell": 0} for way in shared}
     for name, cells in found.items():
         for task in GROUNDS[name].rows:
-            base = table_of(cells, BASE, task)
-            alone, row = score(base), []
+            base, row = table_of(cells, BASE, task), []
             for way in shared:
                 less = paired(table_of(cells, way, task), base)
                 said[way][verdict(less)] += 1
-                row.append(f"{100 * less.estimate:+.1f} [{100 * less.low:+.1f}, {100 * less.high:+.1f}]")
-            plain = f"{100 * alone.estimate:.1f} [{100 * alone.low:.1f}, {100 * alone.high:.1f}]"
-            lines.append(f"| {name} | {task} | {plain} | {' | '.join(row)} |")
+                row.append(points(less, sign="+"))
+            lines.append(f"| {name} | {task} | {points(score(base))} | {' | '.join(row)} |")
     lines += ["", *(f"* {way}: {_counted(counts)}." for way, counts in said.items())]
     lines += ["", f"| rows | {' | '.join(WAYS)} |", f"| --- |{' --- |' * len(WAYS)}"]
     for name, cells in found.items():
@@ -258,10 +256,8 @@ def _draws(found: Mapping[str, Sequence[object]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write the page."""
-    parser = parser_of(__doc__)
+    parser = parser_of(__doc__, work=Path("runs") / "multitask")
     parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no cell after so many")
-    parser.add_argument("--work", type=Path, default=Path("runs") / "multitask", help="keeps results, to go on from")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     until = time.monotonic() + 60 * options.minutes

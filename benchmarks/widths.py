@@ -28,7 +28,7 @@ from benchmarks.methods import TRAINING
 from benchmarks.quality import problems_of
 from benchmarks.rig.machine import load_average, sentence
 from benchmarks.rig.results import RESULTS, parser_of, publish
-from benchmarks.survey.findings import paired, score
+from benchmarks.survey.findings import paired, points, score
 from benchmarks.survey.trials import Trial
 from benchmarks.survey.ways import WAYS, Way
 from softprompt.core.stats import verdict
@@ -96,7 +96,7 @@ def page(
     words: list[str] = []
     for problem, by_way in found.items():
         for name, outcome in by_way.items():
-            base, alone = WIDTHS[name][0], score(outcome.table)
+            base = WIDTHS[name][0]
             told = defaults.get(problem, {}).get(base)
             less = None
             if told is not None:
@@ -106,10 +106,8 @@ def page(
             cells = [
                 problem,
                 name,
-                f"{100 * alone.estimate:.1f} [{100 * alone.low:.1f}, {100 * alone.high:.1f}]",
-                ""
-                if less is None
-                else f"{100 * less.estimate:+.1f} [{100 * less.low:+.1f}, {100 * less.high:+.1f}]: {verdict(less)}",
+                points(score(outcome.table)),
+                "" if less is None else f"{points(less, sign='+')}: {verdict(less)}",
                 f"{outcome.details['rate']:g}",
                 f"{outcome.num_trained:,}",
                 f"{outcome.train.cpu_seconds / len(outcome.seeds):.1f} s",
@@ -133,10 +131,8 @@ def _there(found: Mapping[str, Mapping[str, Outcome]]) -> set[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write the page."""
-    parser = parser_of(__doc__)
+    parser = parser_of(__doc__, work=Path("runs") / "widths")
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no trial after so many")
-    parser.add_argument("--work", type=Path, default=Path("runs") / "widths", help="keeps results, to go on from")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     until = time.monotonic() + 60 * options.minutes

@@ -57,7 +57,7 @@ class OurTuning:
         )
         answers = self.config.answers.resolved(problem.task, num_parameters=spec.num_parameters, words=spec.words)
         form: Answers = "vectors" if answers.form == "vectors" else "words"
-        longest = spec.max_positions
+        longest = self.config.max_tokens or spec.max_positions
         self.builder = RowBuilder(template, problem.task, backbone.tokenizer, max_tokens=longest, answers=form)
         self.lesson = Lesson(
             problem.name,

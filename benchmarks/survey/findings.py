@@ -17,7 +17,7 @@ from softprompt.core.stats import Interval, difference_over_seeds, mean_over_see
 
 from .ways import BASE, WAYS
 
-__all__ = ["Finding", "difference", "findings", "paired", "replaces", "score", "settled"]
+__all__ = ["Finding", "compared", "difference", "findings", "paired", "points", "replaces", "score", "settled"]
 
 #: What is told of one way on one problem.
 Finding = dict[str, Any]
@@ -55,6 +55,28 @@ def paired(first: Bool[np.ndarray, "S N"], second: Bool[np.ndarray, "S N"]) -> I
     less = first.astype(float) - second.astype(float)
     items = np.stack([less, np.ones_like(less)], axis=-1)
     return mean_over_seeds(items, _share).interval(bounds=(-1.0, 1.0))
+
+
+def points(interval: Interval, *, sign: str = "") -> str:
+    """In points of a hundred; ``sign="+"`` marks a difference.
+
+    >>> points(Interval(0.5, 0.42, 0.584)), points(Interval(0.05, -0.02, 0.12), sign="+")
+    ('50.0 [42.0, 58.4]', '+5.0 [-2.0, +12.0]')
+    """
+    estimate, low, high = (format(100 * one, f"{sign}.1f") for one in (interval.estimate, interval.low, interval.high))
+    return f"{estimate} [{low}, {high}]"
+
+
+def compared(first: Bool[np.ndarray, "S N"], second: Bool[np.ndarray, "R N"]) -> str:
+    """A cell of a table: :func:`difference` in points, and whether that is better or worse.
+
+    >>> always, mostly = np.ones((3, 200), bool), np.tile(np.arange(200) % 4 > 0, (3, 1))
+    >>> compared(always, mostly)
+    '+25.0 [+18.9, +31.1] **better**'
+    """
+    found = difference(first, second)
+    word = verdict(found)
+    return f"{points(found, sign='+')}{'' if word == 'cannot tell' else f' **{word}**'}"
 
 
 def findings(outcomes: Mapping[str, Outcome], *, base: str = BASE) -> dict[str, Finding]:

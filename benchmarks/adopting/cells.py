@@ -28,6 +28,7 @@ from softprompt.lab.comparison.settings import (
 from softprompt.lab.evaluation import evaluate
 from softprompt.lab.learning_curve.entering import Entering
 from softprompt.lab.learning_curve.subsets import nested
+from softprompt.lab.training.settings import EFFORTS
 from softprompt.model.backbones.base import Backbone
 
 __all__ = [
@@ -89,6 +90,7 @@ ROUNDS: tuple[tuple[str, tuple[int, ...], Sequence[int]], ...] = (
     ("tfidf", (2000,), range(SEEDS)),
     ("embeddings", (2000,), range(1)),
     ("soft", (2000,), range(1)),
+    ("lora", (2000,), range(1)),
 )
 
 #: (set, contender) that come last: 77 answers, each scored behind words, take minutes of the processor.
@@ -218,7 +220,8 @@ def remember(folder: Path, pools: Mapping[str, tuple[int, int]], backbone: Backb
     """
     path = folder / "facts.json"
     known = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    depends = {"model": backbone.spec.fingerprint, "effort": EFFORT, "judged": JUDGED, "tokens": TOKENS}
+    effort = EFFORTS[EFFORT].model_dump(mode="json")
+    depends = {"model": backbone.spec.fingerprint, "effort": effort, "judged": JUDGED, "tokens": TOKENS}
     if known and known["depends"] != depends:
         message = f"{folder} holds numbers of another model or other settings"
         raise ConfigError("config.invalid", message, cure="name another folder with --work")

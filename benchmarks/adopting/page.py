@@ -17,11 +17,14 @@ from benchmarks.adopting.summary import Group, Table, below, difference
 from benchmarks.rig.machine import describe, load_average, sentence
 from softprompt.core.stats import Interval, verdict
 from softprompt.core.words import counted, duration
+from softprompt.lab.training.settings import EFFORTS, PASSES
 
 __all__ = ["page", "report_of", "write"]
 
 #: What soft prompts are set beside.
 OTHERS = ("tfidf", "embeddings", "few-shot", "lora")
+
+LEAST, MOST = EFFORTS[EFFORT].steps, EFFORTS[EFFORT].most
 
 HEAD = f"""# What adopters may expect: score against labelled rows
 
@@ -31,9 +34,10 @@ predict what wins on yours.** `softprompt curve` draws this picture for your row
 Eight public sets. Each *draw* is another choice of labelled rows and another luck of training at once; a larger part
 of a draw holds the smaller ones, and all contenders learn from the same parts. {JUDGED} rows judge (fewer where a set
 has fewer), always the same; scores are shares of right answers. Texts are cut at {TOKENS} tokens. What is trained has
-the settings of `--effort {EFFORT}`: a fifth of the rows set aside, a probe of three learning rates, 150 steps of 16
-rows, one seed. The soft prompt stands after the text, as in a new run; LoRA has rates of its own. Few-shot shows up to
-four examples a label. Intervals are 95 %, over draws and judged rows; with one draw, over judged rows alone."""
+the settings of `--effort {EFFORT}`: a fifth of the rows set aside, a probe of three learning rates, {LEAST} to
+{MOST} steps of 16 rows (as many as see each row {PASSES} times, within these bounds), one seed. The soft prompt stands
+after the text, as in a new run; LoRA has rates of its own. Few-shot shows up to four examples a label. Intervals are
+95 %, over draws and judged rows; with one draw, over judged rows alone."""
 
 
 def write(path: Path, cells: Sequence[Cell], *, pools: Mapping[str, tuple[int, int]] | None = None) -> None:

@@ -13,6 +13,7 @@ from softprompt.lab import lessons, tuning
 from softprompt.lab.lessons import Learner, vocabulary_of
 from softprompt.lab.training import forecast
 from softprompt.lab.training.outcome import Event
+from softprompt.lab.training.settings import EFFORTS, TrainingSettings
 from softprompt.lab.tuning import Lesson, tune
 from softprompt.model.methods.plain import PlainSettings
 from softprompt.model.methods.starts import StartSettings
@@ -70,6 +71,15 @@ def test_the_doubt_of_a_probe_counts_the_rows_that_it_looked_at(monkeypatch: Any
     monkeypatch.setattr(tuning, "chosen_rate", chosen)
     run([lesson(validation=examples(8))], settings=with_(validation_rows=rows))
     assert set(counted) == {judged}
+
+
+def test_steps_follow_the_rows_that_are_there(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(EFFORTS, "quick", EFFORTS["quick"].model_copy(update={"steps": 2, "most": 9}))
+    settings = TrainingSettings(effort="quick", batch_size=4, rate=0.05)
+    found = {count: run([lesson(train=examples(count))], settings=settings) for count in (1, 4, 8)}
+    assert {count: one.settings.steps for count, one in found.items()} == {1: 2, 4: 5, 8: 9}
+    left_out = [example if i < 4 else None for i, example in enumerate(examples(8))]
+    assert run([lesson(train=left_out)], settings=settings).settings.steps == 5
 
 
 def test_one_rate_needs_no_probe():

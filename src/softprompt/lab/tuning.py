@@ -131,7 +131,7 @@ def tune(  # noqa: PLR0913 - the parts of a tuning, each its own thing
         backbone: The frozen model.
         lessons: At least one; their examples stand at the same places.
         method: Of all prompts.
-        settings: Of the training.
+        settings: Of the training; what they leave open follows from their effort and the rows.
         folder: Where checkpoints go; a run that was killed goes on from there.
         on_event: Told the stage (``probe``, ``train``) and what happened.
         on_read: Told tokens read and tokens in all.
@@ -144,7 +144,9 @@ def tune(  # noqa: PLR0913 - the parts of a tuning, each its own thing
         DataError: ``data.no_target``.
         ResourceError: ``resource.out_of_memory``, ``resource.cache_folder``.
     """
-    work = _Work(backbone, lessons, method, (settings or TrainingSettings()).resolved(), folder, on_event, ends)
+    rows = max((sum(one is not None for one in lesson.train) for lesson in lessons), default=0)
+    resolved = (settings or TrainingSettings()).resolved(rows)
+    work = _Work(backbone, lessons, method, resolved, folder, on_event, ends)
     if store is not None:
         return work.run(store, on_read)
     with StateStore(backbone, work.budget()) as own:

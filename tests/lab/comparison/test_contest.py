@@ -16,7 +16,8 @@ from softprompt.lab.comparison.contest import Kept, hold, key_of
 from softprompt.lab.comparison.entrants import default_entrants, entrant_of
 from softprompt.lab.comparison.settings import BudgetSettings, CompareSettings
 from softprompt.lab.comparison.stage import Stage
-from softprompt.lab.training.settings import TrainingSettings
+from softprompt.lab.learning_curve.entering import Entering
+from softprompt.lab.training.settings import EFFORTS, TrainingSettings
 from softprompt.model.backbones.weights.copies import module_of
 from softprompt.model.methods.plain import PlainSettings
 from softprompt.model.methods.residual import ResidualSettings
@@ -151,6 +152,23 @@ def test_what_they_do_not_depend_on_does_not():
     faster = TRAINING.model_copy(update={"checkpoint_every": 1.0})
     soft = [entrants("after", on=on)[1][0] for on in (stage(), stage(training=faster))]
     assert key_of(soft[0]) == key_of(soft[1])
+
+
+def test_contenders_make_as_many_steps_as_the_rows_of_their_stage_want(monkeypatch):
+    monkeypatch.setitem(EFFORTS, "quick", EFFORTS["quick"].model_copy(update={"steps": 2, "most": 20}))
+    training = TrainingSettings(effort="quick", batch_size=4, rate=0.03, seeds=(0,))
+    told = []
+    on = stage(training=training, on_event=lambda stage, event: told.append(event.steps))
+    assert on.spending(on.builder, cached=True).steps == 15
+    assert replace(on, budget=BudgetSettings(steps=7)).spending(on.builder, cached=True).steps == 7
+    settings = CompareSettings.parse({"contenders": ["after"]}).contenders[0]
+    entering = Entering(settings, on)
+    entering.fit(Dataset(tuple(rows(4))), Dataset(tuple(rows(4, 12))), TASK)
+    assert set(told) == {5}
+    wider = replace(on, weighted=tuple(rows(100)), splits={**on.splits, "train": Dataset(tuple(rows(100)))})
+    assert Entering(settings, wider).identity == entering.identity
+    longer = replace(on, training=training.model_copy(update={"steps": 9}))
+    assert Entering(settings, longer).identity != entering.identity
 
 
 def test_who_does_not_fit_is_said_and_the_others_go_on():

@@ -19,7 +19,7 @@ from softprompt.core.errors import ConfigError, TrainingError
 from softprompt.lab.training import checkpoint, memory
 from softprompt.lab.training.looks import part_of
 from softprompt.lab.training.optimisers import PromptOptimiser, scheduled
-from softprompt.lab.training.settings import EFFORTS, TrainingSettings
+from softprompt.lab.training.settings import EFFORTS, PASSES, TrainingSettings
 from tests.lab.training.small import rows
 
 # --- schedule
@@ -205,8 +205,20 @@ def test_an_effort_decides_all_that_is_open_and_nothing_else(effort: Any):
     assert found.resolved() == found
 
 
+@pytest.mark.parametrize("effort", EFFORTS)
+@pytest.mark.parametrize("size", [1, 16, 100])
+@pytest.mark.parametrize("rows", [1, 100, 1000, 10_000, 1_000_000])
+def test_many_rows_get_more_steps_within_the_bounds_of_the_effort(effort: Any, size: int, rows: int):
+    base = EFFORTS[effort]
+    steps = TrainingSettings(effort=effort, batch_size=size).resolved(rows).steps
+    assert steps is not None
+    assert base.steps <= steps <= base.most
+    assert steps == base.most or steps * size >= PASSES * rows
+    assert steps == base.steps or (steps - 1) * size < PASSES * rows
+
+
 def test_more_effort_is_more_of_everything():
-    for name in ("steps", "seeds", "probe_steps", "evaluations"):
+    for name in ("steps", "most", "seeds", "probe_steps", "evaluations"):
         values = [getattr(EFFORTS[effort], name) for effort in ("quick", "normal", "thorough")]
         assert values == sorted(values)
 

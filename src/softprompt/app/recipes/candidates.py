@@ -65,7 +65,7 @@ class Candidates:
             SoftpromptError: Values that do not go together, or that the model cannot take.
         """
         ready, config = self.ready, self.config_of(values)
-        resolved = config.training.resolved()
+        resolved = config.training.resolved(len(ready.splits["train"]))
         rate = resolved.rate if resolved.rate is not None else usual_rate(resolved.rates or ())
         trained = resolved.model_copy(update={"rate": rate, **({"keep": "last"} if ready.crossed else {})})
         lesson = Lesson(

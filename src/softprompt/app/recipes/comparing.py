@@ -130,7 +130,7 @@ class _Work:
             splits=ready.splits,
             weighted=ready.weighted("train"),
             further=further or {},
-            training=config.training.resolved(),
+            training=config.training,
             method=config.method,
             correction=ready.correction,
             start=config.start,

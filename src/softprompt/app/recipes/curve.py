@@ -182,7 +182,7 @@ def stage_of(ready: Prepared) -> Stage:
         answers=ready.answers,
         splits=ready.splits,
         weighted=ready.weighted("train"),
-        training=config.training.resolved(),
+        training=config.training,
         method=config.method,
         correction=ready.correction,
         start=config.start,

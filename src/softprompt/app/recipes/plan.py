@@ -104,7 +104,7 @@ def plan_of(ready: Prepared) -> RunPlan:
         SoftpromptError: As :func:`softprompt.app.recipes.early.require_fit`.
     """
     require_fit(ready)
-    settings = ready.config.training.resolved()
+    settings = ready.training
     parts = [ready.splits[part] for part in ("train", "validation") if part in ready.splits]
     windows = [[one for example in part for one in ready.builder.windows(example)] for part in parts]
     rows = [ready.builder.row(example) for part in windows for example in part]

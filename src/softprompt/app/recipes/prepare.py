@@ -19,7 +19,7 @@ from softprompt.data.balance import balanced, imbalance
 from softprompt.data.dataset import Dataset
 from softprompt.data.page import DataPage
 from softprompt.data.splits import Fold
-from softprompt.lab.training.settings import TrainingSettings
+from softprompt.lab.training.settings import PASSES, TrainingSettings
 from softprompt.model.backbones import loading
 from softprompt.model.backbones.base import Backbone, Spec
 from softprompt.model.backbones.splicing.cloze import cannot_write, no_mask_head
@@ -35,8 +35,8 @@ __all__ = ["Prepared", "load_backbone", "prepare"]
 #: corrected. Measured on the field urgent of the example messages, see docs/few-labels.md.
 UNEVEN, HALF = 2.0, 0.5
 
-#: Passes over the rows below which more steps were better, and after which they brought little: see docs/training.md.
-SELDOM, OFTEN = 3, 5
+#: Passes over the rows below which more steps were better: see docs/training.md.
+SELDOM = 3
 
 #: What is said of a loaded model, by kind; most are causal.
 _KINDS = {"causal": "", "seq2seq": "encoder-decoder, ", "masked": "encoder, "}
@@ -102,6 +102,11 @@ class Prepared:
         if self.answers.offsets or not rows.classes or self.config.training.class_weights != "balanced":
             return self.answers.offsets
         return prior_offsets(list(rows.labels().values()))
+
+    @property
+    def training(self) -> TrainingSettings:
+        """With what the effort decides for so many rows."""
+        return self.config.training.resolved(len(self.splits["train"]))
 
     @property
     def task(self) -> Task:
@@ -270,18 +275,18 @@ def _say_masks(task: Task, answers: AnswerSettings, spec: Spec) -> list[str]:
 
 
 def _say_visits(training: TrainingSettings, num_rows: int) -> list[str]:
-    """That an effort's steps see so many rows too seldom, in a note; none where they see each three times at least.
+    """That an effort's most steps see so many rows too seldom, in a note; none where they see each often enough.
 
-    >>> _say_visits(TrainingSettings(effort="quick"), 1600)[0]
-    '150 steps of 16 rows see each of the 1,600 rows 1.5 times; 500 may score more: training.steps, or more effort'
-    >>> _say_visits(TrainingSettings(), 1600)
+    >>> _say_visits(TrainingSettings(effort="quick"), 4000)[0]
+    '500 steps of 16 rows see each of the 4,000 rows 2 times; 1,250 may score more: training.steps, or more effort'
+    >>> _say_visits(TrainingSettings(effort="quick"), 1600)
     []
     """
-    steps, size = training.resolved().steps, training.batch_size
+    steps, size = training.resolved(num_rows).steps, training.batch_size
     if training.steps is not None or not steps or steps * size >= SELDOM * num_rows:
         return []
     seen = f"{steps} steps of {size} rows see each of the {num_rows:,} rows {steps * size / num_rows:.2g} times"
-    return [f"{seen}; {math.ceil(OFTEN * num_rows / size):,} may score more: training.steps, or more effort"]
+    return [f"{seen}; {math.ceil(PASSES * num_rows / size):,} may score more: training.steps, or more effort"]
 
 
 def _say_turns(config: RunConfig, template: Template, splits: Mapping[str, Dataset]) -> list[str]:

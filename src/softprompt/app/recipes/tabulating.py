@@ -48,7 +48,6 @@ def make_table(
     if asked is not None and reference != asked:
         warnings = (*warnings, f"the reference {asked!r} has no numbers: {reference or 'nothing'} stands in its place")
     against = decide(judged, reference=reference, metric=metric) if judged else ()
-    training = stage.training
     return ComparisonTable(
         name=config.name,
         task={
@@ -60,7 +59,7 @@ def make_table(
         metric=metric,
         reference=reference,
         rows={name: _described(ready, name) for name in ("train", "validation", "test")},
-        budget=config.compare.budget.given or {"steps": training.steps or 0},
+        budget=config.compare.budget.given or {"steps": stage.resolved.steps or 0},
         seeds=stage.seeds,
         contenders=tuple(lines),
         verdicts=against,

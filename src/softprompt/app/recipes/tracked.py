@@ -29,7 +29,7 @@ def start_of(ready: Prepared) -> Start:
         **config.model_dump(mode="json", exclude={"output", "track"}),
         "task": ready.task.model_dump(mode="json", by_alias=True),
         "template": ready.template.to_dict(),
-        "training": config.training.resolved().model_dump(mode="json"),
+        "training": ready.training.model_dump(mode="json"),
         "answers": ready.answers.model_dump(mode="json"),
     }
     tags = {"model": spec.name, "fingerprint": spec.fingerprint, "data_hash": ready.splits["train"].hash}

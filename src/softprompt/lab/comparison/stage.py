@@ -64,7 +64,7 @@ class Stage:
         weighted: Rows to learn from, with the weights of their labels where these are balanced.
         further: Columns that only some contenders read: by id and content of a row, name -> text.
         correction: Offsets for those that learn without a prompt.
-        training: Resolved; its steps and seeds are those of every trained contender.
+        training: As the run has it; its steps and seeds are those of every trained contender.
         method: Of soft prompts that name none.
         start: Of the soft tokens.
         budget: Beside the steps of ``training``.
@@ -100,9 +100,14 @@ class Stage:
         return self.builder.task
 
     @property
+    def resolved(self) -> TrainingSettings:
+        """The training with what its effort decides for so many rows."""
+        return self.training.resolved(len(self.weighted))
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         """Of the trained contenders."""
-        return self.training.seeds or (0,)
+        return self.resolved.seeds or (0,)
 
     @property
     def max_seconds(self) -> float | None:
@@ -134,16 +139,17 @@ class Stage:
             builder: Of the rows.
             cached: Whether what stands before the first soft slot is computed once.
         """
-        steps = self.budget.steps or self.training.steps or 1
+        training = self.resolved
+        steps = self.budget.steps or training.steps or 1
         if self.budget.minutes is not None:
             steps = max(steps, MOST_STEPS)
         if self.budget.tokens is not None:
             rows = [builder.row(part) for one in self.weighted[:_COUNTED] for part in builder.windows(one)]
-            a_step = self.training.batch_size * _live(self.backbone, rows, cached=cached)
+            a_step = training.batch_size * _live(self.backbone, rows, cached=cached)
             steps = max(1, math.floor(self.budget.tokens / a_step))
         # a probe that is longer than the training would choose a rate for another schedule
-        probe = min(self.training.probe_steps or 1, steps)
-        return self.training.model_copy(update={"steps": steps, "probe_steps": probe})
+        probe = min(training.probe_steps or 1, steps)
+        return training.model_copy(update={"steps": steps, "probe_steps": probe})
 
     def facts(self, *, model: bool, trained: bool) -> dict[str, Any]:
         """What the numbers of a contender depend on besides its own settings."""
@@ -165,7 +171,7 @@ class Stage:
         if trained:
             free = {"max_time", "checkpoint_every", "cache_memory", "cache_device", "cache_file", "keep_cache"}
             found |= {
-                "training": self.training.model_dump(mode="json", exclude=free),
+                "training": self.resolved.model_dump(mode="json", exclude=free),
                 "budget": self.budget.given,
                 "weights": sorted({row.weight for row in self.weighted}),
             }

@@ -71,7 +71,8 @@ class Entering:
         facts = dict(entrant_of(self.settings, self.stage).facts())
         training = facts.get("training")
         if isinstance(training, dict):
-            facts["training"] = {name: value for name, value in training.items() if name != "seeds"}
+            steps = self.stage.training.steps  # left open, they follow from the effort and the rows of a point
+            facts["training"] = {**{name: value for name, value in training.items() if name != "seeds"}, "steps": steps}
         kept = {name: value for name, value in facts.items() if name not in _OF_POINTS}
         return json.dumps(kept, sort_keys=True, default=str)
 

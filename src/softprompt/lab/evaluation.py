@@ -326,6 +326,18 @@ def groups(items: Sequence[Item]) -> list[tuple[str, str]] | None:
     return [("alone", str(i)) if item.group is None else ("group", item.group) for i, item in enumerate(items)]
 
 
+def require_same_rows(one: Evaluation, other: Evaluation) -> None:
+    """Refuse to compare what was judged on different rows: other ids, other right answers, or another order.
+
+    Raises:
+        DataError: ``data.lengths_differ``.
+    """
+    if [(item.id, item.reference) for item in one.items] != [(item.id, item.reference) for item in other.items]:
+        names = f"{one.name!r} ({len(one.items)} rows) and {other.name!r} ({len(other.items)} rows)"
+        message, cure = f"{names} were judged on different rows", "judge both on the same test rows"
+        raise DataError("data.lengths_differ", message, cure=cure)
+
+
 def interval_from(data: Mapping[str, Any]) -> Interval:
     """Inverse of :meth:`Interval.as_dict`.
 

@@ -14,7 +14,6 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from softprompt.core.errors import DataError
 from softprompt.core.metrics import Metric, make_metric
 from softprompt.core.stats import (
     Interval,
@@ -31,13 +30,14 @@ from softprompt.core.stats import (
 )
 from softprompt.core.words import two_digits
 from softprompt.lab.comparison.table import Against, Line, RunRecord
-from softprompt.lab.evaluation import groups
+from softprompt.lab.evaluation import groups, require_same_rows
 
-__all__ = ["decide", "metric_of", "score_of", "spread_of", "verdict_of"]
+__all__ = ["FEWEST_ROWS", "decide", "metric_of", "score_of", "spread_of", "verdict_of"]
 
 #: Rows below which no difference of two scores could be shown, whatever it is: six disagreements, all one way.
 FEWEST_ROWS = 6
 
+#: Share of repetitions in which a true difference has to show.
 POWER = 0.8
 
 
@@ -110,7 +110,8 @@ def _difference(
 ) -> tuple[Interval, float, str]:
     """Interval, p-value and the test."""
     one, two = runs[0].evaluation, reference[0].evaluation
-    _check_same_rows(runs, reference)
+    for run in runs:
+        require_same_rows(run.evaluation, two)
     maker, clusters = _maker(runs, metric), groups(one.items)
     if len(runs) > 1 or len(reference) > 1:
         found = difference_over_seeds(_items(runs, metric), _items(reference, metric), maker.total, groups=clusters)
@@ -229,15 +230,6 @@ def _maker(runs: Sequence[RunRecord], metric: str) -> Metric:
 def _items(runs: Sequence[RunRecord], metric: str) -> Float[np.ndarray, "S n d"]:
     """Sufficient statistics by seed and row."""
     return np.stack([run.evaluation.statistics(metric) for run in runs])
-
-
-def _check_same_rows(runs: Sequence[RunRecord], reference: Sequence[RunRecord]) -> None:
-    first = [(item.id, item.reference) for item in reference[0].evaluation.items]
-    for run in runs:
-        if [(item.id, item.reference) for item in run.evaluation.items] != first:
-            names = f"{run.evaluation.name!r} and {reference[0].evaluation.name!r}"
-            message, cure = f"{names} were judged on different rows", "judge both on the same test rows"
-            raise DataError("data.lengths_differ", message, cure=cure)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
-"""What the table allows to say: paired differences on the same rows with interval and p-value, and a sentence for each.
+"""What standings allow to say: paired differences on the same rows with interval and p-value, and a sentence for each.
 
-Knows standings, not how they came about.
+Each standing is one fit, as a run lists them beside its prompt; where contenders have several seeds, ``deciding``
+decides. Knows standings, not how they came about.
 """
 
 import math
@@ -8,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from softprompt.core.errors import ConfigError, DataError, nearest
+from softprompt.core.errors import ConfigError, nearest
 from softprompt.core.metrics import Metric, make_metric
 from softprompt.core.metrics import compare as difference_of
 from softprompt.core.stats import Interval, Verdict, holm, mcnemar_exact, paired_permutation, verdict
 from softprompt.lab.comparison.contenders import Standing
-from softprompt.lab.evaluation import Evaluation, groups, interval_from
+from softprompt.lab.evaluation import Evaluation, groups, interval_from, require_same_rows
 
 __all__ = ["Comparison", "Difference", "compare"]
 
@@ -110,7 +111,7 @@ def compare(
     others = [one.evaluation for one in standings if one.name != reference]
     intervals, p_values = [], []
     for second in others:
-        _check_same_rows(first, second)
+        require_same_rows(first, second)
         one, two = first.score(metric), second.score(metric)
         clusters = groups(first.items)
         intervals.append(difference_of(maker, one, two, level=level, seed=seed, groups=clusters))
@@ -163,12 +164,3 @@ def _short(value: float) -> str:
     if not math.isfinite(value):
         return "inf" if value > 0 else "-inf"
     return f"{round(value, 1) + 0.0:g}"
-
-
-def _check_same_rows(first: Evaluation, second: Evaluation) -> None:
-    same = len(first.items) == len(second.items) and all(
-        (a.id, a.reference) == (b.id, b.reference) for a, b in zip(first.items, second.items, strict=False)
-    )
-    if not same:
-        message = f"{first.name!r} ({len(first.items)} rows) and {second.name!r} ({len(second.items)} rows) were judged"
-        raise DataError("data.lengths_differ", f"{message} on different rows", cure="judge both on the same test rows")

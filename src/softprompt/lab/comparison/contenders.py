@@ -21,7 +21,11 @@ __all__ = ["Contender", "Fitted", "Standing", "contend", "judge", "label_predict
 
 
 class Fitted(Protocol):
-    """Something that answers."""
+    """Something that answers.
+
+    It may tell more, where it knows what nobody else can measure: ``num_tokens(example)`` that a model reads for a
+    request; or ``tokens`` (read and written for one request, the mean), ``latency_ms`` and ``usd`` of what was asked.
+    """
 
     @property
     def num_trained(self) -> int:

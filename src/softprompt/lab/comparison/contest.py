@@ -26,6 +26,7 @@ from softprompt.lab.comparison.asked import Asked
 from softprompt.lab.comparison.contenders import Fitted
 from softprompt.lab.comparison.deciding import score_of, spread_of
 from softprompt.lab.comparison.entrants import Entrant, nobody_fits, reason_against, said_of
+from softprompt.lab.comparison.measuring.latency import latency_ms
 from softprompt.lab.comparison.measuring.meter import Meter
 from softprompt.lab.comparison.stage import Attempt, Stage
 from softprompt.lab.comparison.table import CODE, Cost, Line, RunRecord
@@ -34,9 +35,6 @@ from softprompt.lab.settling import decided, settled
 from softprompt.model.prediction import Prediction
 
 __all__ = ["Kept", "hold", "key_of"]
-
-#: Requests that are sent alone to see how long one takes, and seconds that this may last.
-ALONE, ALONE_SECONDS = 8, 5.0
 
 #: Test rows whose tokens are counted.
 _COUNTED = 200
@@ -220,7 +218,7 @@ def _judged(stage: Stage, attempt: Attempt, name: str, started: str) -> RunRecor
         rows = stage.splits["validation"]
         task = settled(task, fitted.predict(rows), rows)
     begun = time.perf_counter()
-    said = decided_by(task, fitted.predict(test), test, was=stage.task)
+    said = _decided_by(task, fitted.predict(test), test, was=stage.task)
     seconds = time.perf_counter() - begun
     outcome = attempt.outcome
     return RunRecord(
@@ -235,7 +233,7 @@ def _judged(stage: Stage, attempt: Attempt, name: str, started: str) -> RunRecor
     )
 
 
-def decided_by(task: Any, said: Sequence[Prediction], rows: Sequence[Example], *, was: Any) -> list[Prediction]:
+def _decided_by(task: Any, said: Sequence[Prediction], rows: Sequence[Example], *, was: Any) -> list[Prediction]:
     """The predictions with what was chosen for the task; as they are where nothing was."""
     return list(said) if task is was else decided(said, rows, task)
 
@@ -250,26 +248,13 @@ def _cost(stage: Stage, fitted: Fitted, seconds: float) -> Cost:
     return Cost(
         fit_seconds=0.0,
         predict_seconds=seconds,
-        latency_ms=latency if latency is not None else _alone(fitted, test[:ALONE]),
+        latency_ms=latency if latency is not None else latency_ms(fitted.predict, test),
         num_trained=fitted.num_trained,
         num_bytes=fitted.num_bytes,
         tokens=read,
         tokens_out=written,
         usd=getattr(fitted, "usd", None),
     )
-
-
-def _alone(fitted: Fitted, rows: Sequence[Example]) -> float | None:
-    """Milliseconds of one request alone, the median; the first one warms up."""
-    found: list[float] = []
-    begun = time.perf_counter()
-    for example in (rows[0], *rows):
-        start = time.perf_counter()
-        fitted.predict([example])
-        found.append(1000 * (time.perf_counter() - start))
-        if time.perf_counter() - begun > ALONE_SECONDS:
-            break
-    return statistics.median(found[1:] or found)
 
 
 def _renamed(line: Line, name: str) -> Line:

@@ -67,8 +67,8 @@ class PromptTensors:
     """All tensors of one prompt: its slots by name, and its head where it has label vectors.
 
     >>> prompt = PromptTensors({"soft": SlotTensors(embed=torch.zeros(2, 4))})
-    >>> [name for name, _ in prompt.tensors()], prompt.num_parameters
-    (['slots.soft.embed'], 8)
+    >>> [name for name, _ in prompt.tensors()], prompt.num_parameters, prompt.num_bytes
+    (['slots.soft.embed'], 8, 32)
     """
 
     slots: Mapping[str, SlotTensors] = field(default_factory=dict)
@@ -120,6 +120,11 @@ class PromptTensors:
     def num_parameters(self) -> int:
         """Number of stored numbers."""
         return sum(tensor.numel() for _, tensor in self.tensors())
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the numbers in bytes."""
+        return sum(tensor.numel() * tensor.element_size() for _, tensor in self.tensors())
 
     def to(self, *args: object, **kwargs: object) -> Self:
         """Every tensor moved or cast, as ``Tensor.to``."""

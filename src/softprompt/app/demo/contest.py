@@ -7,7 +7,6 @@ from softprompt.app.demo.training import Trained
 from softprompt.app.recipes.prepare import Prepared
 from softprompt.app.watch import Watcher
 from softprompt.core.errors import ExtraError
-from softprompt.core.tensors import PromptTensors
 from softprompt.lab.comparison import (
     Asked,
     Contender,
@@ -84,14 +83,10 @@ def judged(name: str, trained: Trained, watcher: Watcher) -> list[Standing]:
             backbone=one.backbone,
             asks=(ask,),
             num_trained=ask.tensors.num_parameters,
-            num_bytes=_num_bytes(ask.tensors),
+            num_bytes=ask.tensors.num_bytes,
             note=f"{steps}{together}",
         )
         test = one.splits["test"]
         found.append(judge(name, asked, one.task, test=test, fit_seconds=trained.learning.seconds))
         watcher.note(_score_line(one, found[-1]))
     return found
-
-
-def _num_bytes(tensors: PromptTensors) -> int:
-    return sum(tensor.numel() * tensor.element_size() for _, tensor in tensors.tensors())

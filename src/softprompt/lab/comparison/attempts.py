@@ -135,7 +135,7 @@ class Soft:
         shared = f"{len(learnt.seeds)} seeds in one pass, " if len(learnt.seeds) > 1 else ""
         for seed, outcome in zip(learnt.seeds, learnt.outcomes, strict=True):
             stage.keep(self.settings, seed, builder, self.method, outcome.tensors)
-            asked = asked_of(stage, builder, [outcome.tensors])
+            asked = _asked_of(stage, builder, [outcome.tensors])
             note = f"{shared}rate {learnt.rate:g}, {_steps(outcome, tuning.settings)}"
             yield Attempt(seed, asked, note, learnt.probe, outcome)
 
@@ -168,7 +168,7 @@ class Ensemble:
         tensors = [one for one in found if one is not None]
         if len(tensors) < len(self.stage.seeds):
             tensors = [_only(attempt.fitted) for attempt in self.of.attempts(folder)]
-        asked = asked_of(self.stage, self.of.builder, tensors)
+        asked = _asked_of(self.stage, self.of.builder, tensors)
         yield Attempt(0, asked, f"mean of {len(tensors)} seeds of {self.of.settings.called}")
 
 
@@ -209,14 +209,13 @@ class ByWeights:
             yield Attempt(one.seed, one.fitted, note, one.probe, one.outcome)
 
 
-def asked_of(stage: Stage, builder: RowBuilder, prompts: Sequence[PromptTensors]) -> Asked:
+def _asked_of(stage: Stage, builder: RowBuilder, prompts: Sequence[PromptTensors]) -> Asked:
     """Trained prompts as one system."""
-    numbers = [tensor for one in prompts for _, tensor in one.tensors()]
     return Asked(
         backbone=stage.backbone,
         asks=tuple(Ask(builder, one, stage.answers) for one in prompts),
-        num_trained=sum(one.numel() for one in numbers),
-        num_bytes=sum(one.numel() * one.element_size() for one in numbers),
+        num_trained=sum(one.num_parameters for one in prompts),
+        num_bytes=sum(one.num_bytes for one in prompts),
     )
 
 

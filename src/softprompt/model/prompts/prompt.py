@@ -182,8 +182,7 @@ class Prompt:
     @property
     def num_bytes(self) -> int:
         """Size of its numbers in bytes."""
-        named = (pair for one in (self.tensors, *self.members) for pair in one.tensors())
-        return sum(tensor.numel() * tensor.element_size() for _, tensor in named)
+        return sum(one.num_bytes for one in (self.tensors, *self.members))
 
     @property
     def content_hash(self) -> str:

@@ -10,10 +10,9 @@ peft enters the lab here and nowhere else, when LoRA is fitted. Knows lessons an
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -92,6 +91,7 @@ class WeightsLearning:
         settings: What is trained, and the rates to try.
         folder: Where checkpoints go; None keeps none.
         max_seconds: Wall time for the probe and all seeds; None: as many steps as the settings say.
+        on_event: Told ``probe`` or ``train``, and what happened.
     """
 
     backbone: Backbone
@@ -103,7 +103,7 @@ class WeightsLearning:
     settings: LoraSettings | FullSettings
     folder: Path | None = None
     max_seconds: float | None = None
-    on_event: Any = field(default=lambda stage, event: None)
+    on_event: Callable[[str, Event], None] = lambda stage, event: None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,9 +251,11 @@ class _Work:
         return own, outcome
 
     def told(self, event: Event, name: str) -> Event:
+        """An event under the name of its training."""
         return replace(event, names={0: name.replace("-", " ", 1)})
 
     def problem(self, settings: TrainingSettings, seed: int, *, probe: bool) -> Problem:
+        """What the trainer gets: all training rows; the validation rows, of which a probe looks at a part."""
         looks = self.learner.validation
         return Problem(
             train=[self.learner.train],
@@ -276,13 +278,13 @@ class _Work:
         return own
 
     def fitted(self, own: Backbone, tensors: PromptTensors, *, steps: int) -> Asked:
+        """The trained copy, frozen again, with its label vectors."""
         trained = [one for one in module_of(own).parameters() if one.requires_grad]
         module_of(own).requires_grad_(False)
-        tuned = (*trained, *(tensor for _, tensor in tensors.tensors()))
         return Asked(
             backbone=own,
             asks=(Ask(self.given.builder, tensors, self.given.answers),),
-            num_trained=sum(one.numel() for one in tuned),
-            num_bytes=sum(one.numel() * one.element_size() for one in tuned),
+            num_trained=tensors.num_parameters + sum(one.numel() for one in trained),
+            num_bytes=tensors.num_bytes + sum(one.numel() * one.element_size() for one in trained),
             note=f"kept from step {steps}",
         )

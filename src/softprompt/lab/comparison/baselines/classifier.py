@@ -15,10 +15,10 @@ from softprompt.lab.comparison.baselines.logistic import Logistic, Matrix, fit_l
 from softprompt.lab.comparison.baselines.one_vs_rest import OneVsRest, fit_one_vs_rest
 from softprompt.model.prediction import candidate_names
 
-__all__ = ["classified", "said_of"]
+__all__ = ["describe", "fit_classifier"]
 
 
-def classified(
+def fit_classifier(
     features: dict[str, Matrix],
     train: Dataset,
     validation: tuple[dict[str, Matrix], Dataset] | None,
@@ -57,10 +57,10 @@ def classified(
     return classifier.corrected(offsets), task
 
 
-def said_of(classifier: Logistic | OneVsRest, offsets: Sequence[float]) -> str:
+def describe(classifier: Logistic | OneVsRest, offsets: Sequence[float]) -> str:
     """What was chosen, in words.
 
-    >>> said_of(Logistic("x", 0.1, 0.5, np.zeros((2, 1)), np.zeros(2)), [0.0, 0.7])
+    >>> describe(Logistic("x", 0.1, 0.5, np.zeros((2, 1)), np.zeros(2)), [0.0, 0.7])
     "C = 0.1, corrected for the labels' shares as the prompt is"
     """
     corrected = ", corrected for the labels' shares as the prompt is" if len(offsets) else ""

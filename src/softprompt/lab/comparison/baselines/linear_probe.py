@@ -1,7 +1,8 @@
 """The linear probe: logistic regression on states of the frozen model, without a prompt.
 
-It sees the fields that the prompt's template reads, learns from the same training rows, and chooses its variants on the
-same validation rows. Knows templates and models, no soft tokens.
+After Alain & Bengio 2016 (https://arxiv.org/abs/1610.01644), on the states that the output layer gets. It sees the
+fields that the prompt's template reads, learns from the same training rows, and chooses its variants on the same
+validation rows. Knows templates and models, no soft tokens.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from jaxtyping import Float, Int
 from softprompt.core.records import Batch, Example, Node, Readout, Row, Text
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
-from softprompt.lab.comparison.baselines.classifier import classified, said_of
+from softprompt.lab.comparison.baselines.classifier import describe, fit_classifier
 from softprompt.lab.comparison.baselines.logistic import NUMBER_BYTES, Logistic
 from softprompt.lab.comparison.baselines.one_vs_rest import OneVsRest
 from softprompt.lab.comparison.contenders import Fitted, label_predictions
@@ -62,7 +63,7 @@ class LinearProbe:
         raw = self.states(train, task)
         scales = {variant: (x.mean(0), np.maximum(x.std(0), 1e-6)) for variant, x in raw.items()}
         held_out = (_scaled(self.states(validation, task), scales), validation) if validation else None
-        classifier, settled = classified(
+        classifier, settled = fit_classifier(
             _scaled(raw, scales),
             train,
             held_out,
@@ -118,7 +119,7 @@ class _FittedProbe:
 
     @property
     def note(self) -> str:
-        return f"states: {self.classifier.variant}, {said_of(self.classifier, self.contender.offsets)}"
+        return f"states: {self.classifier.variant}, {describe(self.classifier, self.contender.offsets)}"
 
     def predict(self, examples: Sequence[Example]) -> list[Prediction]:
         features = _scaled(self.contender.states(examples, self.task), self.scales)[self.classifier.variant]

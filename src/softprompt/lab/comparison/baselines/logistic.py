@@ -3,9 +3,9 @@
 Chosen by log-loss, which is steadier than accuracy on a few hundred rows, on the validation rows or by cross-validation
 inside the training rows; learnt from the training rows alone, as a soft prompt is.
 
-The best weights lie in the span of the training rows. So where there are more features than rows, everything is
-computed in the coordinates of that span, which keep all inner products: the same classifier, from n numbers a row
-instead of d.
+The best weights lie in the span of the training rows (the representer theorem: Schölkopf, Herbrich & Smola 2001,
+https://doi.org/10.1007/3-540-44581-1_27). So where there are more features than rows, everything is computed in the
+coordinates of that span, which keep all inner products: the same classifier, from n numbers a row instead of d.
 """
 
 import warnings

@@ -13,7 +13,7 @@ from softprompt.core.errors import DataError
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
-from softprompt.lab.comparison.baselines.classifier import classified, said_of
+from softprompt.lab.comparison.baselines.classifier import describe, fit_classifier
 from softprompt.lab.comparison.baselines.logistic import NUMBER_BYTES, Logistic, Matrix
 from softprompt.lab.comparison.baselines.one_vs_rest import OneVsRest
 from softprompt.lab.comparison.contenders import Fitted, label_predictions
@@ -51,7 +51,7 @@ class TfidfLogistic:
         vectorisers = self._vectorisers([self._text(example) for example in train])
         fitted = _FittedText(self, task, tuple(vectorisers))
         held_out = ({"words": fitted.features(validation)}, validation) if validation else None
-        classifier, settled = classified(
+        classifier, settled = fit_classifier(
             {"words": fitted.features(train)},
             train,
             held_out,
@@ -106,7 +106,7 @@ class _FittedText:
     @property
     def note(self) -> str:
         assert self.classifier is not None
-        return said_of(self.classifier, self.contender.offsets)
+        return describe(self.classifier, self.contender.offsets)
 
     def predict(self, examples: Sequence[Example]) -> list[Prediction]:
         assert self.classifier is not None

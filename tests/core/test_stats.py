@@ -191,7 +191,7 @@ def test_bootstrap_ignores_order_and_holds_its_estimate(items, random):
 
 @hypothesis.given(matrices, st.integers(2, 4))
 def test_copies_in_one_group_are_no_new_evidence(items, copies):
-    alone = bootstrap(items, mean, resamples=100)
+    alone = bootstrap(items, mean, resamples=30)
     repeated = bootstrap(items * copies, mean, resamples=100, groups=list(range(len(items))) * copies)
     assert (repeated.low, repeated.high) == pytest.approx((alone.low, alone.high))
 
@@ -288,19 +288,41 @@ def test_pairing_removes_what_both_find_hard():
 
 def test_permutation_equals_all_sign_flips():
     rng = np.random.default_rng(2)
-    a, b = rng.integers(0, 5, 9).astype(float), rng.integers(0, 4, 9).astype(float)
+    a, b = rng.integers(0, 5, 9).astype(float), rng.integers(0, 2, 9).astype(float)
     exact = scipy.stats.permutation_test(
         (a, b), lambda x, y: abs(x.mean() - y.mean()), permutation_type="samples", alternative="greater"
     ).pvalue
-    ours = paired_permutation(with_ones(a), with_ones(b), mean, resamples=20_000)
-    assert ours == pytest.approx(exact, abs=0.012)
+    drawn = paired_permutation(with_ones(a), with_ones(b), mean, resamples=30)
+    assert paired_permutation(with_ones(a), with_ones(b), mean) == pytest.approx(exact, rel=1e-12)
+    assert 0.01 < exact < 0.5
+    assert drawn != exact
+    assert drawn == pytest.approx(exact, abs=0.2)
+
+
+@hypothesis.given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 30))
+@hypothesis.settings(max_examples=25)
+def test_permutation_of_right_answers_is_exact_mcnemar(b, c, alike):
+    hypothesis.assume(b + c + alike > 0)
+    first = with_ones(np.repeat([1.0, 0.0, 1.0], [b, c, alike]))
+    second = with_ones(np.repeat([0.0, 1.0, 1.0], [b, c, alike]))
+    assert paired_permutation(first, second, mean) == pytest.approx(mcnemar_exact(b, c), rel=1e-9)
+
+
+def test_a_difference_that_is_no_number_is_never_significant():
+    nowhere = lambda sums: math.nan  # noqa: E731
+    rng = np.random.default_rng(0)
+    for n in (4, 40):
+        a, b = rng.random((2, n, 2))
+        assert paired_permutation(a, b, nowhere, resamples=200) == 1
+    half = lambda sums: sums[0] / sums[1] if sums[0] > 1 else math.nan  # noqa: E731
+    plain = paired_permutation(with_ones(np.ones(3)), with_ones(np.zeros(3)), mean)
+    assert paired_permutation(with_ones(np.ones(3)), with_ones(np.zeros(3)), half) >= plain
 
 
 def test_permutation_swaps_whole_groups():
     a, b = with_ones(np.ones(40)), with_ones(np.zeros(40))
     assert paired_permutation(a, b, mean, resamples=1000) < 0.01
-    two = paired_permutation(a, b, mean, resamples=1000, groups=["x"] * 20 + ["y"] * 20)
-    assert two == pytest.approx(0.5, abs=0.06)
+    assert paired_permutation(a, b, mean, groups=["x"] * 20 + ["y"] * 20) == 0.5
 
 
 @hypothesis.given(st.integers(0, 60), st.integers(0, 60))

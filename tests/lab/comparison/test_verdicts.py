@@ -70,7 +70,7 @@ def test_sentences_say_it_in_points():
 def test_another_metric_is_tested_by_permutation():
     found = compare(LINES, reference="soft prompt", metric="macro_f1")
     assert found.metric == "macro_f1"
-    assert found.differences[0].p_value == pytest.approx(1 / 10_001)
+    assert 0 < found.differences[0].p_value < 1 / 10_001, "all swaps are counted where they are few"
     assert found.differences[1].verdict == "cannot tell"
 
 

@@ -191,7 +191,7 @@ def test_bootstrap_ignores_order_and_holds_its_estimate(items, random):
 
 @hypothesis.given(matrices, st.integers(2, 4))
 def test_copies_in_one_group_are_no_new_evidence(items, copies):
-    alone = bootstrap(items, mean, resamples=30)
+    alone = bootstrap(items, mean, resamples=100)
     repeated = bootstrap(items * copies, mean, resamples=100, groups=list(range(len(items))) * copies)
     assert (repeated.low, repeated.high) == pytest.approx((alone.low, alone.high))
 

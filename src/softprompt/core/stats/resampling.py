@@ -155,7 +155,8 @@ def paired_permutation(
     moves, counts = np.unique(b - a, axis=0, return_counts=True)
     differing = moves.any(axis=1)
     moves, counts = moves[differing], counts[differing]
-    if exact := math.prod(count + 1 for count in counts.tolist()) <= resamples:
+    chances = None
+    if math.prod(count + 1 for count in counts.tolist()) <= resamples:
         swapped, chances = _all_swaps(counts.tolist())
     else:
         swapped = np.random.default_rng(seed).binomial(counts, 0.5, size=(resamples, len(counts)))
@@ -164,7 +165,8 @@ def paired_permutation(
     differences = np.abs([total(sums) - total(both - sums) for sums in a_sums])
     # the same split summed in another order may differ in the last bits and still counts as equal
     as_large = ~(differences < observed - ROUNDING * max(1.0, observed))
-    return math.fsum(chances[as_large]) if exact else float((1 + as_large.sum()) / (1 + resamples))
+    drawn = float((1 + as_large.sum()) / (1 + resamples))
+    return drawn if chances is None else math.fsum(chances[as_large])
 
 
 def _all_swaps(counts: Sequence[int]) -> tuple[Int[np.ndarray, "w k"], Float[np.ndarray, "w"]]:

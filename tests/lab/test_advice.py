@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 import pytest
 
 from softprompt.lab.advice import CAUTIONS, PRIOR, RULES, WAYS, Facts, advise
-from softprompt.lab.comparison.settings import parse_entrant
+from softprompt.lab.comparison.parsing import parse_entrant
 
 PLAIN = Facts(
     kind="classify",

@@ -1,5 +1,7 @@
 """What a table decides: against differences worked out by hand, over seeds, with no more claimed than is shown."""
 
+from dataclasses import replace
+
 import pytest
 
 from softprompt.core.errors import DataError
@@ -64,6 +66,30 @@ def test_seeds_that_differ_make_a_difference_less_sure():
     assert sure.difference.estimate == pytest.approx(unsure.difference.estimate) == pytest.approx(0.12)
     assert (sure.verdict, unsure.verdict) == ("better", "cannot tell")
     assert sure.test == "t over seeds and rows"
+
+
+def test_more_rows_are_no_cure_for_seeds_that_differ():
+    shaky = [line("ours", range(20)), line("other", (), range(24), ())]
+    (unsure,) = decide(shaky, reference="ours", metric="accuracy")
+    assert unsure.rows_to_decide is None
+    assert unsure.sentence.endswith("the seeds differ too much for more rows alone to show it: more seeds would")
+    steadier = [line("ours", range(40, 60)), line("other", range(15), range(1, 16), range(2, 17))]
+    (close,) = decide(steadier, reference="ours", metric="accuracy")
+    assert close.rows_to_decide > 100
+    assert "rows would show it" in close.sentence
+
+
+def test_rows_to_decide_are_never_too_few_for_any_verdict():
+    two = ROWS[:2]
+    lines = [line("ours", range(2), rows=two), *(line(f"right {n}", (), rows=two) for n in range(3))]
+    assert {
+        one.rows_to_decide is None or one.rows_to_decide >= 7
+        for one in decide(lines, reference="ours", metric="macro_f1")
+    } == {True}
+    one_group = [replace(row, group="only") for row in ROWS[:20]]
+    lines = [line("ours", range(12), rows=one_group), line("right", (), rows=one_group)]
+    (alone,) = decide(lines, reference="ours", metric="accuracy")
+    assert (alone.verdict, alone.rows_to_decide) == ("cannot tell", None)
 
 
 def test_scores_of_several_seeds():

@@ -11,7 +11,7 @@ from scipy import optimize, stats
 from softprompt.core.errors import ConfigError
 from softprompt.core.stats.intervals import Interval, normal_quantile
 
-__all__ = ["minimum_detectable_difference", "rows_needed", "rows_to_decide"]
+__all__ = ["minimum_detectable_difference", "rows_for", "rows_needed", "rows_to_decide"]
 
 
 def minimum_detectable_difference(
@@ -65,18 +65,22 @@ def rows_needed(difference: float, *, discordance: float = 0.2, power: float = 0
     return math.ceil((z_a * math.sqrt(psi) + z_b * math.sqrt(psi - delta**2)) ** 2 / delta**2)
 
 
-def rows_to_decide(difference: Interval, n: int, *, power: float = 0.8) -> int | None:
+def rows_to_decide(difference: Interval, n: int, *, power: float = 0.8, of_seeds: float = 0.0) -> int | None:
     """Rows in all that would decide, with ``power``, if the difference that was seen on ``n`` rows were the true one.
 
     The interval's half width shrinks with the root of the rows, so with a standard error e of the difference d that is
     n (z_a + z_b)^2 e^2 / d^2; ``n`` itself where the interval leaves 0 out already. It holds for any metric and for
     rows in groups (as many new groups as new rows then). What was seen is itself uncertain: a plan, not a promise.
+    With several seeds a share of e^2 is theirs (``of_seeds``) and stays whatever the rows.
 
     Returns:
-        None where no number of rows can be named: no difference was seen, or its spread is unknown.
+        None where no number of rows can be named: no difference was seen, its spread is unknown, or the seeds alone
+        differ too much.
 
     >>> rows_to_decide(Interval(0.03, -0.03, 0.09, 0.95, "any"), 200)
     1635
+    >>> rows_to_decide(Interval(0.03, -0.01, 0.07, 0.95, "any"), 200, of_seeds=0.1)
+    1027
     >>> rows_to_decide(Interval(0.03, 0.01, 0.05, 0.95, "any"), 200)
     200
     """
@@ -88,7 +92,20 @@ def rows_to_decide(difference: Interval, n: int, *, power: float = 0.8) -> int |
     if not math.isfinite(half) or not difference.estimate:
         return None
     z_a, z_b = normal_quantile(difference.level), _power_quantile(power)
-    return max(n, math.ceil(n * ((z_a + z_b) / z_a * half / difference.estimate) ** 2))
+    found = rows_for(((z_a + z_b) / z_a * half / difference.estimate) ** 2, n, of_seeds=of_seeds)
+    return None if found is None else max(n, found)
+
+
+def rows_for(times: float, n: int, *, of_seeds: float = 0.0) -> int | None:
+    """Rows in all that lessen a variance seen on ``n`` rows so many times, where a share of it is the seeds' and stays.
+
+    With v(n') = v (s + (1 - s) n / n') and v / v(n') = times: n' = n (1 - s) / (1 / times - s).
+
+    >>> rows_for(2.0, 100), rows_for(2.0, 100, of_seeds=0.25), rows_for(2.0, 100, of_seeds=0.5)
+    (200, 300, None)
+    """
+    left = 1 / times - of_seeds if times > 0 else math.inf
+    return math.ceil(n * (1 - of_seeds) / left) if left > 0 else None
 
 
 def _power_quantile(power: float) -> float:

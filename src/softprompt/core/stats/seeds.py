@@ -41,6 +41,7 @@ class Estimate:
         df: Degrees of freedom of the variance.
         n: Rows (or groups) behind it.
         method: For reports.
+        of_seeds: Share of the variance that the seeds make: more seeds lessen it, more rows do not.
 
     >>> print(Estimate(0.8, 0.0004, 4.0, 100, "t").interval(bounds=(0.0, 1.0)))
     0.800 [0.744, 0.856]
@@ -51,6 +52,7 @@ class Estimate:
     df: float
     n: int
     method: str
+    of_seeds: float = 0.0
 
     def interval(self, *, level: float = 0.95, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Interval:
         """The value -+ t sqrt(variance), within the bounds of the score.
@@ -221,10 +223,11 @@ def _estimate(value: float, tables: Sequence[np.ndarray], by_row: Float[np.ndarr
         parts += [(of_seeds / (s * n)) ** 2 / (s - 1), (of_rest / (s * n)) ** 2 / ((s - 1) * (n - 1))]
     if variance <= (ROUNDING * max(1.0, float(np.abs(by_row).max()))) ** 2:  # all agree, but for the last bits
         return Estimate(value, 0.0, float(n - 1), n, method)
-    doubt = sum(parts)
+    doubt, of_seeds = sum(parts), 1 - from_rows / variance
     # no part is known with fewer degrees; without this, what is taken off for the rest may leave less than one
     fewest = min([n, *(len(table) for table in tables if len(table) > 1)]) - 1.0
-    return Estimate(value, variance, max(variance**2 / doubt, fewest) if doubt else float(n - 1), n, method)
+    df = max(variance**2 / doubt, fewest) if doubt else float(n - 1)
+    return Estimate(value, variance, df, n, method, of_seeds)
 
 
 def _pseudo(

@@ -9,6 +9,7 @@ Knows lines with evaluations; no models.
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -25,6 +26,7 @@ from softprompt.core.stats import (
     minimum_detectable_difference,
     paired_bootstrap,
     paired_permutation,
+    rows_for,
     rows_to_decide,
     verdict,
 )
@@ -77,7 +79,7 @@ def decide(lines: Sequence[Line], *, reference: str, metric: str, level: float =
     first = next(line for line in lines if line.name == reference)
     others = [line for line in lines if line.runs and line.name != reference]
     found = [_difference(line.runs, first.runs, metric, level) for line in others]
-    adjusted = holm([p for _, p, _ in found]).tolist() if found else []
+    adjusted = holm([one.p for one in found]).tolist() if found else []
     return tuple(
         _against(line, first, metric, one, p_all, level, len(others))
         for line, one, p_all in zip(others, found, adjusted, strict=True)
@@ -105,10 +107,16 @@ def verdict_of(reference: str, against: Sequence[Against]) -> str:
     return "; ".join(parts)
 
 
-def _difference(
-    runs: Sequence[RunRecord], reference: Sequence[RunRecord], metric: str, level: float
-) -> tuple[Interval, float, str]:
-    """Interval, p-value and the test."""
+class _Measured(NamedTuple):
+    """A difference: its interval, the p-value and its test, and what share of the doubt is the seeds' alone."""
+
+    interval: Interval
+    p: float
+    test: str
+    of_seeds: float = 0.0
+
+
+def _difference(runs: Sequence[RunRecord], reference: Sequence[RunRecord], metric: str, level: float) -> _Measured:
     one, two = runs[0].evaluation, reference[0].evaluation
     for run in runs:
         require_same_rows(run.evaluation, two)
@@ -116,51 +124,65 @@ def _difference(
     if len(runs) > 1 or len(reference) > 1:
         found = difference_over_seeds(_items(runs, metric), _items(reference, metric), maker.total, groups=clusters)
         width = maker.bounds[1] - maker.bounds[0]
-        return found.interval(level=level, bounds=(-width, width)), found.p_value, "t over seeds and rows"
+        interval = found.interval(level=level, bounds=(-width, width))
+        return _Measured(interval, found.p_value, "t over seeds and rows", found.of_seeds)
     a, b = one.statistics(metric), two.statistics(metric)
     interval = paired_bootstrap(a, b, maker.total, level=level, groups=clusters, bounds=maker.bounds)
     if maker.proportion and clusters is None:
         right, wrong = a[:, 0], b[:, 0]
-        return interval, mcnemar_exact(int((right > wrong).sum()), int((right < wrong).sum())), "exact McNemar"
-    return interval, paired_permutation(a, b, maker.total, groups=clusters), "paired permutation"
+        p = mcnemar_exact(int((right > wrong).sum()), int((right < wrong).sum()))
+        return _Measured(interval, p, "exact McNemar")
+    return _Measured(interval, paired_permutation(a, b, maker.total, groups=clusters), "paired permutation")
 
 
 def _against(
-    line: Line, first: Line, metric: str, found: tuple[Interval, float, str], adjusted: float, level: float, lines: int
+    line: Line, first: Line, metric: str, found: _Measured, adjusted: float, level: float, lines: int
 ) -> Against:
-    interval, p, test = found
-    maker, n = _maker(line.runs, metric), len(line.runs[0].evaluation.items)
+    interval, items = found.interval, line.runs[0].evaluation.items
+    maker, n = _maker(line.runs, metric), len(items)
     says: Verdict = verdict(interval, higher_is_better=maker.higher_is_better)
     if adjusted > 1 - level:
         says = "cannot tell"
-    rows = None if says != "cannot tell" else _rows(interval, n, p, lines)
+    units = len(set(groups(items) or range(n)))
+    rows = None if says != "cannot tell" else _rows(found, n, units, lines)
+    by_seeds = rows is None and _rows(found._replace(of_seeds=0.0), n, units, lines) is not None
     shown = _detectable(line.runs, first.runs, maker, interval, n)
     return Against(
         name=line.name,
         reference=first.name,
         verdict=says,
         difference=interval,
-        p_value=p,
+        p_value=found.p,
         p_adjusted=adjusted,
-        test=test,
+        test=found.test,
         detectable=shown,
         rows_to_decide=rows,
-        sentence=_sentence(line.name, first.name, says, interval, maker, adjusted, rows, n),
+        sentence=_sentence(line.name, first.name, says, interval, maker, adjusted, n)
+        + (_more(rows, by_seeds=by_seeds) if says == "cannot tell" and interval.estimate else ""),
     )
 
 
-def _rows(interval: Interval, n: int, p: float, lines: int) -> int | None:
+def _rows(found: _Measured, n: int, units: int, lines: int) -> int | None:
     """Rows that would decide, by the interval and by the p-value among so many lines: both have to.
 
+    No fewer than those on which so many lines leave any p below 1 - level: 2^(1 - units) is the least there is.
+
     >>> half = Interval(0.05, 0.01, 0.09, 0.95, "any")
-    >>> _rows(half, 200, 0.14, 1), _rows(half, 200, 0.14, 4), _rows(half, 200, 1.0, 1)
-    (721, 1024, None)
+    >>> [_rows(_Measured(half, p, "any"), 200, 200, lines) for p, lines in ((0.14, 1), (0.14, 4), (1.0, 1))]
+    [721, 1024, None]
+    >>> _rows(_Measured(half, 0.14, "any", of_seeds=0.1), 200, 200, 1)
+    1015
+    >>> _rows(_Measured(Interval(0.7, 0.0, 1.0, 0.95, "any"), 1.0, "any"), 2, 2, 3)
+    7
     """
-    by_interval = rows_to_decide(interval, n, power=POWER) or 0
-    z, wanted = stats.norm.isf(p / 2), stats.norm.isf((1 - interval.level) / (2 * lines)) + stats.norm.ppf(POWER)
-    by_p = math.ceil(n * (wanted / z) ** 2) if z > 0 else 0
-    found = max(by_interval, by_p)
-    return found if found > n else None
+    interval, alpha = found.interval, 1 - found.interval.level
+    z, wanted = stats.norm.isf(found.p / 2), stats.norm.isf(alpha / (2 * lines)) + stats.norm.ppf(POWER)
+    by_interval = rows_to_decide(interval, n, power=POWER, of_seeds=found.of_seeds)
+    by_p = rows_for((wanted / z) ** 2, n, of_seeds=found.of_seeds) if z > 0 else n
+    if by_interval is None or by_p is None or units < 2:
+        return None
+    rows = max(by_interval, by_p)
+    return max(rows, math.ceil((1 + math.log2(lines / alpha)) * n / units)) if rows > n else None
 
 
 def _detectable(
@@ -183,24 +205,25 @@ def _detectable(
 
 
 def _sentence(
-    name: str,
-    reference: str,
-    says: Verdict,
-    interval: Interval,
-    maker: Metric,
-    adjusted: float,
-    rows: int | None,
-    n: int,
+    name: str, reference: str, says: Verdict, interval: Interval, maker: Metric, adjusted: float, n: int
 ) -> str:
     points = maker.bounds == (0.0, 1.0)
     by = _amount(interval, points=points, magnitude=says != "cannot tell")
     measured = f"{by} of {maker.name} on {n:,} rows, p = {adjusted:.2g} after Holm"
     if says != "cannot tell":
         return f"{name} is {says} than {reference} by {measured}"
-    more = ""
-    if rows is not None and interval.estimate:
-        more = f"; if that were the true difference, about {two_digits(rows):,} rows would show it"
-    return f"cannot tell {name} from {reference}: {measured}{more}"
+    return f"cannot tell {name} from {reference}: {measured}"
+
+
+def _more(rows: int | None, *, by_seeds: bool) -> str:
+    """What would decide.
+
+    >>> _more(1015, by_seeds=False), _more(None, by_seeds=False)
+    ('; if that were the true difference, about 1,000 rows would show it', '')
+    """
+    if rows is not None:
+        return f"; if that were the true difference, about {two_digits(rows):,} rows would show it"
+    return "; the seeds differ too much for more rows alone to show it: more seeds would" if by_seeds else ""
 
 
 def _amount(interval: Interval, *, points: bool, magnitude: bool) -> str:

@@ -14,6 +14,7 @@ from softprompt.data.dataset import Dataset
 from softprompt.lab.comparison import contest as subject
 from softprompt.lab.comparison.contest import Kept, hold, key_of
 from softprompt.lab.comparison.entrants import default_entrants, entrant_of
+from softprompt.lab.comparison.measuring.meter import Taken
 from softprompt.lab.comparison.settings import BudgetSettings, CompareSettings
 from softprompt.lab.comparison.stage import Stage
 from softprompt.lab.learning_curve.entering import Entering
@@ -103,6 +104,32 @@ def test_lines_runs_and_costs(tmp_path):
     assert ensemble.runs[0].cost.tokens > by["zero-shot text prompt"].runs[0].cost.tokens
     assert by["majority"].runs[0].cost.tokens is None
     assert [item.id for item in run.evaluation.items] == [row.id for row in on.splits["test"]]
+
+
+class Counting:
+    """A meter by which every piece of work takes a second, ten bytes and two joules, if it can tell at all."""
+
+    tells: list[bool]
+
+    def __init__(self, device):
+        self.taken = Taken(1.0, 10, 2.0 if self.tells.pop(0) else None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+
+@pytest.mark.parametrize(("tells", "joules"), [([True] * 5, 10.0), ([True, False, True, True, True], None)])
+def test_what_was_learnt_for_a_part_is_paid_by_the_whole(monkeypatch, tells, joules):
+    monkeypatch.setattr(subject, "Meter", Counting)
+    monkeypatch.setattr(Counting, "tells", list(tells), raising=False)
+    soft, ensemble = hold(*entrants("before", {"kind": "ensemble"}))
+    assert Counting.tells == []  # each seed, and one look behind the last of them
+    assert [run.cost.joules for run in soft.runs] == ([3.0, 3.0] if joules else [None, None])
+    (whole,) = ensemble.runs
+    assert (whole.cost.fit_seconds, whole.cost.peak_bytes, whole.cost.joules) == (5.0, 10, joules)
 
 
 def test_a_rerun_runs_nothing_and_gives_the_same_lines(tmp_path):

@@ -1,9 +1,10 @@
 """What a soft prompt is honestly compared with: contenders tuned as carefully, on the same rows, and the verdict.
 
-    settings -> entrants -> attempts -> contest -> table      who takes part, is fitted, judged and kept, line by line
-    baselines | prompting | finetuning                        what stands beside a soft prompt; none knows another
-    measuring                                                 what each of them took
-    contenders, deciding, verdicts                            the protocol of all, and what the lines allow to say
+    settings -> entrants -> attempts -> contest -> table    a comparison: who takes part, is fitted, judged and kept
+    contenders                                              the protocol of all, and one fit of each, judged at once
+    baselines | prompting | finetuning                      what stands beside a soft prompt; none knows another
+    measuring                                               what each of them took
+    deciding, verdicts                                      what lines over all seeds, and single fits, allow to say
 
 scikit-learn enters the package here and nowhere else, through ``scikit_learn``, when somebody needs it.
 """

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from softprompt.core.errors import ModelError, SoftpromptError
+from softprompt.core.errors import SoftpromptError
 from softprompt.core.files import remove, write_whole
 from softprompt.core.records import Example
 from softprompt.lab.comparison.asked import Asked
@@ -163,24 +163,32 @@ def _empty(entrant: Entrant) -> Line:
 
 
 def _with_costs_of(line: Line, others: Sequence[Line]) -> Line:
-    """What was learnt for others is part of what a line made of them costs."""
-    seconds = sum(run.cost.fit_seconds for one in others for run in one.runs) / max(1, len(line.runs))
-    peak = max((run.cost.peak_bytes or 0 for one in others for run in one.runs), default=0)
+    """What was learnt for others is part of what a line made of them costs; energy that one cannot tell, none can."""
+    learnt = [run.cost for one in others for run in one.runs]
+    peak, share = max((cost.peak_bytes or 0 for cost in learnt), default=0), 1 / max(1, len(line.runs))
+    seconds = share * sum(cost.fit_seconds for cost in learnt)
+    known = [cost.joules for cost in learnt if cost.joules is not None]
     runs = []
     for run in line.runs:
-        cost = replace(run.cost, fit_seconds=run.cost.fit_seconds + seconds)
-        runs.append(replace(run, cost=replace(cost, peak_bytes=max(peak, cost.peak_bytes or 0))))
+        own = run.cost
+        told = own.joules is not None and len(known) == len(learnt)
+        cost = replace(
+            own,
+            fit_seconds=own.fit_seconds + seconds,
+            peak_bytes=max(peak, own.peak_bytes or 0),
+            joules=(own.joules or 0.0) + share * sum(known) if told else None,
+        )
+        runs.append(replace(run, cost=cost))
     return replace(line, runs=tuple(runs))
 
 
 def _held(entrant: Entrant, kept: Kept, line: Line, metric: str) -> Line:
+    """The line of a contender, with its numbers or with what kept it from having some."""
     try:
         runs = _runs(entrant, kept, line)
-    except ModelError as error:
+    except SoftpromptError as error:
         if error.code == "model.changed":
             raise
-        return replace(line, left_out=said_of(error))
-    except SoftpromptError as error:
         return replace(line, left_out=said_of(error))
     return replace(line, runs=runs, score=score_of(runs, metric), spread=spread_of(runs, metric))
 

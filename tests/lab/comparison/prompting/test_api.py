@@ -5,6 +5,7 @@ import stat
 import sys
 import threading
 from contextlib import contextmanager
+from http.client import HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -14,7 +15,7 @@ from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.data.dataset import Dataset
 from softprompt.lab.comparison.prompting.api import ApiContender, read_label
-from softprompt.lab.comparison.prompting.endpoint import Endpoint, Purse
+from softprompt.lab.comparison.prompting.endpoint import Endpoint, Purse, _whole
 from softprompt.lab.comparison.settings import ApiSettings
 from softprompt.model.templates import Template
 
@@ -221,6 +222,61 @@ def test_another_form_is_said(local, said):
     local.plan = [(200, {}, said)]
     with pytest.raises(ResourceError, match="answers in another form"):
         Endpoint(settings(local), purse=Purse()).ask(["a fee"], max_tokens=3)
+
+
+@pytest.mark.parametrize("usage", [{"prompt_tokens": -5, "completion_tokens": 1}, {"prompt_tokens": True}])
+def test_counts_that_are_none_pay_nothing_back(local, usage):
+    local.plan = [(200, {}, {"choices": [{"message": {"content": "billing"}}], "usage": usage})]
+    with pytest.raises(ResourceError, match="answers in another form"):
+        contender(local).fit(TRAIN, None, TASK).predict(ROWS)
+
+
+def test_nesting_without_end_is_another_form(local):
+    local.plan = [(200, {}, "[" * 200_000)]
+    with pytest.raises(ResourceError, match="answers in another form"):
+        contender(local).fit(TRAIN, None, TASK).predict(ROWS)
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(local):
+    local.plan = [(200, {"Content-Length": "100", "Connection": "close"}, "{")]
+    assert [one.answer for one in contender(local).fit(TRAIN, None, TASK).predict(ROWS[:1])] == ["billing"]
+    assert len(local.sent) == 2
+
+
+def test_a_trickle_that_never_ends_is_no_answer():
+    class Trickle(HTTPResponse):
+        def __init__(self):
+            self.fp, self.length = None, None
+
+        def read1(self, n=-1):
+            return b" "
+
+    with pytest.raises(TimeoutError):
+        _whole(Trickle(), until=0.0)
+
+
+def test_no_host_can_be_called_so(local):
+    with pytest.raises(ResourceError, match="does not answer"):
+        contender(local, url=f"http://{'a' * 70}.example/v1").fit(TRAIN, None, TASK).predict(ROWS)
+
+
+def test_what_was_paid_for_is_read_again_whatever_it_holds(local, tmp_path):
+    words = "one\u2028two\u0085 three \ud83d"
+    local.plan = [(200, {}, json.dumps({"choices": [{"message": {"content": words}}]}))]
+    generate = Task.generate()
+    (first,) = contender(local, folder=tmp_path).fit(TRAIN, None, generate).predict(ROWS[:1])
+    (again,) = contender(local, folder=tmp_path).fit(TRAIN, None, generate).predict(ROWS[:1])
+    assert (len(local.sent), again.answer) == (1, first.answer)
+    assert first.answer.encode()
+
+
+def test_a_line_that_a_kill_left_half_written_costs_itself_alone(local, tmp_path):
+    contender(local, folder=tmp_path).fit(TRAIN, None, TASK).predict(ROWS[:1])
+    (file,) = tmp_path.glob("*.jsonl")
+    file.write_bytes(file.read_bytes() + '{"request": "x", "text": "ü'.encode()[:-1])
+    for asked in (2, 2):
+        contender(local, folder=tmp_path).fit(TRAIN, None, TASK).predict(ROWS)
+        assert len(local.sent) == asked
 
 
 def test_prices_without_a_count_of_tokens_are_refused(local):

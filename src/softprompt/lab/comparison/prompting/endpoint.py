@@ -18,7 +18,7 @@ import urllib.request
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from pathlib import Path
 from typing import Any
 
@@ -202,14 +202,14 @@ class Endpoint:
             try:
                 request = urllib.request.Request(url, data, headers)
                 with _OPENER.open(request, timeout=self.settings.timeout) as response:
-                    said = response.read(MOST_BYTES)
+                    said = _whole(response, until=begun + self.settings.timeout)
                 return self._read_answer(said, 1000 * (time.perf_counter() - begun))
             except urllib.error.HTTPError as error:
                 wait = error.headers.get("Retry-After")
                 reason = f"{error.code}: {_said(error)}"
                 passing = error.code in PASSING
-            except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
-                wait, passing = None, True
+            except (OSError, HTTPException, UnicodeError) as error:  # UnicodeError: what no host can be called
+                wait, passing = None, not isinstance(error, UnicodeError)
                 reason = str(getattr(error, "reason", error) or type(error).__name__)
             if not passing or n == self.settings.retries:
                 break
@@ -225,9 +225,9 @@ class Endpoint:
             text = choice["text"] if self.settings.endpoint == "completions" else choice["message"]["content"]
             usage = document.get("usage") or {}
             read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
-            if not isinstance(text, str | None) or not all(isinstance(one, int | None) for one in (read, written)):
+            if not isinstance(text, str | None) or not all(_is_count(one) for one in (read, written)):
                 raise TypeError
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             message = f"{self.settings.url} answers in another form: {self._clean(said[:200].decode(errors='replace'))}"
             raise ResourceError(
                 "resource.endpoint", message, cure="is it OpenAI's? try endpoint: completions"
@@ -235,7 +235,7 @@ class Endpoint:
         if self.settings.priced and None in (read, written):
             message = f"{self.settings.url} does not say how many tokens it read and wrote: its cost cannot be counted"
             raise ResourceError("resource.endpoint", message, cure="leave the prices and --max-usd out")
-        return Answered(text or "", read, written, round(ms, 3))
+        return Answered(_writable(text or ""), read, written, round(ms, 3))
 
     # --- keys and kept answers
 
@@ -258,7 +258,7 @@ class Endpoint:
 
     def _clean(self, text: str) -> str:
         """One line without the key, which an endpoint may repeat."""
-        line = " ".join(text.split())[:300]
+        line = _writable(" ".join(text.split())[:300])
         return line.replace(self._key, "***") if self._key else line
 
     def _read(self) -> dict[str, Answered]:
@@ -266,7 +266,10 @@ class Endpoint:
         found: dict[str, Answered] = {}
         if self._path is None or not self._path.exists():
             return found
-        for line in self._path.read_text("utf-8").splitlines():
+        text = self._path.read_text("utf-8", errors="replace")
+        if text and not text.endswith("\n"):
+            append_private(self._path, "\n")
+        for line in text.split("\n"):  # not splitlines: an answer may hold other breaks of lines
             try:
                 kept = json.loads(line)
                 mark = kept.pop("request")
@@ -278,7 +281,37 @@ class Endpoint:
     def _keep(self, mark: str, answered: Answered) -> None:
         if self._path is None:
             return
-        append_private(self._path, json.dumps({"request": mark, **asdict(answered)}, ensure_ascii=False) + "\n")
+        append_private(self._path, json.dumps({"request": mark, **asdict(answered)}) + "\n")
+
+
+def _whole(response: HTTPResponse, *, until: float) -> bytes:
+    """What an endpoint says, to its end, as long as it keeps the time and the size.
+
+    Raises:
+        TimeoutError: It sends a little now and then, and never comes to an end.
+        IncompleteRead: It stopped before the end that it had announced.
+    """
+    said = b""
+    while len(said) < MOST_BYTES and (part := response.read1(MOST_BYTES - len(said))):
+        said += part
+        if time.perf_counter() > until:
+            raise TimeoutError("timed out")
+    if response.length and len(said) < MOST_BYTES:
+        raise IncompleteRead(said, response.length)
+    return said
+
+
+def _is_count(value: object) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
+
+
+def _writable(text: str) -> str:
+    """Text without halves of surrogate pairs, which JSON can name and no file can hold.
+
+    >>> _writable("fine \ud83d")
+    'fine ?'
+    """
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _cancel(futures: Iterable[Future[Any]]) -> None:

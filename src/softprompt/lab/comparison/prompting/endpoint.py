@@ -308,7 +308,7 @@ def _is_count(value: object) -> bool:
 def _writable(text: str) -> str:
     """Text without halves of surrogate pairs, which JSON can name and no file can hold.
 
-    >>> _writable("fine \ud83d")
+    >>> _writable("fine " + chr(0xD83D))
     'fine ?'
     """
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -34,7 +34,7 @@ from softprompt.model.methods.table import AnyMethodSettings
 from softprompt.model.prediction import Ask
 from softprompt.model.templates import RowBuilder
 
-__all__ = ["ByWeights", "Ensemble", "Simple", "Soft"]
+__all__ = ["Ensemble", "FineTuned", "Simple", "Soft"]
 
 #: Share of the time there is before which nothing ends for want of it.
 IN_TIME = 0.8
@@ -173,8 +173,8 @@ class Ensemble:
 
 
 @dataclass(frozen=True)
-class ByWeights:
-    """LoRA, or full fine-tuning."""
+class FineTuned:
+    """LoRA, or full fine-tuning: a copy of the model, seed after seed."""
 
     stage: Stage
     settings: LoraSettings | FullSettings

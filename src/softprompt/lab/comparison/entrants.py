@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from softprompt.core.answers import AnswerSettings
 from softprompt.core.errors import ConfigError, SoftpromptError, TemplateError
-from softprompt.lab.comparison.attempts import ByWeights, Ensemble, Simple, Soft
+from softprompt.lab.comparison.attempts import Ensemble, FineTuned, Simple, Soft
 from softprompt.lab.comparison.baselines.linear_probe import LinearProbe
 from softprompt.lab.comparison.baselines.majority import Majority
 from softprompt.lab.comparison.baselines.tfidf import TfidfLogistic
@@ -120,7 +120,7 @@ def entrant_of(settings: EntrantSettings, stage: Stage, *, others: Sequence[Entr
             named = [one for one in prompts if settings.of in (None, one.called)]
             return Ensemble(stage, settings, _soft(stage, named[0]) if named else None)
         case LoraSettings() | FullSettings():
-            return ByWeights(stage, settings)
+            return FineTuned(stage, settings)
         case ApiSettings():
             folder = None if stage.folder is None else stage.folder / "api"
             endpoint = Endpoint(settings, purse=stage.purse, folder=folder)

@@ -1,9 +1,12 @@
 """A sweep from rows to a confirmed winner: resumed, not looked at twice, and honest about what it looked at."""
 
 import json
+import os
+import platform
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 import softprompt as sp
@@ -60,6 +63,32 @@ def test_the_winner_is_confirmed_and_looks_at_the_test_rows_once(tmp_path: Path,
     found = json.loads((tmp_path / "tone-sweep" / "sweep.json").read_text("utf-8"))
     assert found["best"]["number"] == report.best.number
     assert "<svg" in (tmp_path / "tone-sweep" / "sweep.svg").read_text("utf-8")
+
+
+def test_a_second_process_waits_for_the_first_and_leaves_the_confirmation_to_it(
+    tmp_path: Path, model: sp.Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = swept(tmp_path, model, confirm=0)
+    assert first.best.score is not None
+    better = first.best.score + 1
+    path = str(tmp_path / "tone-sweep" / "study.db")
+    digest = optuna.load_study(study_name="tone-sweep", storage=f"sqlite:///{path}").user_attrs["digest"]
+    there = studies.Study(path, name="tone-sweep", space={"length": (1, 3), "rate": (0.03, 0.3)}, digest=digest)
+    there.worker = f"{platform.node()}:{os.getppid()}:0"
+    under_way = there.draw(wave=None, size=1)
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        there.tell(under_way, "complete", score=better)
+
+    monkeypatch.setattr(searching.time, "sleep", pause)
+    second = swept(tmp_path, model, trials=5)
+    assert len(pauses) == 1
+    assert second.best.number == under_way.number
+    assert second.confirmed is None
+    assert "another process ended the last trial" in second.notes[0]
+    assert not (tmp_path / "tone-sweep-winner").exists()
 
 
 def test_more_trials_go_on_and_others_are_refused(tmp_path: Path, model: sp.Backbone) -> None:

@@ -1,5 +1,7 @@
 """The study: the same draws after a kill, shared by processes, refused where it is another's."""
 
+import os
+import platform
 from pathlib import Path
 
 import pytest
@@ -110,3 +112,25 @@ def test_the_picture_has_a_dot_a_trial_that_was_judged(tmp_path: Path) -> None:
     assert drawn.count("<path") == 1
     assert "<b>" not in drawn
     assert [one["score"] for one in by_length(trials)] == [0.5, 0.7]
+
+
+def test_what_others_have_under_way_and_who_ended_the_last_trial(tmp_path: Path) -> None:
+    mine, other = opened(tmp_path / "study.db"), opened(tmp_path / "study.db")
+    gone, alive = (f"{platform.node()}:{process}:0" for process in (2**22 + 1, os.getppid()))
+    assert mine.elsewhere() == []
+    assert not mine.closed_elsewhere()
+    first, second = mine.draw(wave=None, size=2), mine.draw(wave=0, size=2)
+    other.worker = alive
+    other.adopt(first)
+    assert [one.number for one in mine.elsewhere()] == [0]
+    mine.tell(second, "complete", score=0.5)
+    assert not mine.closed_elsewhere()
+    other.tell(first, "complete", score=0.4)
+    assert mine.elsewhere() == []
+    assert mine.closed_elsewhere()
+    third = mine.draw(wave=None, size=1)
+    other.worker = gone
+    other.adopt(third)
+    assert mine.elsewhere() == []
+    other.tell(third, "complete", score=0.3)
+    assert not mine.closed_elsewhere(), "nobody is left to do what follows"

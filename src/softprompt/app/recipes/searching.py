@@ -6,6 +6,7 @@ Knows candidates, studies and where trials are trained; what is reported stands 
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -31,6 +32,9 @@ from softprompt.model.states import StateStore
 __all__ = ["STUDY", "Searching", "join", "num_kept", "station"]
 
 STUDY = "study.db"
+
+#: Seconds between two looks at what other processes have under way.
+_PAUSE = 1.0
 
 
 class Searching:
@@ -80,12 +84,24 @@ class Searching:
             with self._trainer() as train:
                 self.watcher.stage("search", total=self.settings.trials, unit="trials")
                 search(self.study, train, settings=self.settings, ended=self._told, adopt=adopt)
+                while adopt and self._waited():
+                    search(self.study, train, settings=self.settings, ended=self._told)
             failed = [log for process, log in others if process.wait()]
         finally:
             for process, _ in others:
                 if process.poll() is None:
                     process.terminate()
         return [f"a process of the sweep ended with an error, see {log}" for log in failed]
+
+    def _waited(self) -> bool:
+        """Wait for the trials that other processes of this machine have under way; whether they left any undone."""
+        there = self.study.elsewhere()
+        if there:
+            self.watcher.stage("wait for the trials of other processes", unit="trials")
+        while there:
+            time.sleep(_PAUSE)
+            there = self.study.elsewhere()
+        return any(self.study.orphaned(one) for one in self.study.trials())
 
     @contextmanager
     def _trainer(self) -> Iterator[Train]:

@@ -129,7 +129,13 @@ def sweep(
     best = max(done, key=lambda one: (one.score or 0.0, -one.number))
     winner = work.candidates.config_of(best.values, confirm=True)
     write_whole(folder / WINNER, _settings_text(winner).encode())
-    report, confirmed = _confirmed(winner, settings, ready, best, watcher, sources=sources, fresh=fresh)
+    confirmed = _confirmed_before(winner, settings, fresh=fresh)
+    report = None
+    if confirmed is None and settings.confirm and work.study.closed_elsewhere():
+        notes.append("another process ended the last trial and confirms the winner; the same command again shows it")
+    elif confirmed is None and settings.confirm:
+        report = _confirm(winner, ready, best, watcher, sources=sources, fresh=fresh)
+        confirmed = _summary(report.to_dict())
     if confirmed is not None and confirmed["split"] != "test":
         notes.append(
             f"no test rows: the {len(trials)} trials were compared on the same rows that give this score, "
@@ -166,27 +172,25 @@ def _require_shared(settings: SweepSettings, *, rows: bool, model: bool) -> None
         raise ConfigError("config.invalid", message, cure="set sweep.jobs to 1, or name files and a model")
 
 
-def _confirmed(
+def _confirmed_before(winner: RunConfig, settings: SweepSettings, *, fresh: bool) -> dict[str, Any] | None:
+    """What the winner's own run said where it is finished already, so that no test row is seen twice."""
+    said = _report_of(winner.folder)
+    wanted = settings.confirm and not fresh and said is not None and not said["interrupted"]
+    return _summary(said) if wanted and said is not None and _stands(winner) else None
+
+
+def _confirm(
     winner: RunConfig,
-    settings: SweepSettings,
     ready: Prepared,
     best: Trial,
     watcher: Watcher,
     *,
     sources: Sources | None,
     fresh: bool,
-) -> tuple[TuneReport | None, dict[str, Any] | None]:
-    """The winner's own run; where that is finished already, what it said, so that no test row is seen twice."""
-    if not settings.confirm:
-        return None, None
-    folder = winner.folder
-    said = _report_of(folder)
-    same = (folder / "config.yaml").exists() and _same(folder / "config.yaml", winner)
-    if said is not None and same and not said["interrupted"] and not fresh:
-        return None, _summary(said)
+) -> TuneReport:
+    """The winner's own run."""
     watcher.stage(f"confirm trial {best.number}")
-    report = run(winner, watcher, sources=sources, backbone=ready.backbone, fresh=fresh or not same)
-    return report, _summary(report.to_dict())
+    return run(winner, watcher, sources=sources, backbone=ready.backbone, fresh=fresh or not _stands(winner))
 
 
 def _report_of(folder: Path) -> dict[str, Any] | None:
@@ -197,9 +201,10 @@ def _report_of(folder: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and "evaluation" in found else None
 
 
-def _same(path: Path, winner: RunConfig) -> bool:
-    """Whether a run folder is of these settings."""
-    return bool(read_yaml(path) == yaml.safe_load(settings_text(winner)))
+def _stands(winner: RunConfig) -> bool:
+    """Whether the winner's folder is of these settings."""
+    path = winner.folder / "config.yaml"
+    return path.exists() and bool(read_yaml(path) == yaml.safe_load(settings_text(winner)))
 
 
 def _settings_text(winner: RunConfig) -> str:

@@ -182,6 +182,16 @@ class Study:
             return False
         return int(process) == os.getpid() or not is_running(int(process))
 
+    def elsewhere(self) -> list[Trial]:
+        """Trials that run in other processes of this machine which are alive."""
+        return [one for one in self.trials() if one.state == "running" and _lives(one.worker)]
+
+    def closed_elsewhere(self) -> bool:
+        """Whether another process of this machine ended the last trial, and is alive to do what follows."""
+        ended = [one for one in self._study.get_trials(deepcopy=False) if one.datetime_complete is not None]
+        last = max(ended, key=lambda one: (one.datetime_complete, one.number), default=None)
+        return last is not None and _lives(_trial(last, {}).worker)
+
     def adopt(self, trial: Trial) -> Trial:
         """Take over a trial whose process is gone."""
         self._handle(trial.number).set_user_attr("worker", self.worker)
@@ -275,6 +285,12 @@ def _trial(one: Any, values: Mapping[str, Any]) -> Trial:
     wave, size = attrs.get("wave", one.number), attrs.get("size", 1)
     worker = attrs.get("worker", "?:0:0")
     return Trial(one.number, values, state, _score(one), looks, wave, size, worker, attrs.get("error", ""))
+
+
+def _lives(worker: str) -> bool:
+    """Whether a worker is another process of this machine that runs; of other machines nothing can be told."""
+    host, process, _ = worker.rsplit(":", 2)
+    return host == platform.node() and int(process) != os.getpid() and is_running(int(process))
 
 
 def _score(one: Any) -> float | None:

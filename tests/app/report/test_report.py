@@ -4,11 +4,13 @@ import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import softprompt as sp
 from softprompt.app.recipes.report import report, write_report
 from softprompt.app.report.beside import beside
 from softprompt.app.report.closer import calibration, confusion, flips
@@ -17,7 +19,10 @@ from softprompt.app.report.hub import model_card
 from softprompt.app.report.pictures import learning_curves
 from softprompt.app.report.sources import Entry, read_entry
 from softprompt.core.errors import ConfigError, DataError
+from softprompt.core.records import Example
+from softprompt.lab.evaluation import evaluate
 from softprompt.lab.learning_curve import LearningCurve
+from softprompt.model.prediction import Prediction
 from tests.app.report.runs import (
     EVIL,
     LABELS,
@@ -138,6 +143,69 @@ def test_text_of_others_is_text(place: str, form: str) -> None:
         assert "&lt;script&gt;" in page
     else:
         assert "<script" not in found.to_markdown()
+
+
+def test_a_verdict_of_many_lines_is_counted_and_circles_stand_apart() -> None:
+    table = comparison()
+    first = one().lines[0]
+    own = next(found for found in one().lines if found.name == table.reference)
+    names = [f"a text prompt with a long name, number {n}" for n in range(12)]
+    many = made(one(lines=(own, *(replace(first, name=name) for name in names))))
+    kinds = {line["against"]["verdict"] for line in many.document["lines"] if line["against"]}
+    assert len(many.verdict) > 220
+    assert len(kinds) == 1
+    assert f"Of 12 lines beside {own.name}, 12 " in many.to_html()
+    assert many.verdict in many.to_markdown()
+    centres = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)" r="11"/>', many.to_html())
+    assert len(centres) == len(set(centres)) == 13
+
+
+def test_of_many_labels_the_weakest_stand_open() -> None:
+    names = [f"label {n:02d}" for n in range(30)]
+    task = sp.Task.classify(names)
+    asked = [Example({"text": str(n)}, target=names[n % 30], id=str(n)) for n in range(90)]
+    said = [Prediction(row.id, names[(n % 30) // 20 * 20], None, 0.5) for n, row in enumerate(asked)]
+    run = replace(line("ours", "soft", 0.5).runs[0], evaluation=evaluate(said, asked, task, name="ours", seconds=0.1))
+    page = made(one(lines=(replace(line("ours", "soft", 0.5), runs=(run,)),), reference="ours")).to_html()
+    open_, folded = page.split("<summary>all 30 labels</summary>")
+    assert "The 12 of 30 labels that ours has right least often." in open_
+    assert "<td>label 00</td>" not in open_, "it is right there"
+    assert open_.count("<td>label ") == 12
+    assert folded.count("<td>label ") == 30
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_colour_of_words_can_be_read(scheme: str) -> None:
+    """Web Content Accessibility Guidelines 2.2, 1.4.3: a contrast of at least 4.5."""
+    sheet = "".join(
+        (files("softprompt.app") / place).read_text("utf-8") for place in ("page/base.css", "report/report.css")
+    )
+    parts = re.findall(r"(@media \(prefers-color-scheme: dark\) \{\s*)?:root \{([^}]*)\}", sheet)
+    found: dict[str, str] = {}
+    for media, rules in parts:
+        if scheme == "dark" or not media:
+            found |= dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6}|\d+%)", rules))
+    paper, ink = found["paper"], found["ink"]
+    words = ["ink", "soft", "faint", "accent", "good", "bad", *(f"c{n}" for n in range(6))]
+    assert {name: _contrast(found[name], paper) for name in words if _contrast(found[name], paper) < 4.5} == {}
+    assert _contrast(found["warn"], found["warn-wash"]) > 4.5
+    for cell in ("accent", "accent-2"):
+        assert _contrast(ink, _mixed(found[cell], paper, int(found["most"][:-1]) / 100)) > 4.5
+
+
+def _contrast(one: str, other: str) -> float:
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        red, green, blue = (x / 12.92 if x <= 0.03928 else ((x + 0.055) / 1.055) ** 2.4 for x in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _mixed(one: str, other: str, share: float) -> str:
+    parts = ((int(one[i : i + 2], 16), int(other[i : i + 2], 16)) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(share * a + (1 - share) * b):02x}" for a, b in parts)
 
 
 def test_texts_are_shown_only_where_they_were_given() -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from softprompt.core import words
+
 __all__ = ["bounds", "capitalize_first", "duration", "milliseconds", "percent", "points", "size", "times"]
 
 Number = float | int
@@ -52,9 +54,11 @@ def capitalize_first(text: str) -> str:
 def duration(seconds: Number) -> str:
     """A time span.
 
-    >>> duration(0.004), duration(0.26), duration(18.2), duration(75)
-    ('4\\u202fms', '0.3\\u202fs', '18\\u202fs', '75\\u202fs')
+    >>> duration(0.004), duration(0.26), duration(18.2), duration(75), duration(3000)
+    ('4\\u202fms', '0.3\\u202fs', '18\\u202fs', '75\\u202fs', '50\\u202fmin')
     """
+    if seconds >= 120:
+        return words.duration(seconds).replace(" ", THIN)
     if seconds < 0.1:
         return f"{1000 * seconds:.0f}{THIN}ms"
     return f"{seconds:.1f}{THIN}s" if seconds < 10 else f"{seconds:.0f}{THIN}s"

@@ -21,6 +21,9 @@ HUES = 6
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640.0, 340.0, 54.0, 18.0, 14.0, 56.0
 _FLOOR = _HEIGHT - _BOTTOM
 
+#: Across a circle with a number, and a little room.
+_CIRCLE = 24.0
+
 #: Seconds at which the scale of times has a word.
 _TIMES = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 36_000.0, 864_000.0)
 
@@ -103,8 +106,9 @@ def cost_quality(marks: Sequence[Mark], *, across: str, scale: tuple[Number, Num
     times = [time for time in _TIMES if low <= time <= high]
     ticks = [(time, duration(time)) for time in times[:: max(1, math.ceil(len(times) / 6))]]
     parts = [plane.frame(ticks, across=across, up=_told(share))]
+    places = _apart({mark.number: plane.at(mark.x, mark.score["estimate"]) for mark in marks})
     for mark in sorted(marks, key=lambda one: one.own):
-        x, y = plane.at(mark.x, mark.score["estimate"])
+        x, y = places[mark.number]
         ends = [plane.at(mark.x, mark.score[end])[1] for end in ("low", "high") if mark.score[end] is not None]
         group = Markup('<g class="{}"><title>{}</title>').format("own" if mark.own else "mark", mark.name)
         if len(ends) == 2:
@@ -115,6 +119,20 @@ def cost_quality(marks: Sequence[Mark], *, across: str, scale: tuple[Number, Num
         )
         parts.append(group + Markup(circle).format(x, y, y + 4.5, mark.number) + Markup("</g>"))
     return _picture(parts, f"scores of {len(marks)} contenders over {across}")
+
+
+def _apart(places: Mapping[int, Place]) -> dict[int, Place]:
+    """Circles that would cover each other, side by side: scores stay, the later one moves to the right.
+
+    >>> _apart({1: (60.0, 100.0), 2: (61.0, 104.0), 3: (60.0, 180.0)})
+    {1: (60.0, 100.0), 3: (60.0, 180.0), 2: (84.0, 104.0)}
+    """
+    found: dict[int, Place] = {}
+    for number, (x, y) in sorted(places.items(), key=lambda one: (one[1][0], one[0])):
+        while close := [a for a, b in found.values() if math.hypot(a - x, b - y) < _CIRCLE]:
+            x = max(close) + _CIRCLE
+        found[number] = x, y
+    return found
 
 
 def learning_curves(curve: Document, *, share: bool) -> Markup:

@@ -1,12 +1,13 @@
 """From a report's plain data to what the page writes: the lines of the table, pictures, legends, words."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
-from softprompt.app.page.words import duration, percent, size
+from softprompt.app.page.words import capitalize_first, duration, percent, size
 from softprompt.app.report.pictures import HUES, Mark, cost_quality, learning_curves, nice_scale, reliability
 from softprompt.core.words import counted, two_digits
 
@@ -16,11 +17,14 @@ Document = Mapping[str, Any]
 
 DASH = "–"
 
+#: Characters of a verdict that can be read at a glance; labels whose scores all stand open, and how many of more do.
+LONGEST, MOST_LABELS, SHOWN = 220, 24, 12
+
 
 def view(document: Document) -> dict[str, Any]:
     """Everything the template asks for, beside the document's own keys."""
     share = document["scale"]["share"]
-    lines = document["lines"]
+    lines, labels = document["lines"], _labels(document["closer"])
     scale = _scale(lines, share=share)
     differences = [line["against"]["difference"] for line in lines if line["against"]]
     return {
@@ -31,16 +35,28 @@ def view(document: Document) -> dict[str, Any]:
         "difference_scale": (ends := _around(differences)),
         "difference_ticks": [ends[0], 0.0, ends[1]],
         "rows": [_row(line, n + 1, share=share) for n, line in enumerate(lines)],
-        "headline": document["verdict"][:1].upper() + document["verdict"][1:],
+        "headline": capitalize_first(_headline(document)),
         "cost_picture": _cost(lines, scale, share=share),
         "curve_pictures": [_curve(one) for one in document["curves"]],
         "reliability_picture": _reliability(document["closer"]),
         "matrices": _matrices(document["closer"]),
-        "labels": _labels(document["closer"]),
+        "labels": labels if len(labels) <= MOST_LABELS else _weakest(labels),
+        "more_labels": labels if len(labels) > MOST_LABELS else [],
         "sliced": [sliced(one, document) for one in (document["closer"] or {}).get("slices", [])],
         "measured_on": _measured_on(document),
         "facts": [fact_list(run) for run in document["runs"]],
     }
+
+
+def _headline(document: Document) -> str:
+    """The verdict; of many lines how many there are of each kind, because their names stand in the table."""
+    verdict = str(document["verdict"])
+    told = Counter(line["against"]["verdict"] for line in document["lines"] if line["against"])
+    if len(verdict) <= LONGEST or not told:
+        return verdict
+    parts = [f"{told[kind]} {'is' if told[kind] == 1 else 'are'} {kind}" for kind in ("better", "worse") if told[kind]]
+    parts += [f"{told['cannot tell']} cannot be told from it"] if told["cannot tell"] else []
+    return f"of {counted(told.total(), 'line')} beside {document['reference']}, {', '.join(parts)}"
 
 
 def _measured_on(document: Document) -> str:
@@ -204,6 +220,11 @@ def _labels(closer: Document | None) -> list[dict[str, Any]]:
     if closer is None:
         return []
     return [{**one, "scores": list(one["scores"].items())} for one in closer["by_label"]]
+
+
+def _weakest(labels: Sequence[Document]) -> list[Document]:
+    """Where the first line is right least often, the ones with more rows first."""
+    return sorted(labels, key=lambda one: (one["scores"][0][1]["estimate"], -one["rows"]))[:SHOWN]
 
 
 def sliced(found: Document, document: Document) -> dict[str, Any]:

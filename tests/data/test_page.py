@@ -80,6 +80,14 @@ def test_groups_count_as_one_row_at_worst_and_are_named_where_they_straddle() ->
     assert "test: 300 rows in 1 group judge within ± 6 to 98 points at worst" in page(test=many).warnings
 
 
+def test_points_are_told_of_shares_alone() -> None:
+    rating = Task.score((1, 2, 3))
+    rows = Dataset(tuple(Example({"text": str(n)}, n % 3 + 1) for n in range(20)))
+    for task, told in ((rating, False), (Task.generate(), True)):
+        found = DataPage.of({"test": rows}, task, count_tokens=words).warnings
+        assert any("points" in line for line in found) == told
+
+
 def test_one_label_is_said_first() -> None:
     assert page(train=dataset(("a", "x"), ("b", "x"))).warnings[0] == (
         "train: every row has the label 'x': there is nothing to learn"

@@ -14,6 +14,7 @@ from typing import Any
 from softprompt.core.cards import draw
 from softprompt.core.cards.views import data_card
 from softprompt.core.cuts import Cuts, Fit
+from softprompt.core.metrics import make_metric
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
 from softprompt.core.words import counted
@@ -144,6 +145,7 @@ class DataPage:
             *_leak_warnings(leaked, conflicting, free_text=not task.fixed_candidates),
             *_group_warnings(splits),
             *(line for name, page in pages.items() for line in _text_warnings(name, page)),
+            *(line for name, page in pages.items() for line in _size_warnings(name, page, task)),
         ]
         return cls(pages, max_tokens, leaked, conflicting, tuple(warnings), tuple(notes))
 
@@ -303,14 +305,20 @@ def _text_warnings(name: str, page: SplitPage) -> list[str]:
         lines.append(f"{name}: {page.lost}")
     if page.num_twins:
         lines.append(f"{name}: {_rows(page.num_twins)} repeating an earlier text")
-    if name != "train" and 0 < page.num_units < SMALL_JUDGE:
+    return lines
+
+
+def _size_warnings(name: str, page: SplitPage, task: Task) -> list[str]:
+    """How near so few rows come to the truth, where the score is a share of one."""
+    share = task.metrics and make_metric(task.metrics[0], labels=task.names).bounds == (0.0, 1.0)
+    if share and name != "train" and 0 < page.num_units < SMALL_JUDGE:
         # points: 1.96 standard errors of a share of one half; rows of a group may be as good as one row
         alone, alike = (98 / count**0.5 for count in (page.rows, page.num_units))
         told, half = _rows(page.rows), f"{alone:.0f}"
         if page.num_units < page.rows:
             told, half = f"{told} in {counted(page.num_units, 'group')}", f"{half} to {alike:.0f}"
-        lines.append(f"{name}: {told} judge within ± {half} points at worst")
-    return lines
+        return [f"{name}: {told} judge within ± {half} points at worst"]
+    return []
 
 
 def _rows(count: int) -> str:

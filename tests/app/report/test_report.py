@@ -20,6 +20,7 @@ from softprompt.app.report.pictures import learning_curves
 from softprompt.app.report.sources import Entry, read_entry
 from softprompt.core.errors import ConfigError, DataError
 from softprompt.core.records import Example
+from softprompt.lab.comparison.table import Line
 from softprompt.lab.evaluation import evaluate
 from softprompt.lab.learning_curve import LearningCurve
 from softprompt.model.prediction import Prediction
@@ -469,3 +470,36 @@ def test_the_line_beside_the_reference_can_be_named() -> None:
     assert found["names"] == found["flips"]["names"] == ["soft prompt", "TF-IDF"]
     with pytest.raises(ConfigError, match="no line called 'soft prompt' stands beside 'soft prompt'"):
         made(one(), beside="soft prompt")
+
+
+def test_scores_of_other_kinds_keep_their_own_scale() -> None:
+    rating = sp.Task.score((1, 2, 3, 4, 5))
+    asked = [Example({"text": str(n)}, target=n % 5 + 1, id=f"n{n}") for n in range(40)]
+    said = [Prediction(row.id, rating.decode([1.0, 0.0, 0.0, 0.0, 0.0], row), None, 1.0) for row in asked]
+    run = replace(line("x", "soft", 0.5).runs[0], evaluation=evaluate(said, asked, rating, name="x", seconds=0.1))
+    score = run.evaluation.metrics["mae"]
+    numbers = Line(name="rated", kind="soft", config={}, key="k", runs=(run,), score=score)
+    both = made(one(), one("ratings", lines=(numbers,), reference="rated", metric="mae"))
+    told = next(found for found in both.document["lines"] if found["name"].endswith("rated"))
+    assert (score.estimate, told["share"]) == (2.0, False)
+    page = both.to_html()
+    assert re.search(r'<td class="score">2<small>', page), "not 200 per cent"
+    assert "What a point costs" not in page, "no axis holds both"
+    assert "judged on" not in page.split("</header>")[0].split('class="lead"')[1]
+    assert "rated (mae)" in both.to_markdown()
+    assert (
+        "Further down is better" in made(one("ratings", lines=_two(numbers), reference="rated", metric="mae")).to_html()
+    )
+
+
+def _two(numbers: Line) -> tuple[Line, ...]:
+    (run,) = numbers.runs
+    cheap = replace(run, cost=replace(run.cost, fit_seconds=9.0))
+    return numbers, replace(numbers, name="other", key="o", runs=(cheap,))
+
+
+def test_many_warnings_do_not_push_the_table_away() -> None:
+    few, many = (made(one(warnings=tuple(f"warning {n}" for n in range(count)))).to_html() for count in (4, 9))
+    assert "more to read with the numbers" not in few
+    assert "6 more to read with the numbers" in many
+    assert all(f"Warning {n}<" in many for n in range(9))

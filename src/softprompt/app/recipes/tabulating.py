@@ -10,6 +10,7 @@ from typing import Any
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.folder import environment
 from softprompt.app.recipes.prepare import Prepared
+from softprompt.core.metrics import make_metric
 from softprompt.core.stats import minimum_detectable_difference
 from softprompt.core.words import counted
 from softprompt.data.dataset import Dataset
@@ -73,7 +74,9 @@ def make_table(
 
 def said_of(ready: Prepared, lines: Sequence[Line]) -> list[str]:
     """What has to be read with the numbers."""
-    found = _said_of_size(ready.splits["test"])
+    decides = next((metric_of(line) for line in lines if line.runs), "")
+    share = bool(decides) and make_metric(decides, labels=ready.task.names).bounds == (0.0, 1.0)
+    found = _said_of_size(ready.splits["test"], share=share)
     if any(len(line.runs) == 2 for line in lines):
         found.append("two seeds hardly tell how seeds differ, and intervals over them are wide: a third tells more")
     for line in lines:
@@ -82,20 +85,24 @@ def said_of(ready: Prepared, lines: Sequence[Line]) -> list[str]:
     return found
 
 
-def _said_of_size(rows: Dataset) -> list[str]:
+def _said_of_size(rows: Dataset, *, share: bool = True) -> list[str]:
     """What so many test rows cannot show; rows of one group may be as good as one row, or nearly as good as several.
+
+    Points are told of scores that are a share of one alone: of others nobody knows beforehand what they can show.
 
     >>> from softprompt.core.records import Example
     >>> rows = Dataset(tuple(Example({"text": "a"}, group=f"customer {n % 20}") for n in range(60)))
     >>> _said_of_size(rows)[0].partition(" would")[0]
     '60 test rows in 20 groups are few: only differences of about 16 to 35 points'
+    >>> _said_of_size(rows, share=False)
+    []
     """
     units = len({("row", str(n)) if row.group is None else ("group", row.group) for n, row in enumerate(rows)})
     told = counted(len(rows), "test row") + (f" in {counted(units, 'group')}" if units < len(rows) else "")
     if units < FEWEST_ROWS:
         return [f"{told}: no difference could be shown on them, whatever it is; from {FEWEST_ROWS} on one can"]
     most, least = minimum_detectable_difference(units), minimum_detectable_difference(len(rows))
-    if most <= HOPED_FOR:
+    if most <= HOPED_FOR or not share:
         return []
     points = f"only differences of about {100 * least:.0f} points"
     if least > 1:

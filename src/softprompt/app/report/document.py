@@ -127,11 +127,18 @@ def make_report(
 
 
 def _scale(table: Beside) -> dict[str, Any]:
-    """What the score runs over."""
+    """What the score runs over; where lines share none, each has its own."""
     if not table.metric:
-        return {"higher_is_better": True, "share": True}
-    metric = make_metric(table.metric, labels=table.lines[0].runs[0].evaluation.labels)
-    return {"higher_is_better": metric.higher_is_better, "share": metric.bounds == (0.0, 1.0)}
+        return {"higher_is_better": True, "share": all(_of_line(line, table)["share"] for line in table.lines)}
+    return {key: value for key, value in _of_line(table.lines[0], table).items() if key != "metric"}
+
+
+def _of_line(line: Line, table: Beside) -> dict[str, Any]:
+    """The score of one line: its name, whether more is better, and whether it is a share of one."""
+    first = line.runs[0].evaluation
+    name = table.metric or next(iter(first.metrics))
+    metric = make_metric(name, labels=first.labels)
+    return {"metric": name, "higher_is_better": metric.higher_is_better, "share": metric.bounds == (0.0, 1.0)}
 
 
 def _line(line: Line, table: Beside) -> dict[str, Any]:
@@ -144,7 +151,7 @@ def _line(line: Line, table: Beside) -> dict[str, Any]:
         "run": table.of[line.name],
         "kind": line.kind,
         "own": line.name == table.reference,
-        "metric": table.metric or next(iter(first.metrics)),
+        **{key: value for key, value in _of_line(line, table).items() if key != "higher_is_better"},
         "score": None if line.score is None else line.score.as_dict(),
         "seeds": [run.seed for run in line.runs],
         "by_seed": [one.metrics[table.metric].estimate for one in (run.evaluation for run in line.runs)]

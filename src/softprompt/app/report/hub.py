@@ -38,7 +38,6 @@ def model_card(prompt: Document, report: Document) -> str:
     """
     manifest = prompt["manifest"]
     task, model, name = manifest["task"], manifest["model"], manifest["name"] or "a soft prompt"
-    share = report["scale"]["share"]
     front = yaml.safe_dump(_front(manifest, name), sort_keys=False, allow_unicode=True)
     asked = f"{task.get('kind', '')} {task.get('target', '')}".strip()
     parts = ["---", front.rstrip(), "---", "", f"# {cell(name)}", ""]
@@ -55,8 +54,9 @@ def model_card(prompt: Document, report: Document) -> str:
     ]
     parts += ["## How well it does it", "", f"**{cell(report['verdict'])}.**", ""]
     if report["lines"]:
-        rows = [_line(line, share=share) for line in report["lines"]]
-        heads = ["", f"{report['metric'] or 'score'}{' %' if share else ''}", "95 % interval", "verdict"]
+        rows = [_line(line) for line in report["lines"]]
+        score = f"{report['metric']}{' %' if report['scale']['share'] else ''}" if report["metric"] else "score"
+        heads = ["", cell(score), "95 % interval", "verdict"]
         parts += [table(heads, rows, numbers=[1]), ""]
         parts += [f"Judged on {report['num_rows']:,} {report['split']} rows that it had not learnt from.", ""]
     parts += [f"> {cell(warning)}\n" for warning in report["warnings"]]
@@ -110,8 +110,8 @@ def _facts(prompt: Document) -> str:
     return table(["", ""], [pair for pair in pairs if pair[1]])
 
 
-def _line(line: Document, *, share: bool) -> list[str]:
-    score, against = line["score"], line["against"]
+def _line(line: Document) -> list[str]:
+    score, against, share = line["score"], line["against"], line["share"]
     bounds = " to ".join(amount(score[end] if score else None, share=share) for end in ("low", "high"))
     return [
         line["name"],

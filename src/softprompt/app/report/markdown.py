@@ -38,16 +38,16 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]], *, numbers: Se
 
 def markdown(document: Document) -> str:
     """The verdict, the table, what more labels bring, rows that flip, and where the numbers come from."""
-    share, metric = document["scale"]["share"], document["metric"] or "score"
+    metric = f"{document['metric']}{' %' if document['scale']['share'] else ''}" if document["metric"] else "score"
     parts = [f"# {cell(document['title'])}", "", f"**{cell(document['verdict'])}.**", ""]
     parts += [f"> {cell(warning)}\n" for warning in document["warnings"]]
     if document["lines"]:
-        heads = ["", f"{cell(metric)}{' %' if share else ''}", "95 % interval"]
+        heads = ["", cell(metric), "95 % interval"]
         heads += [f"against {cell(document['reference'])}", "verdict", "p (Holm)"] if document["reference"] else []
         heads += ["learning", "size"]
-        rows = [_row(line, document, share=share) for line in document["lines"]]
+        rows = [_row(line, document) for line in document["lines"]]
         parts += [table(heads, rows, numbers=[1, len(heads) - 2, len(heads) - 1]), ""]
-        which = f"{document['num_rows']:,} {document['split']} rows"
+        which = f"{document['num_rows']:,} {document['split']} rows" if document["same_rows"] else "different rows"
         parts += [f"Judged on {which}; intervals are 95 %.", ""]
     parts += [f"Left out: {cell(one['name'])}, because {cell(one['why'])}.\n" for one in document["left_out"]]
     for curve in document["curves"]:
@@ -63,10 +63,11 @@ def markdown(document: Document) -> str:
     return "\n".join(parts)
 
 
-def _row(line: Document, document: Document, *, share: bool) -> list[str]:
-    score, against, cost = line["score"], line["against"], line["cost"]
+def _row(line: Document, document: Document) -> list[str]:
+    score, against, cost, share = line["score"], line["against"], line["cost"], line["share"]
     bounds = [amount(score[end] if score else None, share=share) for end in ("low", "high")]
-    cells = [line["name"], amount(score["estimate"] if score else None, share=share), " to ".join(bounds)]
+    name = line["name"] if document["metric"] else f"{line['name']} ({line['metric']}{' %' if share else ''})"
+    cells = [name, amount(score["estimate"] if score else None, share=share), " to ".join(bounds)]
     if document["reference"]:
         told = _told(against, share=share)
         cells += told or ["", "reference" if line["own"] else "", ""]

@@ -34,9 +34,9 @@ def view(document: Document) -> dict[str, Any]:
         "score_ticks": _ends(scale),
         "difference_scale": (ends := _around(differences)),
         "difference_ticks": [ends[0], 0.0, ends[1]],
-        "rows": [_row(line, n + 1, share=share) for n, line in enumerate(lines)],
+        "rows": [_row(line, n + 1) for n, line in enumerate(lines)],
         "headline": capitalize_first(_headline(document)),
-        "cost_picture": _cost(lines, scale, share=share),
+        "cost_picture": _cost(lines, scale, share=share) if document["metric"] else None,
         "curve_pictures": [_curve(one) for one in document["curves"]],
         "reliability_picture": _reliability(document["closer"]),
         "matrices": _matrices(document["closer"]),
@@ -60,7 +60,7 @@ def _headline(document: Document) -> str:
 
 
 def _measured_on(document: Document) -> str:
-    if not document["lines"]:
+    if not document["lines"] or not document["same_rows"]:
         return ""
     which = {"test": "test rows", "given": "labelled rows", "validation": "validation rows"}.get(
         document["split"], "training rows, each unseen by what answered it"
@@ -68,9 +68,9 @@ def _measured_on(document: Document) -> str:
     return f"{document['num_rows']:,} {which}"
 
 
-def _row(line: Document, number: int, *, share: bool) -> dict[str, Any]:
+def _row(line: Document, number: int) -> dict[str, Any]:
     """A line of the table, in words."""
-    cost, against = line["cost"], line["against"]
+    cost, against, share = line["cost"], line["against"], line["share"]
     learnt = cost["num_trained"] or line["kind"] in {"tfidf", "embeddings", "soft", "lora", "full", "ensemble"}
     return {
         **line,

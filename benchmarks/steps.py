@@ -1,13 +1,13 @@
 """How many steps many rows want: the same rows, trained for more and more steps.
 
-    python benchmarks/steps.py                     eight data sets: two hours of one core
+    python benchmarks/steps.py                     eight data sets: 40 minutes of one core
     python benchmarks/steps.py --minutes 15        begin no training after so many; the same command goes on
     python benchmarks/steps.py --minutes 0         train nothing, write the page of what is kept
 
-The sets, the fields and the cut at 128 tokens are those of ``adopters.py``; 500 judged rows, the embedded model, 20
-soft tokens after the text, label vectors, steps of 16 rows at a rate of 0.1, three seeds side by side, everything else
-as in ``--effort quick``. A fifth of the labelled rows chooses. Differences to 150 steps are paired by row, and their
-intervals count the luck of seeds and of rows. Public data is read from ``SOFTPROMPT_SHARED``.
+The sets, the fields and the cut at 128 tokens are those of ``adopters.py``; at most 500 judged rows, the embedded
+model, 20 soft tokens after the text, label vectors, steps of 16 rows at a rate of 0.1, three seeds side by side,
+everything else as in ``--effort quick``. A fifth of the labelled rows chooses. Differences to 150 steps are paired by
+row, and their intervals count the luck of seeds and of rows. Public data is read from ``SOFTPROMPT_SHARED``.
 """
 
 import sys
@@ -36,7 +36,7 @@ __all__ = ["BASE", "STEPS", "Place", "main", "page"]
 JUDGED, BASE, BATCH = 500, 150, 16
 
 #: Labelled rows -> steps, in the order of the work.
-STEPS: Mapping[int, tuple[int, ...]] = {2000: (BASE, 500, 1000), 1000: (BASE, 250, 500), 500: (BASE, 300)}
+STEPS: Mapping[int, tuple[int, ...]] = {2000: (BASE, 500), 1000: (BASE, 250)}
 
 #: Set, labelled rows and steps of a training.
 Place = tuple[str, int, int]
@@ -82,8 +82,8 @@ def page(found: Mapping[Place, Outcome], *, load: float) -> str:
         lines.append("")
     about = (
         f"Percent right after {BASE} steps of {BATCH} rows, and points of difference after more of them, with 95 % "
-        "intervals over three seeds and the judged rows; in brackets how often each row was seen that is learnt "
-        "from, four fifths of the labelled ones. The rate is 0.1 with a cosine that ends at the last step."
+        "intervals over three seeds and the judged rows; in brackets how often each row that is learnt from (four "
+        "fifths of the labelled ones) was seen. The rate is 0.1 with a cosine that ends at the last step."
     )
     return "\n".join([*lines, f"{about} {sentence(load)}", ""])
 

@@ -91,6 +91,8 @@ ROUNDS: tuple[tuple[str, tuple[int, ...], Sequence[int]], ...] = (
     ("embeddings", (2000,), range(1)),
     ("soft", (2000,), range(1)),
     ("lora", (2000,), range(1)),
+    ("embeddings", (2000,), range(1, SEEDS)),
+    ("soft", (2000,), range(1, SEEDS)),
 )
 
 #: (set, contender) that come last: 77 answers, each scored behind words, take minutes of the processor.

@@ -146,6 +146,18 @@ def test_a_field_that_is_no_column_is_refused_before_anything_runs(tmp_path, tem
 
 
 @pytest.mark.parametrize("call", [run, measure], ids=["compare", "curve"])
+def test_a_field_that_is_no_column_is_told_before_a_model_is_loaded(tmp_path, call, monkeypatch) -> None:
+    def loaded(*_: object) -> None:
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("softprompt.app.recipes.prepare.load_backbone", loaded)
+    monkeypatch.setitem(globals(), "BACKBONE", None)
+    wrong = {"kind": "text", "template": "{titel} {text} is {answer}", "name": "ours"}
+    with pytest.raises(DataError, match="did you mean 'title'"):
+        call(tmp_path / "a", "majority", wrong)
+
+
+@pytest.mark.parametrize("call", [run, measure], ids=["compare", "curve"])
 def test_a_place_for_a_template_that_is_written_out_is_refused_by_its_name(tmp_path, call) -> None:
     written = {"template": "{text}<soft 2> was {answer}"}
     with pytest.raises(ConfigError, match=r"^soft prompt after: place and length are for presets"):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.app.config import RunConfig
-from softprompt.app.recipes.columns import Beside, read_beside
+from softprompt.app.recipes.columns import Beside, Further, read_further
 from softprompt.app.recipes.dividing import Sources
 from softprompt.app.recipes.folder import settings_text
 from softprompt.app.recipes.heard import STAGES
@@ -93,17 +93,16 @@ def hold_all(
         KeyboardInterrupt: Complete lines and checkpoints are kept.
     """
     rows = read_rows(config, sources)
-    run, warnings = divided(config, given="test" in rows, folder=folder), list[str]()
-    ready = prepare(
-        run,
-        watcher,
-        sources=rows,
-        backbone=backbone,
-        on_read=lambda found: warnings.extend(_repeated(found, force=config.compare.force)),
-    )
+    run, warnings, further = divided(config, given="test" in rows, folder=folder), list[str](), list[Further]()
+
+    def seen(found: Mapping[str, Dataset]) -> None:
+        warnings.extend(_repeated(found, force=config.compare.force))
+        further.append(read_further(run, rows, found["train"].fields(), config.compare.contenders or ()))
+
+    ready = prepare(run, watcher, sources=rows, backbone=backbone, on_read=seen)
     for note in ready.notes:
         watcher.note(note)
-    work = _Work(config, ready, folder, watcher, further=read_beside(ready, rows, config.compare.contenders or ()))
+    work = _Work(config, ready, folder, watcher, further=further[0].beside(ready.splits))
     if fresh:
         work.kept.clear()
     lines = work.run()

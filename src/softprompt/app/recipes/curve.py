@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.app.config import RunConfig
-from softprompt.app.recipes.columns import read_beside
+from softprompt.app.recipes.columns import Further, read_further
 from softprompt.app.recipes.comparing import divided, template_of
 from softprompt.app.recipes.dividing import Sources, load_task
 from softprompt.app.recipes.folder import environment, settings_text
@@ -106,8 +106,13 @@ def curve(
     asked = _asked(config, contenders)
     rows = read_rows(config, sources)
     _require_metric(settings.metric, load_task(config, rows["train"]))
-    ready = prepare(divided(config, given="test" in rows, folder=folder), watcher, sources=rows, backbone=backbone)
-    stage = replace(stage_of(ready), further=read_beside(ready, rows, asked))
+    run, further = divided(config, given="test" in rows, folder=folder), list[Further]()
+
+    def seen(found: Mapping[str, Dataset]) -> None:
+        further.append(read_further(run, rows, found["train"].fields(), asked))
+
+    ready = prepare(run, watcher, sources=rows, backbone=backbone, on_read=seen)
+    stage = replace(stage_of(ready), further=further[0].beside(ready.splits))
     entering = [Entering(one, stage, config.training.class_weights == "balanced") for one in asked]
     unfit = {one.name: why for one in entering if (why := one.unfit)}
     able = {one.name: one for one in entering if one.name not in unfit}

@@ -75,7 +75,7 @@ def _front(manifest: Document, name: str) -> dict[str, Any]:
     ]
     found: dict[str, Any] = {
         "library_name": "softprompt",
-        "base_model": model["id"],
+        **({"base_model": model["id"]} if model.get("revision") else {}),  # a hub knows its own models, no paths
         "pipeline_tag": kind,
         "tags": ["soft-prompt", "prompt-tuning", str(task.get("kind", ""))],
     }

@@ -65,6 +65,18 @@ def test_answers_are_those_of_the_loop_from_the_call_and_from_the_task(
     assert len(set(expected)) > 1
 
 
+def test_a_line_says_how_its_answer_was_written(reply: sp.Prompt, model: sp.Backbone) -> None:
+    def told(**options: Any) -> Any:
+        (line,) = sp.predict(reply, TEXTS[:1], model=model, **options)
+        return line.to_dict().get("decoding")
+
+    assert told() is None, "greedy goes without saying"
+    drawn = told(decoding=DRAWN)
+    assert drawn["method"] == "sample"
+    assert {name: drawn[name] for name in DRAWN} == DRAWN
+    assert told(decoding=drawn) == drawn, "it is what has to be asked for to have the answer again"
+
+
 def test_draws_follow_the_seed_and_not_the_batch(reply: sp.Prompt, model: sp.Backbone) -> None:
     together = said(reply, model, DRAWN)
     assert [said(reply, model, DRAWN, [text])[0] for text in TEXTS] == together

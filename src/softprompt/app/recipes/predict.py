@@ -14,8 +14,9 @@ from softprompt.app.recipes.leftout import LeftOut
 from softprompt.app.recipes.mapping import fitting, said_of_columns, ways_to_read
 from softprompt.app.recipes.routes import bar_of
 from softprompt.app.recipes.saved import strips_html
-from softprompt.app.recipes.writing import Ways
+from softprompt.app.recipes.writing import Ways, way_of
 from softprompt.app.watch import Watcher
+from softprompt.core.decoding import Decoding
 from softprompt.core.errors import DataError
 from softprompt.core.records import Example
 from softprompt.core.tasks import Task
@@ -39,18 +40,24 @@ CHUNK = 256
 
 @dataclass(frozen=True)
 class Answered:
-    """The answers to one row, by name of the prompt, and what explains them where that was asked."""
+    """The answers to one row, by name of the prompt, what explains them where that was asked, and how they were written.
+
+    Ways of writing stand only for prompts that do not write greedily: what has to be known to have an answer again.
+    """
 
     id: str
     answers: Mapping[str, Prediction]
     explanations: Mapping[str, Explanation] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
+    ways: Mapping[str, Decoding] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, object]:
         """Plain data; with one prompt its answer stands at the top."""
         said = {name: {k: v for k, v in one.to_dict().items() if k != "id"} for name, one in self.answers.items()}
         for name, why in self.explanations.items():
             said[name]["explanation"] = why.to_dict()
+        for name, way in self.ways.items():
+            said[name]["decoding"] = {"method": way.method, **way.model_dump(mode="json", exclude_defaults=True)}
         return {"id": self.id, **(next(iter(said.values())) if len(said) == 1 else {"answers": said})}
 
 
@@ -93,6 +100,8 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
     left = LeftOut(watcher) if on_bad_row == "skip" else None
     read, kept = tee(_plain(source, asks, _examples(source, asks, columns, watcher, left)))
     names = _names(asks)
+    found = {name: way_of(ask) for name, ask in zip(names, asks, strict=True)}
+    writing = {name: way for name, way in found.items() if way is not None and way.method != "greedy"}
     predictor = Predictor(backbone, asks, min_confidence=min_confidence)
     watcher.stage("predict", unit="rows")
     done, blank = 0, 0
@@ -102,7 +111,7 @@ def predict(  # noqa: PLR0913 - what users may ask of a call
         why = [explaining(predictor, example, ask=k, method=explain) for k in range(len(asks))] if explain else []
         watcher.advance(done)
         by_name = dict(zip(names, answers, strict=True))
-        yield Answered(row[0].id, by_name, dict(zip(names, why, strict=False)), example.fields)
+        yield Answered(row[0].id, by_name, dict(zip(names, why, strict=False)), example.fields, writing)
     if left is not None:
         left.close()
     if blank:

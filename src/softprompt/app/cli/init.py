@@ -62,10 +62,10 @@ def init(
         softprompt init tickets.csv --text-column body --target topic --no-input
     """
     with Face(as_json=as_json) as face:
-        path = output or Path(Path(file).name.split(".")[0] + ".yaml")
-        from softprompt.app.recipes.init import check_free, save
+        from softprompt.app.recipes.init import check_free, save, settings_name
         from softprompt.app.recipes.init import init as look
 
+        path = output or Path(settings_name(str(file)))
         check_free(path, force=force)  # before the rows are read
         pairs = [*(read or ()), *_pairs(separator=separator, encoding=encoding)]
         wishes = _wishes(text_column, target, task, labels, keep_labels=keep_labels, read=pairs, model=model)

@@ -12,6 +12,7 @@ from typing import Any
 from softprompt.app.config import RunConfig
 from softprompt.app.recipes.comparing import divided
 from softprompt.app.recipes.dividing import Sources
+from softprompt.app.recipes.init import settings_name
 from softprompt.app.recipes.prepare import Prepared, prepare
 from softprompt.app.recipes.rows import read_rows
 from softprompt.app.watch import Watcher
@@ -105,7 +106,7 @@ def advice(
     )
     found = advise(facts)
     watcher.done()
-    return Advised(facts, found, _commands(found, named), tuple(notes))
+    return Advised(facts, found, _commands(found, named, config), tuple(notes))
 
 
 def _measured(ready: Prepared, watcher: Watcher, notes: list[str]) -> dict[str, list[bool]]:
@@ -165,14 +166,15 @@ def _some(rows: Dataset, most: int = MEASURED) -> Dataset:
     return rows.select(sorted(places))
 
 
-def _commands(found: Advice, named: str) -> tuple[str, ...]:
-    """What to type: the way itself, and what decides."""
+def _commands(found: Advice, named: str, config: RunConfig) -> tuple[str, ...]:
+    """What to type: settings where there are only rows, the way itself, and what decides."""
     given = shlex.quote(named) if named else "CONFIG"
     settings = given
     first: list[str] = []
     if Path(named).suffix.lower() not in {".yaml", ".yml"} and named:
-        first = [f"softprompt init {given}"]
-        settings = shlex.quote(Path(named).with_suffix(".yaml").name)
+        chosen = "" if config.model.name == "embedded" else f" --model {shlex.quote(config.model.name)}"
+        first = [f"softprompt init {given} --target {shlex.quote(config.task.target)}{chosen}"]
+        settings = shlex.quote(settings_name(named))
     way = [f"softprompt tune {settings} --place {found.first}"] if found.first in {"after", "before"} else []
     compared = " ".join(f"-c {name}" for name in found.contenders)
     return (*first, *way, f"softprompt compare {settings} {compared}")

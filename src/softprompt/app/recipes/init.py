@@ -40,7 +40,7 @@ from softprompt.model.backbones.finding.peek import peek_kind, require_there
 from softprompt.model.backbones.splicing.cloze import cannot_write
 from softprompt.model.templates.presets import KEPT, preset_text
 
-__all__ = ["Ask", "Decision", "Draft", "Question", "Wishes", "check_free", "init", "save"]
+__all__ = ["Ask", "Decision", "Draft", "Question", "Wishes", "check_free", "init", "save", "settings_name"]
 
 CHATS = ("openai", "sharegpt")  #: shapes of conversations
 MANY_ROWS = 1000  #: from here on a fifth is kept for the score
@@ -110,6 +110,15 @@ def init(
         raise error if error.context else error.at(str(source)) from None
     watcher.done()
     return draft
+
+
+def settings_name(file: str) -> str:
+    """What the settings of a file of rows are called, where nobody says.
+
+    >>> settings_name("mails/tickets.2024.csv")
+    'tickets.yaml'
+    """
+    return Path(file).name.split(".")[0] + ".yaml"
 
 
 def check_free(path: Path, *, force: bool = False) -> None:

@@ -40,7 +40,7 @@ CHUNK = 256
 
 @dataclass(frozen=True)
 class Answered:
-    """The answers to one row, by name of the prompt, what explains them where that was asked, and how they were written.
+    """The answers to one row, by name of the prompt, with what explains them where that was asked, and how they came.
 
     Ways of writing stand only for prompts that do not write greedily: what has to be known to have an answer again.
     """

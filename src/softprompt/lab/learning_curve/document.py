@@ -82,14 +82,25 @@ class Curve:
     def by_size(self) -> dict[int, Interval]:
         """Mean over the draws, by number of rows; sizes at which nothing was learnt are left out.
 
+        Draws that agree to the last bit show no spread, and no certainty either: the same rows were learnt from in
+        another order, or nothing was learnt. Their interval has no ends.
+
         >>> Curve("x", (Point(16, 0, 0.4, 1.0), Point(16, 1, 0.6, 1.0))).by_size[16].estimate
         0.5
+        >>> Curve("x", (Point(16, 0, 0.4, 1.0), Point(16, 1, 0.4, 1.0))).by_size[16].high
+        inf
         """
         found: dict[int, list[float]] = {}
         for point in self.points:
             if point.score is not None and math.isfinite(point.score):
                 found.setdefault(point.rows, []).append(point.score)
-        return {rows: t_interval(scores) for rows, scores in sorted(found.items())}
+        return {
+            rows: t_interval(scores[:1] if len(set(scores)) == 1 else scores) for rows, scores in sorted(found.items())
+        }
+
+
+def _apart(one: Interval, other: Interval) -> bool:
+    return one.low > other.high or one.high < other.low
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,18 +147,23 @@ class LearningCurve:
         'with all 32 labels a is ahead, 0.700 against 0.600 of b; how sure that is cannot be told from one draw'
         """
         last = self.sizes[-1] if self.sizes else 0
-        there = [(curve.name, curve.by_size[last]) for curve in self.curves if last in curve.by_size]
+        there = [(curve, curve.by_size[last]) for curve in self.curves if last in curve.by_size]
         if len(there) < 2:
             return ""
         there.sort(key=lambda one: one[1].estimate, reverse=self.higher_is_better)
         (first, best), (second, next_) = there[:2]
         said = (
-            f"with all {last:,} labels {first} is ahead, {best.estimate:.3f} against {next_.estimate:.3f} of {second}"
+            f"with all {last:,} labels {first.name} is ahead, {best.estimate:.3f} against {next_.estimate:.3f} of "
+            f"{second.name}"
         )
-        if not math.isfinite(best.high - best.low):
+        if self.draws < 2:
             return f"{said}; how sure that is cannot be told from one draw"
-        apart = best.low > next_.high or best.high < next_.low
-        return said if apart else f"{said}; their intervals over the draws overlap"
+        known = [one for one in (best, next_) if math.isfinite(one.high - one.low)]
+        if len(known) == 2 and not _apart(best, next_):
+            return f"{said}; their intervals over the draws overlap"
+        if first.of_test is not None and second.of_test is not None and not _apart(first.of_test, second.of_test):
+            return f"{said}; their intervals over the {self.num_test:,} test rows overlap, compare tells them by pairs"
+        return said if known else f"{said}; all draws learn from the same rows there"
 
     @property
     def sentences(self) -> tuple[str, ...]:

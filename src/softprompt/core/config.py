@@ -16,7 +16,10 @@ __all__ = ["Settings"]
 
 #: What pydantic calls the shapes of values, and what a user writes.
 _SHAPE = {"dictionary": "a mapping of keys", "tuple": "a list", "list": "a list"}
-_SHAPES = re.compile(r"a valid (dictionary|tuple|list)(?: or instance of \w+)?")
+_SHAPES = re.compile(r"a valid (dictionary|tuple|list)(?: or instance of \w+| or object to extract fields from)?")
+
+#: Keys by which one of several forms of settings is chosen.
+_CHOOSING = ("name", "kind")
 
 
 class Settings(BaseModel):
@@ -71,6 +74,8 @@ def _describe(cls: type[BaseModel], fault: Any) -> str:
         return f"{'.'.join(path)}: unknown key; {nearest(path[-1], known)}"
     again = fault["type"] == "value_error" and isinstance(fault["input"], Mapping)  # a whole section, or all settings
     came = "" if fault["type"] == "missing" or not path or again else f", got {fault['input']!r}"
+    if fault["type"] == "union_tag_not_found":
+        return f"{'.'.join(path)}: {fault['ctx']['discriminator']} is missing{came}"
     if fault["type"] == "too_short":
         return f"{'.'.join(path)}: {counted(fault['ctx']['min_length'], 'item')} or more wanted{came}"
     message = _SHAPES.sub(lambda found: _SHAPE[found[1]], fault["msg"].removeprefix("Value error, "))
@@ -84,6 +89,7 @@ def _owners(cls: type[BaseModel], path: list[str]) -> Iterator[type[BaseModel]]:
         return
     name, rest = path[0], path[1:]
     annotation = cls.model_fields[name].annotation if name in cls.model_fields else cls
+    rest = rest[1:] if rest and rest[0].isdecimal() else rest  # the place in a list
     stack, found = [annotation], list[type[BaseModel]]()
     while stack:
         part = stack.pop()
@@ -91,10 +97,14 @@ def _owners(cls: type[BaseModel], path: list[str]) -> Iterator[type[BaseModel]]:
             found.append(part)
         else:
             stack.extend(get_args(part))
-    chosen = [
-        part for part in found if rest and "name" in part.model_fields and part.model_fields["name"].default == rest[0]
-    ]
+    chosen = [part for part in found if rest and rest[0] in _names_of(part)]
     for part in chosen or found:
         yield from _owners(part, rest[1:] if chosen else rest)
     if not found:
         yield cls
+
+
+def _names_of(part: type[BaseModel]) -> set[str]:
+    """What chooses settings among several forms: the values that their ``name`` or ``kind`` may have."""
+    fields = [part.model_fields[key] for key in _CHOOSING if key in part.model_fields]
+    return {one for field in fields for one in get_args(field.annotation) if isinstance(one, str)}

@@ -14,7 +14,7 @@ from softprompt.app.recipes.ledger import enter, entries
 from softprompt.app.recipes.report import report as make_report
 from softprompt.app.recipes.report import write_report
 from softprompt.app.recipes.runs import runs
-from softprompt.core.errors import ConfigError, DataError
+from softprompt.core.errors import ConfigError, DataError, SoftpromptError
 from softprompt.lab.comparison import ComparisonTable
 from softprompt.lab.comparison.settings import PlainEntrantSettings
 from softprompt.testing import tiny
@@ -254,3 +254,28 @@ def test_from_python(tmp_path):
         train=rows(20), model=BACKBONE, contenders=["majority"], output=str(tmp_path / "p"), max_tokens=64
     )
     assert report.fresh == ("majority",)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"shots": 2}, "compare.contenders.0: 'kind' is missing, got {'shots': 2}"),
+        (3, "compare.contenders.0: input should be a mapping of keys, got 3"),
+        (
+            {"kind": "lora", "rnk": 2},
+            "compare.contenders.0.lora.rnk: unknown key; did you mean 'rank'? "
+            "known: alpha, kind, name, rank, rates, targets",
+        ),
+    ],
+)
+def test_a_fault_of_a_contender_names_what_its_own_kind_knows(wrong: object, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        RunConfig.parse({"data": {"train": "rows"}, "compare": {"contenders": [wrong]}})
+    assert caught.value.message == told
+
+
+def test_runs_of_a_report_may_be_a_list() -> None:
+    for named, code in (([], "config.usage"), (["nowhere"], "data.no_report")):
+        with pytest.raises(SoftpromptError) as caught:
+            sp.report(named)
+        assert caught.value.code == code

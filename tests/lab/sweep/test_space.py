@@ -37,3 +37,17 @@ def test_the_default_starts_from_labels_where_there_are_some() -> None:
     assert "labels" not in default_space(labels=False)["start"]
     assert Range(low=1, high=5).whole
     assert not Range(low=1, high=5.5).whole
+
+
+@pytest.mark.parametrize(
+    ("varied", "told"),
+    [
+        ({"low": 5}, "space.rate.range.high: field required"),
+        ({"low": 5, "high": 1}, "space.rate.range: the range from 5 to 1 does not rise"),
+        ([], "space.rate.choices: 1 item or more wanted, got []"),
+    ],
+)
+def test_a_fault_is_told_of_the_form_that_was_meant(varied: object, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        SweepSettings.parse({"space": {"rate": varied}})
+    assert caught.value.message == told

@@ -1,6 +1,7 @@
 """Beside what else one could do: comparisons, learning curves, and earlier runs in one report."""
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def curve(
 
 
 def report(
-    *runs: str | Path,
+    *runs: str | Path | Sequence[str | Path],
     reference: str | None = None,
     beside: str | None = None,
     metric: str | None = None,
@@ -109,7 +110,7 @@ def report(
     """Put earlier runs beside each other.
 
     Args:
-        runs: Folders that ``compare``, ``tune`` and ``curve`` wrote; files of ``softprompt evaluate --json``.
+        runs: What ``compare``, ``tune`` and ``curve`` wrote; files of ``softprompt evaluate --json``; lists of these.
         reference: Name of the line that all stand beside; None: that of the first run.
         beside: Name of the line that is looked at closely beside it; None: the best of the others.
         metric: The score that decides; None: that of the first run.
@@ -120,7 +121,8 @@ def report(
     Raises:
         DataError: ``data.no_report``, ``data.lengths_differ``; ConfigError: ``config.unknown_name``.
     """
-    made = reporting.report(runs, reference=reference, beside=beside, metric=metric, slices=slices, texts=texts)
+    named = [one for run in runs for one in ([run] if isinstance(run, str | PathLike) else run)]
+    made = reporting.report(named, reference=reference, beside=beside, metric=metric, slices=slices, texts=texts)
     if output is not None:
         reporting.write_report(made, Path(output))
     return made

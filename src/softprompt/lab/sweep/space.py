@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from softprompt.core.config import Settings
 from softprompt.core.errors import nearest
@@ -54,6 +54,14 @@ class Range(Settings):
 
 
 Choices = Annotated[tuple[Any, ...], Field(min_length=1)]
+
+
+def _form(varied: object) -> str:
+    return "range" if isinstance(varied, Mapping | Range) else "choices"
+
+
+#: What one key takes: a list of choices or a range, told apart by its form, so that faults are told of the one meant.
+Varied = Annotated[Annotated[Choices, Tag("choices")] | Annotated[Range, Tag("range")], Discriminator(_form)]
 
 
 def default_space(*, labels: bool = True) -> dict[str, tuple[Any, ...] | Range]:
@@ -105,7 +113,7 @@ class SweepSettings(Settings):
     steps: int | None = Field(None, ge=1, description="of a trial; None: as many as the run has")
     confirm: int = Field(3, ge=0, description="fresh seeds that the winner is trained with; 0: it is not confirmed")
     storage: str | None = Field(None, description="database URL of the study; None: a SQLite file in the folder")
-    space: dict[str, Choices | Range] | None = Field(
+    space: dict[str, Varied] | None = Field(
         None, description="key -> list of choices, or {low, high, log}; None: length, rate, start, method and noise"
     )
 

@@ -23,6 +23,7 @@ from softprompt.core.stats import (
     mcnemar_midp,
     paired_bootstrap,
     paired_permutation,
+    share_of,
     unseen_share,
     verdict,
     wilson,
@@ -297,6 +298,17 @@ def test_permutation_equals_all_sign_flips():
     assert 0.01 < exact < 0.5
     assert drawn != exact
     assert drawn == pytest.approx(exact, abs=0.2)
+
+
+@hypothesis.given(st.lists(st.booleans(), min_size=1, max_size=40))
+@hypothesis.settings(max_examples=25)
+def test_a_share_is_wilsons_and_that_of_its_groups(right):
+    alone = share_of(right)
+    assert alone == wilson(sum(right), len(right)) == share_of(right, groups=range(len(right)))
+    copied = share_of([one for one in right for _ in range(3)], groups=[n for n in range(len(right)) for _ in range(3)])
+    assert copied.estimate == pytest.approx(alone.estimate)
+    thrice = share_of([one for one in right for _ in range(3)])
+    assert copied.high - copied.low > 0.9 * (thrice.high - thrice.low), "three copies are no new evidence"
 
 
 @hypothesis.given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 30))

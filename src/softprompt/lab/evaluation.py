@@ -23,7 +23,7 @@ from softprompt.core.errors import DataError
 from softprompt.core.frames import beside, to_frame
 from softprompt.core.metrics import ClassScore, Metric, Score, items_of, make_metric, score
 from softprompt.core.records import Example
-from softprompt.core.stats import Interval, wilson
+from softprompt.core.stats import Interval, share_of
 from softprompt.core.tasks import Task
 from softprompt.model.prediction import Prediction, Predictor
 
@@ -276,7 +276,7 @@ def evaluate(
         items=items,
         classes=task.report(answers, references, level=level),
         calibration={metric: scored(metric) for metric in CALIBRATION} if probabilistic and task.one_right else {},
-        answered=wilson(sum(item.correct for item in given), len(given), level=level) if given else None,
+        answered=share_of([item.correct for item in given], groups=groups(given), level=level) if given else None,
         abstained=len(items) - len(given),
         cut=sum(one.cut > 0 for one in found),
         seconds=seconds,
@@ -341,7 +341,7 @@ def require_same_rows(one: Evaluation, other: Evaluation) -> None:
 def interval_from(data: Mapping[str, Any]) -> Interval:
     """Inverse of :meth:`Interval.as_dict`.
 
-    >>> interval_from(wilson(1, 2).as_dict()) == wilson(1, 2)
+    >>> interval_from(share_of([True, False]).as_dict()) == share_of([True, False])
     True
     """
 

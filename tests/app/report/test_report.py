@@ -13,7 +13,7 @@ import pytest
 import softprompt as sp
 from softprompt.app.recipes.report import report, write_report
 from softprompt.app.report.beside import beside
-from softprompt.app.report.closer import calibration, confusion, flips
+from softprompt.app.report.closer import by_label, calibration, confusion, flips
 from softprompt.app.report.document import Report, make_report
 from softprompt.app.report.hub import model_card
 from softprompt.app.report.pictures import learning_curves
@@ -356,6 +356,19 @@ def test_calibration_counts_every_row_once() -> None:
     assert "surer than it is right" in calibration(sure)["sentence"]  # type: ignore[index]
     silent = replace(evaluation, items=tuple(replace(item, probability=None) for item in evaluation.items))
     assert calibration(silent) is None
+
+
+def test_rows_of_a_group_are_no_new_evidence_for_a_label() -> None:
+    evaluation = judged("x", 0.7)
+    grouped = replace(
+        evaluation, items=tuple(replace(item, group=f"g{n % 7}") for n, item in enumerate(evaluation.items))
+    )
+    (alone,), (together,) = ([by_label({"x": one})[0]["scores"]["x"]] for one in (evaluation, grouped))
+    assert together["estimate"] == pytest.approx(alone["estimate"])
+    assert (alone["method"], together["method"]) == ("wilson", "bootstrap-bca-clustered")
+    bins = calibration(grouped)
+    assert bins is not None
+    assert all("clustered" in one["right"]["method"] for one in bins["bins"] if one["rows"] > 12)
 
 
 def test_flips_are_the_four_corners() -> None:

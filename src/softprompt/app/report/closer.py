@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from softprompt.core.stats import mcnemar_exact, wilson
-from softprompt.lab.evaluation import Evaluation, Item, as_text
+from softprompt.core.stats import Interval, mcnemar_exact, share_of
+from softprompt.lab.evaluation import Evaluation, Item, as_text, groups
 from softprompt.lab.slices import MIN_ROWS, Slices, confusions, cut_slices, slice_rows
 
 __all__ = ["by_label", "calibration", "confusion", "flips", "slices", "surest_mistakes"]
@@ -58,7 +58,7 @@ def calibration(evaluation: Evaluation) -> dict[str, Any] | None:
         piles.setdefault(min(BINS - 1, int(item.probability * BINS)), []).append(item)
     bins = []
     for place, pile in sorted(piles.items()):
-        right = wilson(sum(item.correct for item in pile), len(pile))
+        right = _right(pile)
         sure = sum(item.probability or 0.0 for item in pile) / len(pile)
         bins.append({"from": place / BINS, "confidence": sure, "right": right.as_dict(), "rows": len(pile)})
     scores = {name: one.as_dict() for name, one in evaluation.calibration.items()}
@@ -67,11 +67,16 @@ def calibration(evaluation: Evaluation) -> dict[str, Any] | None:
 
 def _calibrated(items: Sequence[Item]) -> str:
     sure = sum(item.probability or 0.0 for item in items) / len(items)
-    right = wilson(sum(item.correct for item in items), len(items))
+    right = _right(items)
     if right.low <= sure <= right.high:
         return f"on the whole as sure as it is right: {100 * sure:.0f} % sure, {100 * right.estimate:.0f} % right"
     side = "surer than it is right" if sure > right.high else "more often right than it is sure"
     return f"{side}: {100 * sure:.0f} % sure, {100 * right.estimate:.0f} % right"
+
+
+def _right(items: Sequence[Item]) -> Interval:
+    """Share of right answers; whole groups count where rows have them."""
+    return share_of([item.correct for item in items], groups=groups(items))
 
 
 def by_label(lines: Mapping[str, Evaluation]) -> list[dict[str, Any]]:
@@ -82,7 +87,7 @@ def by_label(lines: Mapping[str, Evaluation]) -> list[dict[str, Any]]:
         scores = {}
         for name, evaluation in lines.items():
             mine = [item for item in evaluation.items if item.reference == label]
-            scores[name] = wilson(sum(item.correct for item in mine), len(mine)).as_dict()
+            scores[name] = _right(mine).as_dict()
         if rows := sum(item.reference == label for item in first.items):
             found.append({"label": label, "rows": rows, "scores": scores})
     return found

@@ -14,7 +14,7 @@ Knows nothing of metrics, prompts or files. Sources stand in the docstrings; doc
 
 from softprompt.core.stats.intervals import Interval, Verdict, clopper_pearson, unseen_share, verdict, widened, wilson
 from softprompt.core.stats.power import minimum_detectable_difference, rows_for, rows_needed, rows_to_decide
-from softprompt.core.stats.resampling import Total, bootstrap, paired_bootstrap, paired_permutation
+from softprompt.core.stats.resampling import Total, bootstrap, paired_bootstrap, paired_permutation, share_of
 from softprompt.core.stats.seeds import Estimate, difference_over_seeds, mean_over_seeds, seeds_then_items, t_interval
 from softprompt.core.stats.significance import clustered_less, holm, mcnemar_exact, mcnemar_midp
 
@@ -38,6 +38,7 @@ __all__ = [
     "rows_needed",
     "rows_to_decide",
     "seeds_then_items",
+    "share_of",
     "t_interval",
     "unseen_share",
     "verdict",

@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from softprompt.core.errors import DataError
-from softprompt.core.stats.intervals import Interval, checked_level, normal_quantile, reaching
+from softprompt.core.stats.intervals import Interval, checked_level, normal_quantile, reaching, wilson
 
-__all__ = ["ROUNDING", "Total", "bootstrap", "clustered", "paired_bootstrap", "paired_permutation"]
+__all__ = ["ROUNDING", "Total", "bootstrap", "clustered", "paired_bootstrap", "paired_permutation", "share_of"]
 
 #: A statistic as a function of the sum of sufficient statistics, [d] -> float.
 Total = Callable[[np.ndarray], float]
@@ -92,6 +92,28 @@ def bootstrap(
     # "linear" interpolation between two infinite scores would be nan
     low, high = np.quantile(values, quantiles, method="linear" if np.isfinite(values).all() else "nearest")
     return Interval(estimate, min(float(low), estimate), max(float(high), estimate), level, name)
+
+
+def share_of(right: Sequence[bool], *, groups: Sequence[Hashable] | None = None, level: float = 0.95) -> Interval:
+    """Share of right answers: Wilson's interval, or the bootstrap over groups where rows of a group depend.
+
+    Args:
+        right: Whether each item is, [n].
+        groups: The cluster of each item, [n].
+        level: Of the interval.
+
+    Raises:
+        DataError: ``data.lengths_differ``.
+
+    >>> right = [True] * 6 + [False] * 6
+    >>> print(share_of(right), share_of(right, groups="aaaabbbbcccc"), sep="\\n")
+    0.500 [0.254, 0.746]
+    0.500 [0.000, 1.000]
+    """
+    if groups is None or len(set(groups)) == len(right) == len(groups):
+        return wilson(sum(right), len(right), level=level)
+    items = [[float(one), 1.0] for one in right]
+    return bootstrap(items, lambda sums: sums[0] / sums[1], groups=groups, bounds=(0.0, 1.0), level=level)
 
 
 def paired_bootstrap(

@@ -157,6 +157,8 @@ def test_a_verdict_of_many_lines_is_counted_and_circles_stand_apart() -> None:
     assert len(kinds) == 1
     assert f"Of 12 lines beside {own.name}, 12 " in many.to_html()
     assert many.verdict in many.to_markdown()
+    equal = made(one(lines=(own, *(replace(own, name=name) for name in names)))).to_html()
+    assert f"None of 12 lines can be told from {own.name} on these rows" in equal
     centres = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)" r="11"/>', many.to_html())
     assert len(centres) == len(set(centres)) == 13
 

@@ -54,6 +54,8 @@ def _headline(document: Document) -> str:
     told = Counter(line["against"]["verdict"] for line in document["lines"] if line["against"])
     if len(verdict) <= LONGEST or not told:
         return verdict
+    if set(told) == {"cannot tell"}:
+        return f"none of {counted(told.total(), 'line')} can be told from {document['reference']} on these rows"
     parts = [f"{told[kind]} {'is' if told[kind] == 1 else 'are'} {kind}" for kind in ("better", "worse") if told[kind]]
     parts += [f"{told['cannot tell']} cannot be told from it"] if told["cannot tell"] else []
     return f"of {counted(told.total(), 'line')} beside {document['reference']}, {', '.join(parts)}"

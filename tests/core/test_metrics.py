@@ -129,6 +129,20 @@ def test_class_report_equals_scikit_learn(pairs):
         assert row.precision.estimate == pytest.approx(precision[i] if row.predicted else math.nan, nan_ok=True)
 
 
+def test_copies_in_a_group_are_no_new_evidence_for_a_class():
+    said, right = [LABELS[n % 2] for n in range(24)], [LABELS[n % 3 > 1] for n in range(24)]
+    thrice = [[one for one in row for _ in range(3)] for row in (said, right)]
+    alone = class_report(said, right, labels=LABELS)
+    loose = class_report(*thrice, labels=LABELS)
+    grouped = class_report(*thrice, labels=LABELS, groups=[n for n in range(24) for _ in range(3)])
+    for one, more, together in zip(alone[:2], loose, grouped, strict=False):
+        assert together.recall.estimate == pytest.approx(one.recall.estimate)
+        assert (together.n, together.f1) == (more.n, pytest.approx(one.f1))
+        for side in ("recall", "precision"):
+            wide, narrow = getattr(together, side), getattr(more, side)
+            assert wide.high - wide.low > 1.2 * (narrow.high - narrow.low)
+
+
 held = st.lists(st.sampled_from(LABELS), unique=True).map(tuple)
 
 

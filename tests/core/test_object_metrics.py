@@ -42,3 +42,11 @@ def test_a_field_that_was_made_up_costs_precision() -> None:
     (x, y) = field_report([{"x": "a", "y": "b"}], [{"x": "a", "y": None}], names=["x", "y"])
     assert (x.recall.estimate, x.precision.estimate, x.f1) == (1, 1, 1)
     assert (y.n, y.predicted, y.precision.estimate, y.f1) == (0, 1, 0, 0)
+
+
+def test_fields_of_a_group_are_no_new_evidence():
+    told, right = [{"n": n % 2} for n in range(12)], [{"n": 0} for n in range(12)]
+    (alone,) = field_report(told, right, names=["n"])
+    (pairs,) = field_report(told, right, names=["n"], groups=[n % 4 for n in range(12)])
+    assert pairs.recall.estimate == alone.recall.estimate == 0.5
+    assert pairs.recall.high - pairs.recall.low > alone.recall.high - alone.recall.low

@@ -274,7 +274,7 @@ def evaluate(
         name=name,
         metrics={metric: scored(metric) for metric in getattr(task, "metrics", ())},
         items=items,
-        classes=task.report(answers, references, level=level),
+        classes=task.report(answers, references, level=level, groups=groups(items)),
         calibration={metric: scored(metric) for metric in CALIBRATION} if probabilistic and task.one_right else {},
         answered=share_of([item.correct for item in given], groups=groups(given), level=level) if given else None,
         abstained=len(items) - len(given),

@@ -4,8 +4,8 @@ Where items may have several labels or none, predictions and references are tupl
 Knows nothing of scores or probabilities behind the labels (see ``probabilities``).
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 
 from softprompt.core.errors import ConfigError, DataError, nearest
 from softprompt.core.metrics.protocol import MeanMetric
-from softprompt.core.stats import Interval, wilson
+from softprompt.core.stats import Interval, share_of
 
 __all__ = ["Accuracy", "ClassScore", "MacroF1", "class_report", "confusion", "labels_in"]
 
@@ -119,30 +119,44 @@ def confusion(
 
 
 def class_report(
-    predictions: Sequence[Any], references: Sequence[Any], *, labels: Sequence[str], level: float = 0.95
+    predictions: Sequence[Any],
+    references: Sequence[Any],
+    *,
+    labels: Sequence[str],
+    level: float = 0.95,
+    groups: Sequence[Hashable] | None = None,
 ) -> tuple[ClassScore, ...]:
     """Recall and precision of each class with the counts behind them, in the order of ``labels``.
 
-    Items may have several labels each, as tuples.
+    Items may have several labels each, as tuples; where they name groups, intervals count these.
 
     >>> rows = class_report(["yes", "yes", "no", None], ["yes", "no", "no", "no"], labels=["no", "yes"])
     >>> print(rows[0].label, rows[0].n, rows[0].recall)
     no 3 0.333 [0.061, 0.792]
     """
     index = {label: i for i, label in enumerate(_checked_labels(labels, "a report by class"))}
-    found, right, said = Counter[str](), Counter[str](), Counter[str]()
-    for prediction, reference in zip(predictions, references, strict=True):
+    found, said = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)  # items, by label
+    both = Counter[str]()
+    hit: set[tuple[str, int]] = set()
+    for n, (prediction, reference) in enumerate(zip(predictions, references, strict=True)):
         wanted, given = set(labels_in(reference)), set(labels_in(prediction))
         for label in wanted:
             _place(label, index)
-        right.update(wanted)
-        said.update(given)
-        found.update(wanted & given)
+            found[label].append(n)
+        for label in given:
+            said[label].append(n)
+        hit.update((label, n) for label in wanted & given)
+        both.update(wanted & given)
+
+    def share(label: str, items: Sequence[int]) -> Interval:
+        right = [(label, n) in hit for n in items]
+        return share_of(right, groups=None if groups is None else [groups[n] for n in items], level=level)
+
     rows = []
     for label in labels:
-        hits, n, predicted = found[label], right[label], said[label]
-        recall, precision = wilson(hits, n, level=level), wilson(hits, predicted, level=level)
-        rows.append(ClassScore(label, n, predicted, recall, precision, 2 * hits / max(1, n + predicted)))
+        n, predicted = len(found[label]), len(said[label])
+        f1 = 2 * both[label] / max(1, n + predicted)
+        rows.append(ClassScore(label, n, predicted, share(label, found[label]), share(label, said[label]), f1))
     return tuple(rows)
 
 

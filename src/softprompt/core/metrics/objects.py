@@ -12,7 +12,7 @@ rows together (micro). A prediction that is no object (an abstention, a broken t
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from jaxtyping import Float
 
 from softprompt.core.metrics.labels import ClassScore
 from softprompt.core.metrics.protocol import MeanMetric
-from softprompt.core.stats import wilson
+from softprompt.core.stats import Interval, share_of
 
 __all__ = ["FieldF1", "FieldPrecision", "FieldRecall", "WholeObject", "field_report"]
 
@@ -102,21 +102,35 @@ class WholeObject(MeanMetric):
 
 
 def field_report(
-    predictions: Sequence[Any], references: Sequence[Any], *, names: Sequence[str], level: float = 0.95
+    predictions: Sequence[Any],
+    references: Sequence[Any],
+    *,
+    names: Sequence[str],
+    level: float = 0.95,
+    groups: Sequence[Hashable] | None = None,
 ) -> tuple[ClassScore, ...]:
     """Recall and precision of each field with the counts behind them, in the order of ``names``.
+
+    Where items name groups, intervals count these.
 
     >>> (row,) = field_report([{"n": 1}, {"n": None}], [{"n": 1}, {"n": 2}], names=["n"])
     >>> print(row.of, row.label, row.n, row.recall, row.f1.__round__(3))
     field n 2 0.500 [0.095, 0.905] 0.667
     """
     pairs = [(_object(told), _object(right)) for told, right in zip(predictions, references, strict=True)]
+
+    def share(hits: Sequence[int], of: Sequence[int]) -> Interval:
+        right = [part < hit for hit, count in zip(hits, of, strict=True) for part in range(count)]
+        again = None if groups is None else [one for one, count in zip(groups, of, strict=True) for _ in range(count)]
+        return share_of(right, groups=again, level=level)
+
     rows = []
     for name in names:
-        hits, predicted, filled = map(sum, zip(*(_counts(a.get(name), b.get(name)) for a, b in pairs), strict=True))
-        recall, precision = wilson(hits, filled, level=level), wilson(hits, predicted, level=level)
-        f1 = 2 * hits / max(1, filled + predicted)
-        rows.append(ClassScore(name, filled, predicted, recall, precision, f1, of="field"))
+        counts = [_counts(told.get(name), right.get(name)) for told, right in pairs]
+        hits, predicted, filled = ([int(one[part]) for one in counts] for part in range(3))
+        f1 = 2 * sum(hits) / max(1, sum(filled) + sum(predicted))
+        recall, precision = share(hits, filled), share(hits, predicted)
+        rows.append(ClassScore(name, sum(filled), sum(predicted), recall, precision, f1, of="field"))
     return tuple(rows)
 
 

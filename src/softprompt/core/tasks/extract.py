@@ -4,7 +4,7 @@ The answer is the object's canonical JSON (:mod:`softprompt.core.schema`): learn
 schema, judged field by field.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal, Self
 
@@ -106,9 +106,16 @@ class Extract(Writing):
         """Whether every field is right."""
         return bool(WholeObject().value(answer, reference))
 
-    def report(self, answers: Sequence[Any], references: Sequence[Any], *, level: float) -> tuple[ClassScore, ...]:
+    def report(
+        self,
+        answers: Sequence[Any],
+        references: Sequence[Any],
+        *,
+        level: float,
+        groups: Sequence[Hashable] | None = None,
+    ) -> tuple[ClassScore, ...]:
         """Recall and precision by field."""
-        return field_report(answers, references, names=self.answer_schema.names, level=level)
+        return field_report(answers, references, names=self.answer_schema.names, level=level, groups=groups)
 
     def decode(self, scores: Sequence[float], example: Example) -> str:
         raise TypeError("an object is written, not decoded from scores")

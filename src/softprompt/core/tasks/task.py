@@ -6,7 +6,7 @@ Knows nothing of tokens, templates or models.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -170,18 +170,26 @@ class Task(Settings, ABC):
         """Whether an answer is right."""
         return bool(answer == reference)
 
-    def report(self, answers: Sequence[Any], references: Sequence[Any], *, level: float) -> tuple[ClassScore, ...]:
+    def report(
+        self,
+        answers: Sequence[Any],
+        references: Sequence[Any],
+        *,
+        level: float,
+        groups: Sequence[Hashable] | None = None,
+    ) -> tuple[ClassScore, ...]:
         """Recall and precision by label, or by field; empty where there is neither.
 
         Args:
             answers: One an item, None where it was withheld.
             references: One an item.
             level: Of the intervals.
+            groups: The cluster of each item, where rows depend.
         """
         if not self.fixed_candidates:
             return ()
         held = [[self.held(one) for one in said] for said in (answers, references)]
-        return class_report(*held, labels=self.names, level=level)
+        return class_report(*held, labels=self.names, level=level, groups=groups)
 
     def held(self, answer: Any) -> tuple[str, ...]:
         """The labels that an answer names; none for None (withheld)."""

@@ -218,6 +218,14 @@ def test_texts_are_shown_only_where_they_were_given() -> None:
     assert [found["column"] for found in shown.document["closer"]["slices"]] == ["length"]
 
 
+def test_long_texts_are_shortened_on_the_page_and_whole_in_the_json() -> None:
+    texts = {row.id: "word " * 2000 + "end" for row in rows()}
+    document = made(one(), texts=texts)
+    assert "word …</td>" in document.to_html()
+    assert "word end" not in document.to_html()
+    assert any("word end" in row["text"] for row in document.document["closer"]["mistakes"])
+
+
 def test_runs_on_the_same_rows_become_one_table_and_twins_stand_once(tmp_path: Path) -> None:
     folders = [write_comparison(tmp_path / "tickets"), write_run(tmp_path / "topic")]
     document = report(folders).document

@@ -93,5 +93,5 @@ def stopped(kept: str, exit_status: int = INTERRUPTED) -> dict[str, Any]:
     >>> stopped("runs/a keeps 2 lines")["error"]["cure"]
     'runs/a keeps 2 lines'
     """
-    said = {"code": "stopped", "message": "stopped with Ctrl-C", "cure": kept or None, "where": []}
+    said: dict[str, Any] = {"code": "stopped", "message": "stopped with Ctrl-C", "cure": kept or None, "where": []}
     return {"error": {**said, "exit_status": exit_status}}

@@ -226,6 +226,18 @@ def test_long_texts_are_shortened_on_the_page_and_whole_in_the_json() -> None:
     assert any("word end" in row["text"] for row in document.document["closer"]["mistakes"])
 
 
+def test_written_answers_are_not_called_sure() -> None:
+    sure = judged("ours", 0.5)
+    unsure = replace(sure, items=tuple(replace(item, probability=None) for item in sure.items))
+    heads = []
+    for evaluation in (sure, unsure):
+        found = line("ours", "soft", 0.5)
+        run = replace(found.runs[0], evaluation=evaluation)
+        page = made(one(lines=(replace(found, runs=(run,)),), reference="ours")).to_html()
+        heads.append(("The surest mistakes of ours" in page, "Answers of ours that are not as wanted" in page))
+    assert heads == [(True, False), (False, True)]
+
+
 def test_runs_on_the_same_rows_become_one_table_and_twins_stand_once(tmp_path: Path) -> None:
     folders = [write_comparison(tmp_path / "tickets"), write_run(tmp_path / "topic")]
     document = report(folders).document

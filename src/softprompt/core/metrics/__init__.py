@@ -10,7 +10,7 @@ from softprompt.core.metrics.numbers import Mae, Rmse, Spearman
 from softprompt.core.metrics.objects import FieldF1, FieldPrecision, FieldRecall, WholeObject, field_report
 from softprompt.core.metrics.probabilities import Brier, CalibrationError, LogLoss, Perplexity
 from softprompt.core.metrics.protocol import MeanMetric, Metric
-from softprompt.core.metrics.scoring import METRICS, Score, compare, items_of, make_metric, score
+from softprompt.core.metrics.scoring import METRICS, Score, compare, items_of, make_metric, score, significance
 from softprompt.core.metrics.sets import HammingLoss, MicroF1, SubsetAccuracy
 
 __all__ = [
@@ -48,4 +48,5 @@ __all__ = [
     "make_metric",
     "normalise_answer",
     "score",
+    "significance",
 ]

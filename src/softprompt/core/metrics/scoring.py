@@ -19,9 +19,9 @@ from softprompt.core.metrics.objects import FieldF1, FieldPrecision, FieldRecall
 from softprompt.core.metrics.probabilities import Brier, CalibrationError, LogLoss, Perplexity
 from softprompt.core.metrics.protocol import Metric, Ranking
 from softprompt.core.metrics.sets import HammingLoss, MicroF1, SubsetAccuracy
-from softprompt.core.stats import Interval, bootstrap, paired_bootstrap, wilson
+from softprompt.core.stats import Interval, bootstrap, mcnemar_exact, paired_bootstrap, paired_permutation, wilson
 
-__all__ = ["METRICS", "Score", "compare", "items_of", "make_metric", "score"]
+__all__ = ["METRICS", "Score", "compare", "items_of", "make_metric", "score", "significance"]
 
 #: Name -> a maker of the metric from the task's labels (empty when it has none).
 METRICS: dict[str, Callable[[Sequence[str]], Metric]] = {
@@ -155,3 +155,33 @@ def compare(
     return paired_bootstrap(
         first.items, second.items, metric.total, level=level, seed=seed, groups=groups, bounds=metric.bounds
     )
+
+
+def significance(
+    metric: Metric,
+    first: Float[np.ndarray, "n d"],
+    second: Float[np.ndarray, "n d"],
+    *,
+    seed: int = 0,
+    groups: Sequence[Hashable] | None = None,
+) -> tuple[float, str]:
+    """Two-sided p-value of no difference on the same items, and the test.
+
+    Exact McNemar for shares of right answers of items that stand alone, a paired permutation otherwise.
+
+    Args:
+        metric: Of both.
+        first: Sufficient statistics of the items, [n, d], as :func:`items_of` gives them.
+        second: Likewise, in the same order.
+        seed: Of the permutation.
+        groups: By item, where some belong together.
+
+    >>> truth = ["yes"] * 10
+    >>> right, wrong = (items_of(Accuracy(), [word] * 10, truth) for word in ("yes", "no"))
+    >>> significance(Accuracy(), right, wrong)
+    (0.001953125, 'exact McNemar')
+    """
+    if metric.proportion and groups is None:
+        won, lost = (int(side.sum()) for side in (first[:, 0] > second[:, 0], first[:, 0] < second[:, 0]))
+        return mcnemar_exact(won, lost), "exact McNemar"
+    return paired_permutation(first, second, metric.total, seed=seed, groups=groups), "paired permutation"

@@ -15,17 +15,15 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from softprompt.core.metrics import Metric, make_metric
+from softprompt.core.metrics import Metric, make_metric, significance
 from softprompt.core.stats import (
     Interval,
     Verdict,
     difference_over_seeds,
     holm,
-    mcnemar_exact,
     mean_over_seeds,
     minimum_detectable_difference,
     paired_bootstrap,
-    paired_permutation,
     rows_for,
     rows_to_decide,
     verdict,
@@ -128,11 +126,7 @@ def _difference(runs: Sequence[RunRecord], reference: Sequence[RunRecord], metri
         return _Measured(interval, found.p_value, "t over seeds and rows", found.of_seeds)
     a, b = one.statistics(metric), two.statistics(metric)
     interval = paired_bootstrap(a, b, maker.total, level=level, groups=clusters, bounds=maker.bounds)
-    if maker.proportion and clusters is None:
-        right, wrong = a[:, 0], b[:, 0]
-        p = mcnemar_exact(int((right > wrong).sum()), int((right < wrong).sum()))
-        return _Measured(interval, p, "exact McNemar")
-    return _Measured(interval, paired_permutation(a, b, maker.total, groups=clusters), "paired permutation")
+    return _Measured(interval, *significance(maker, a, b, groups=clusters))
 
 
 def _against(

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from softprompt.core.errors import ConfigError, nearest
-from softprompt.core.metrics import Metric, make_metric
+from softprompt.core.metrics import Metric, make_metric, significance
 from softprompt.core.metrics import compare as difference_of
-from softprompt.core.stats import Interval, Verdict, holm, mcnemar_exact, paired_permutation, verdict
+from softprompt.core.stats import Interval, Verdict, holm, verdict
 from softprompt.lab.comparison.contenders import Standing
 from softprompt.lab.evaluation import Evaluation, groups, interval_from, require_same_rows
 
@@ -115,11 +115,7 @@ def compare(
         one, two = first.score(metric), second.score(metric)
         clusters = groups(first.items)
         intervals.append(difference_of(maker, one, two, level=level, seed=seed, groups=clusters))
-        if maker.proportion and clusters is None:
-            right, wrong = one.items[:, 0], two.items[:, 0]
-            p_values.append(mcnemar_exact(int((right > wrong).sum()), int((right < wrong).sum())))
-        else:
-            p_values.append(paired_permutation(one.items, two.items, maker.total, seed=seed, groups=clusters))
+        p_values.append(significance(maker, one.items, two.items, seed=seed, groups=clusters)[0])
     adjusted = holm(p_values).tolist() if p_values else []
     return Comparison(
         tuple(standings),

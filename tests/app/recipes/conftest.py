@@ -7,7 +7,6 @@ import pytest
 
 import softprompt as sp
 from softprompt.core.metrics import scoring
-from softprompt.lab.comparison import verdicts
 from softprompt.testing import tiny
 
 
@@ -26,5 +25,5 @@ def few_resamples() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scoring, "bootstrap", partial(scoring.bootstrap, resamples=50))
         patch.setattr(scoring, "paired_bootstrap", partial(scoring.paired_bootstrap, resamples=50))
-        patch.setattr(verdicts, "paired_permutation", partial(verdicts.paired_permutation, resamples=50))
+        patch.setattr(scoring, "paired_permutation", partial(scoring.paired_permutation, resamples=50))
         yield

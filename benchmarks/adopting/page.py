@@ -220,7 +220,8 @@ def _missing(cells: Sequence[Cell], pools: Mapping[str, tuple[int, int]]) -> str
         found = [f"{made[one, rows]} of {wanted[one, rows]}" if wanted[one, rows] else "" for rows in sizes]
         lines.append(f"| {words} | {' | '.join(found)} |")
     few = "; ".join(f"{NAMES[one]} {n} draws at most" for one in ("few-shot", "lora") if (n := _most(one)) < SEEDS)
-    told = [f"Not planned: {few}; parts with fewer rows than labels; few-shot from more than 256 rows."]
+    shown = "few-shot from more than 256 rows (of however many it shows four a label)"
+    told = [f"Not planned: {few}; parts with fewer rows than labels; {shown}."]
     if absent := [name for name in SETS if name not in pools]:
         told.append(f"Sets that were not there: {', '.join(absent)}.")
     asked = [name for name in pools if not any(cell.place == Place(name, "zero-shot", NO_ROWS, 0) for cell in cells)]

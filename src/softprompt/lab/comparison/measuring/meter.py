@@ -1,9 +1,14 @@
 """What a piece of work takes: wall time, memory at its highest, energy where the machine can tell.
 
 On an accelerator energy is its own and, where they can be read, that of the processors; without its own it is unknown,
-because the processors' share alone would say too little. Knows nothing of models but the device they are on.
+because the processors' share alone would say too little. Memory that was freed before the start is given back to the
+system first: what the C library keeps for later would hide as much of what comes. Knows nothing of models but the
+device they are on.
 """
 
+import ctypes
+import gc
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -58,6 +63,8 @@ class Meter:
         self._processors, self._accelerator = self.rapl.read(), None if self.nvml is None else self.nvml.read()
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
+        else:
+            _give_back()
         self._start = self._peak = memory_in_use(self.device)
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
@@ -88,3 +95,11 @@ class Meter:
     def _look(self) -> None:
         while not self._end.wait(EVERY):
             self._peak = max(self._peak, memory_in_use(self.device))
+
+
+def _give_back() -> None:
+    """Return freed memory to the system, where the C library can: glibc keeps it for later (malloc_trim(3))."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)

@@ -125,7 +125,7 @@ def test_what_cannot_be_joined_is_refused_with_the_difference(make: Make, model:
     two = make(1, rows=fields, template="{title} {text}<soft 2>: {answer}")
     refused("prompt.other_members", "reads title, text, 'p0' reads text", [one, two], model)
     refused("config.invalid", "two prompts or more", [one], model)
-    refused("prompt.other_members", "'p0' is named twice", [one, make(1), make(0)], model)
+    refused("prompt.other_members", "'p0' is named twice", [one, make(1), one], model)
     refused("config.unknown_name", "did you mean 'mean'", [one, make(1)], model, by="meen")
     joined = sp.ensemble([one, make(1)], ROWS, model=model, out=tmp_path / "all").prompt
     refused("prompt.other_members", "is an ensemble already", [joined, one], model)

@@ -211,6 +211,7 @@ def test_a_large_file_is_read_again_only_when_the_system_says_that_it_changed(pl
 
     monkeypatch.setattr("softprompt.app.recipes.standing.hashlib.file_digest", noting)
     monkeypatch.setattr("softprompt.app.recipes.standing.LARGE", len(before))
+    monkeypatch.setattr("softprompt.app.recipes.standing.OLD", 3600 * 10**9)
     mark.unlink()
     run(place)
     assert json.loads(mark.read_text())["files"] == {}, "just written: its times say nothing yet"

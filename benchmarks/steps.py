@@ -52,11 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     until = time.monotonic() + 60 * options.minutes
     with threadpool_limits(1):
         backbone, work = load("embedded"), Work(options.work)
+        grounds = {name: ground(name, backbone, judged=JUDGED) for name in SETS}
         for name in options.datasets:
-            on = ground(name, backbone, judged=JUDGED)
             for rows in options.rows:
-                _measure(backbone, work, on, rows=rows, until=until)
-    found = _kept(backbone, work)
+                _measure(backbone, work, grounds[name], rows=rows, until=until)
+    found = _kept(backbone, work, grounds)
     publish("steps", "Steps and rows", page(found, load=load_average()), only_print=options.print)
 
 
@@ -114,11 +114,10 @@ def _tuning(backbone: Backbone, problem: Problem, steps: int, work: Work, store:
     return OurTuning(backbone, problem, name=f"{steps} steps", settings=settings, work=work, store=store)
 
 
-def _kept(backbone: Backbone, work: Work) -> dict[Place, Outcome]:
+def _kept(backbone: Backbone, work: Work, grounds: Mapping[str, Ground]) -> dict[Place, Outcome]:
     """What is there of every set."""
     found: dict[Place, Outcome] = {}
-    for name in SETS:
-        on = ground(name, backbone, judged=JUDGED)
+    for name, on in grounds.items():
         for rows, many in STEPS.items():
             problem = _problem(on, rows)
             for steps in many:

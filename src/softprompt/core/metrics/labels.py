@@ -4,7 +4,7 @@ Where items may have several labels or none, predictions and references are tupl
 Knows nothing of scores or probabilities behind the labels (see ``probabilities``).
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -135,9 +135,7 @@ def class_report(
     no 3 0.333 [0.061, 0.792]
     """
     index = {label: i for i, label in enumerate(_checked_labels(labels, "a report by class"))}
-    found, said = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)  # items, by label
-    both = Counter[str]()
-    hit: set[tuple[str, int]] = set()
+    found, said, both = (defaultdict[str, list[int]](list) for _ in range(3))  # items, by label
     for n, (prediction, reference) in enumerate(zip(predictions, references, strict=True)):
         wanted, given = set(labels_in(reference)), set(labels_in(prediction))
         for label in wanted:
@@ -145,17 +143,18 @@ def class_report(
             found[label].append(n)
         for label in given:
             said[label].append(n)
-        hit.update((label, n) for label in wanted & given)
-        both.update(wanted & given)
+        for label in wanted & given:
+            both[label].append(n)
 
     def share(label: str, items: Sequence[int]) -> Interval:
-        right = [(label, n) in hit for n in items]
+        hits = set(both[label])
+        right = [n in hits for n in items]
         return share_of(right, groups=None if groups is None else [groups[n] for n in items], level=level)
 
     rows = []
     for label in labels:
         n, predicted = len(found[label]), len(said[label])
-        f1 = 2 * both[label] / max(1, n + predicted)
+        f1 = 2 * len(both[label]) / max(1, n + predicted)
         rows.append(ClassScore(label, n, predicted, share(label, found[label]), share(label, said[label]), f1))
     return tuple(rows)
 
